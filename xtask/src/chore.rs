@@ -1,0 +1,97 @@
+//! The table of chores: what can be typed after `cargo xtask`.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use crate::command::Error;
+use crate::{bench, lambdas, package, provider, test, tools};
+
+/// One thing that can be typed after `cargo xtask`.
+pub struct Chore {
+    pub name: &'static str,
+    /// Every flag the chore understands; none takes a value.
+    pub flags: &'static [&'static str],
+    pub about: &'static str,
+    pub run: fn(&[String]) -> Result<ExitCode, Error>,
+}
+
+pub const CHORES: &[Chore] = &[
+    Chore {
+        name: "demo",
+        flags: &["--keep"],
+        about: "run the whole callback pattern against a local AWS (--keep: leave it running)",
+        run: provider::demo,
+    },
+    Chore {
+        name: "test",
+        flags: &[],
+        about: "formatting, clippy, unit tests, end-to-end tests on two versions of Terraform",
+        run: |_| test::run(),
+    },
+    Chore {
+        name: "build",
+        flags: &[],
+        about: "build the Lambda packages, then the provider and everything else for development",
+        run: |_| done(provider::build().map(drop)),
+    },
+    Chore {
+        name: "lambdas",
+        flags: &[],
+        about: "build the Lambda packages: target/lambdas/<function>-<architecture>.zip",
+        run: |_| done(lambdas::build()),
+    },
+    Chore {
+        name: "package",
+        flags: &[],
+        about: "release build in the layout of a Terraform registry or filesystem mirror: target/package",
+        run: |_| done(package::run()),
+    },
+    Chore {
+        name: "bench",
+        flags: &[],
+        about: "measure the figures the project holds itself to, each with its target",
+        run: |_| bench::run(),
+    },
+    Chore {
+        name: "tools",
+        flags: &[],
+        about: "install the pinned tools (local AWS, zig, Terraform) into target/tools and nothing else",
+        run: |_| done(tools::install_all()),
+    },
+];
+
+fn done(result: Result<(), Error>) -> Result<ExitCode, Error> {
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// The list a person sees who typed nothing, or something else.
+pub fn usage() -> String {
+    let mut text = String::from("usage: cargo xtask <chore>\n\n");
+    for chore in CHORES {
+        let flags: String = chore.flags.iter().fold(String::new(), |mut all, flag| {
+            let _ = write!(all, " [{flag}]");
+            all
+        });
+        let _ = writeln!(
+            text,
+            "  {:<14} {}",
+            format!("{}{flags}", chore.name),
+            chore.about
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_lists_every_chore_with_its_flags() {
+        let usage = usage();
+        for chore in CHORES {
+            assert!(usage.contains(chore.about), "{} is missing", chore.name);
+            assert!(chore.flags.iter().all(|flag| usage.contains(flag)));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The provider for development, and the chores that start something with it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::command::{self, Error};
+use crate::{lambdas, layout, tools};
+
+/// Builds the Lambda packages, then everything else for development; the provider's path.
+pub fn build() -> Result<PathBuf, Error> {
+    lambdas::build()?;
+    // The whole workspace at once, as the tests are: other selections have other features of shared dependencies,
+    // and the AWS SDKs would be compiled again for each.
+    command::run(command::cargo().args(["build", "--workspace"]))?;
+    Ok(layout::target().join("debug").join(layout::PROVIDER))
+}
+
+/// Builds what is needed and runs the demo, which says the rest.
+pub fn demo(arguments: &[String]) -> Result<ExitCode, Error> {
+    let ministack = tools::ministack()?;
+    let terraform = tools::terraform()?;
+    println!("building (the first time takes some minutes)");
+    let provider = build()?;
+    let status = command::command(layout::target().join("debug/demo"))
+        .args(arguments)
+        .env("BELLFLOWER_MINISTACK", ministack)
+        .env("BELLFLOWER_PROVIDER", provider)
+        .env("TERRAFORM", terraform)
+        .status()
+        .map_err(|error| Error::Other(format!("the demo could not be started: {error}")))?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
