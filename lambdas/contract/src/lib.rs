@@ -10,6 +10,7 @@
 //! * [`CallbackMessage`]: what the state machine sends to the queue
 //! * [`Layout`]: the object keys in the bucket
 //! * [`ExecutionId`], [`TaskToken`]: the two values every exchange turns on
+//! * [`log`]: the form of the functions' log lines
 //!
 //! Everything is a pure value: no I/O, no AWS, no dependency but serde.
 
@@ -21,6 +22,7 @@ mod task_token;
 
 pub mod env;
 pub mod errors;
+pub mod log;
 pub mod states;
 
 pub use execution_id::{ExecutionId, IllegalExecutionId, MAX_EXECUTION_ID_LEN};

@@ -1,0 +1,166 @@
+//! The **processing** function: the first state of the state machine.
+//!
+//! It takes the execution's input, which may be any JSON, and makes the payload that the business application will read as
+//! `outbound/<execution_id>/data.json`:
+//!
+//! ```json
+//! {
+//!   "execution_id": "3f0c0a0e-7c0f-4e39-9c1c-0c8a3e2b6a55",
+//!   "info": "the input's Comment, or a text that says there was none",
+//!   "status_code": 200,
+//!   "input": {"Comment": "…", "…": "the input as it was, byte for byte"}
+//! }
+//! ```
+//!
+//! Anyone's function, in any runtime, may take its place: all that the following states need is a legal
+//! [`execution_id`](bellflower_contract::ExecutionId) in the output.
+//!
+//! # Failing on demand
+//!
+//! An input with `"simulate_failure": "some message"` makes the function fail with the error type
+//! [`Bellflower.SimulatedFailure`](bellflower_contract::errors::SIMULATED_FAILURE) and that message, so that retries, the failure message and
+//! the alarms can be tried on a pipeline as it stands. `true` (or any value but `false` and `null`) fails with a standard message.
+
+use bellflower_contract::{ExecutionId, SIMULATE_FAILURE_FIELD, errors};
+use lambda_runtime::Diagnostic;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// What [`process`] makes: the payload of the exchange.
+#[derive(Debug, Serialize)]
+pub struct Payload<'a> {
+    /// Names the exchange.
+    pub execution_id: ExecutionId,
+    /// The input's `Comment`, or a text that says there was none.
+    pub info: String,
+    /// 200, as in the original stack: the input was processed.
+    pub status_code: u16,
+    /// The execution's input, byte for byte.
+    pub input: &'a RawValue,
+}
+
+/// The input asked for a failure. The text is the message it gave, if any.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SimulatedFailure(String);
+
+/// Makes the payload of the exchange `execution_id` from an execution's input.
+///
+/// # Errors
+///
+/// [`SimulatedFailure`] if the input asks for it.
+pub fn process(
+    input: &RawValue,
+    execution_id: ExecutionId,
+) -> Result<Payload<'_>, SimulatedFailure> {
+    let fields: Value = serde_json::from_str(input.get()).unwrap_or_default();
+    match fields.get(SIMULATE_FAILURE_FIELD) {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::String(message)) => return Err(SimulatedFailure(message.clone())),
+        Some(_) => {
+            return Err(SimulatedFailure(format!(
+                "the input asked for this failure with \"{SIMULATE_FAILURE_FIELD}\""
+            )));
+        }
+    }
+    let info = match fields.get("Comment").and_then(Value::as_str) {
+        Some(comment) if !comment.trim().is_empty() => comment.to_owned(),
+        _ => "The input has no Comment.".to_owned(),
+    };
+    Ok(Payload {
+        execution_id,
+        info,
+        status_code: 200,
+        input,
+    })
+}
+
+impl From<SimulatedFailure> for Diagnostic {
+    fn from(failure: SimulatedFailure) -> Self {
+        Self {
+            error_type: errors::SIMULATED_FAILURE.to_owned(),
+            error_message: failure.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(input: &str) -> Result<Value, SimulatedFailure> {
+        let input: &RawValue = serde_json::from_str(input).unwrap();
+        let payload = process(input, ExecutionId::parse("e-1").unwrap())?;
+        Ok(serde_json::to_value(payload).unwrap())
+    }
+
+    #[test]
+    fn the_comment_is_passed_on() {
+        assert_eq!(
+            run(r#"{"Comment": "an order", "lines": [1, 2]}"#).unwrap(),
+            json!({
+                "execution_id": "e-1", "info": "an order", "status_code": 200,
+                "input": {"Comment": "an order", "lines": [1, 2]}
+            })
+        );
+    }
+
+    #[test]
+    fn any_json_is_an_input() {
+        for input in [
+            "{}",
+            "[]",
+            "null",
+            "7",
+            r#""text""#,
+            r#"["x", "y"]"#,
+            r#"{"Comment": 7}"#,
+            r#"{"Comment": " "}"#,
+        ] {
+            let payload = run(input).unwrap();
+            assert_eq!(payload["info"], "The input has no Comment.", "{input}");
+            assert_eq!(
+                payload["input"],
+                serde_json::from_str::<Value>(input).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn the_input_keeps_its_digits_and_its_order() {
+        let text = r#"{"z": 1.10, "a": 123456789012345678901234567890}"#;
+        let input: &RawValue = serde_json::from_str(text).unwrap();
+        let payload = process(input, ExecutionId::parse("e-1").unwrap()).unwrap();
+        assert!(serde_json::to_string(&payload).unwrap().contains(text));
+    }
+
+    #[test]
+    fn it_fails_on_demand() {
+        let failure = run(r#"{"simulate_failure": "out of paper"}"#).unwrap_err();
+        assert_eq!(failure, SimulatedFailure("out of paper".to_owned()));
+        let diagnostic = Diagnostic::from(failure);
+        assert_eq!(diagnostic.error_type, "Bellflower.SimulatedFailure");
+        assert_eq!(diagnostic.error_message, "out of paper");
+        for input in [
+            r#"{"simulate_failure": true}"#,
+            r#"{"simulate_failure": {}}"#,
+        ] {
+            assert!(run(input).is_err(), "{input}");
+        }
+    }
+
+    #[test]
+    fn it_does_not_fail_unless_asked() {
+        for input in [
+            r#"{"simulate_failure": false}"#,
+            r#"{"simulate_failure": null}"#,
+            r#"["simulate_failure", "simulate_failure"]"#,
+            r#"{"input": {"simulate_failure": true}}"#,
+        ] {
+            assert!(run(input).is_ok(), "{input}");
+        }
+    }
+}
