@@ -1,0 +1,264 @@
+//! The two ports, with the AWS SDK.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Region, SharedHttpClient};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::RequestId;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use bellflower_contract::TaskToken;
+
+use crate::config::Config;
+use crate::ports::{CallError, Callbacks, Fetched, Outcome, Store};
+
+/// Attempts for each call, the first one included. With the time-out of one attempt they fit into the default function's time-out.
+const MAX_ATTEMPTS: u32 = 4;
+
+/// A connection within a region is there within milliseconds, or it will not be.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One attempt, with up to 256 KiB of body. An endpoint that hangs is left after this, and the next attempt often finds another host.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Error codes of a callback that is closed for good. The code of an error that AWS gives as a type, and of one it gives as text only.
+const NOT_OPEN: [&str; 3] = ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"];
+
+/// Error codes of a result that will never be taken.
+const RESULT_REFUSED: [&str; 2] = ["InvalidOutput", "ValidationException"];
+
+/// The bucket on S3.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    client: aws_sdk_s3::Client,
+    name: String,
+    kms_key_arn: Option<String>,
+}
+
+/// Step Functions.
+#[derive(Clone, Debug)]
+pub struct StepFunctions {
+    client: aws_sdk_sfn::Client,
+}
+
+/// Makes both clients. They share their connections' configuration, and live as long as the process.
+///
+/// The certificates that servers are checked against are those in the file that `SSL_CERT_FILE` names, or else the operating
+/// system's.
+#[must_use]
+pub fn connect(config: &Config) -> (Bucket, StepFunctions) {
+    let http_client: SharedHttpClient = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let region = Region::new(config.region.clone());
+    let credentials = SharedCredentialsProvider::new(config.credentials.clone());
+    let retries = RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS);
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+
+    let mut s3 = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http_client.clone())
+        .region(region.clone())
+        .credentials_provider(credentials.clone())
+        .retry_config(retries.clone())
+        .timeout_config(timeouts.clone())
+        .force_path_style(config.s3_use_path_style);
+    s3.set_endpoint_url(config.s3_endpoint.clone());
+    let mut sfn = aws_sdk_sfn::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http_client)
+        .region(region)
+        .credentials_provider(credentials)
+        .retry_config(retries)
+        .timeout_config(timeouts);
+    sfn.set_endpoint_url(config.sfn_endpoint.clone());
+
+    let bucket = Bucket {
+        client: aws_sdk_s3::Client::from_conf(s3.build()),
+        name: config.bucket.clone(),
+        kms_key_arn: config.kms_key_arn.clone(),
+    };
+    (
+        bucket,
+        StepFunctions {
+            client: aws_sdk_sfn::Client::from_conf(sfn.build()),
+        },
+    )
+}
+
+impl Store for Bucket {
+    async fn put(
+        &self,
+        key: &str,
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<(), CallError> {
+        let encryption = self
+            .kms_key_arn
+            .as_ref()
+            .map(|_| ServerSideEncryption::AwsKms);
+        self.client
+            .put_object()
+            .bucket(&self.name)
+            .key(key)
+            .content_type(content_type)
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(self.kms_key_arn.clone())
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map_err(|error| call_error(format!("writing {key}"), &error))?;
+        Ok(())
+    }
+
+    async fn get(&self, key: &str, limit: usize) -> Result<Fetched, CallError> {
+        let doing = || format!("reading {key}");
+        let object = match self
+            .client
+            .get_object()
+            .bucket(&self.name)
+            .key(key)
+            .send()
+            .await
+        {
+            Ok(object) => object,
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(Fetched::Missing),
+            Err(error) => return Err(call_error(doing(), &error)),
+        };
+        let fits = |length: i64| usize::try_from(length).is_ok_and(|length| length <= limit);
+        if !object.content_length().is_none_or(fits) {
+            return Ok(Fetched::TooLong);
+        }
+        // The attempt's time-out ends with the headers.
+        match tokio::time::timeout(ATTEMPT_TIMEOUT, object.body.collect()).await {
+            Ok(Ok(body)) => {
+                let body = body.to_vec();
+                Ok(if body.len() > limit {
+                    Fetched::TooLong
+                } else {
+                    Fetched::Body(body)
+                })
+            }
+            Ok(Err(error)) => Err(unanswered(doing(), "the body broke off", Some(&error))),
+            Err(_) => Err(unanswered(doing(), "the body did not come in time", None)),
+        }
+    }
+}
+
+impl Callbacks for StepFunctions {
+    async fn send_task_success(
+        &self,
+        token: &TaskToken,
+        result: &str,
+    ) -> Result<Outcome, CallError> {
+        let sent = self
+            .client
+            .send_task_success()
+            .task_token(token.reveal())
+            .output(result)
+            .send()
+            .await;
+        let Err(error) = sent else {
+            return Ok(Outcome::Closed);
+        };
+        if let Some(code) = error.code() {
+            if NOT_OPEN.contains(&code) {
+                return Ok(Outcome::NotOpen(code.to_owned()));
+            }
+            if RESULT_REFUSED.contains(&code) {
+                return Ok(Outcome::ResultRefused(code.to_owned()));
+            }
+        }
+        let mut failed = call_error("calling SendTaskSuccess".to_owned(), &error);
+        failed.message = failed
+            .message
+            .filter(|message| may_be_shown(message, token));
+        Err(failed)
+    }
+}
+
+/// Whether AWS's message is free of the token, whole or shortened. AWS does quote it in some.
+fn may_be_shown(message: &str, token: &TaskToken) -> bool {
+    let token = token.reveal();
+    let start = token.get(..token.len().min(12)).unwrap_or(token);
+    !message.contains(start)
+}
+
+fn call_error<E, R>(doing: String, error: &SdkError<E, R>) -> CallError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug,
+    SdkError<E, R>: RequestId,
+{
+    match error {
+        SdkError::ServiceError(service) => CallError {
+            doing,
+            code: service
+                .err()
+                .code()
+                .unwrap_or("error without a code")
+                .to_owned(),
+            message: service.err().message().map(ToOwned::to_owned),
+            request_id: error.request_id().map(ToOwned::to_owned),
+        },
+        SdkError::TimeoutError(_) => unanswered(doing, "no answer in time", None),
+        _ => unanswered(doing, "no answer", error.source()),
+    }
+}
+
+/// An error that AWS has not told us of, with its chain of causes, such as a name that is not found or a certificate that is not trusted.
+fn unanswered(doing: String, code: &str, cause: Option<&(dyn Error + 'static)>) -> CallError {
+    let causes: Vec<String> = std::iter::successors(cause, |&cause| cause.source())
+        .map(ToString::to_string)
+        .collect();
+    CallError {
+        doing,
+        code: code.to_owned(),
+        message: (!causes.is_empty()).then(|| causes.join(": ")),
+        request_id: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_quote_the_token_are_not_shown() {
+        let token = TaskToken::parse("AQB8AAAAKgAAAAMAAAAAsecret").unwrap();
+        for message in [
+            "Invalid Token: 'AQB8AAAAKgAAAAMAAAAAsecret'",
+            "the token AQB8AAAAKgAAAAMA... is odd",
+        ] {
+            assert!(!may_be_shown(message, &token), "{message}");
+        }
+        assert!(may_be_shown(
+            "not authorized to perform states:SendTaskSuccess",
+            &token
+        ));
+        assert!(!may_be_shown(
+            "short: abc",
+            &TaskToken::parse("abc").unwrap()
+        ));
+    }
+
+    #[test]
+    fn an_error_without_an_answer_names_its_causes() {
+        let inner = std::io::Error::other("certificate not trusted");
+        let error = unanswered("reading k".to_owned(), "no answer", Some(&inner));
+        assert_eq!(
+            error.to_string(),
+            "reading k: no answer: certificate not trusted"
+        );
+    }
+}
