@@ -1,0 +1,41 @@
+//! The harness of the end-to-end tests and the demo: a local AWS over https, real Terraform with the built
+//! provider, and AWS SDK clients to look at what is really there.
+//!
+//! * [`MiniStack`]: the emulator as a child process, with a certificate authority of its own
+//! * [`Terraform`]: one working directory with a configuration in it
+//! * [`Aws`]: clients for assertions; what the provider says about itself proves nothing
+//!
+//! Nothing of the caller's environment reaches Terraform, the provider, the emulator or a Lambda, except what
+//! [`environment`] lets through: a developer's AWS profile must not decide whether a test passes.
+//!
+//! `cargo xtask test` and `cargo xtask demo` install the tools and name them in the environment:
+//!
+//! | Variable | What it names | Without it |
+//! |---|---|---|
+//! | `BELLFLOWER_MINISTACK` | the emulator's executable | the one under `target/tools` |
+//! | `BELLFLOWER_PROVIDER` | the provider's executable | the one under `target/debug` |
+//! | `TERRAFORM` | `terraform` or `tofu` | `terraform` on PATH |
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), bellflower_tests::Error> {
+//! use bellflower_tests::{MiniStack, Terraform};
+//!
+//! let emulator = MiniStack::start()?;
+//! let terraform = Terraform::example("basic", &emulator.environment())?;
+//! terraform.apply()?;
+//! let queues = emulator.aws().sqs.list_queues().send().await;
+//! # Ok(()) }
+//! ```
+
+mod authority;
+mod aws;
+mod error;
+mod ministack;
+mod terraform;
+
+pub mod environment;
+
+pub use aws::Aws;
+pub use error::Error;
+pub use ministack::{MiniStack, Options};
+pub use terraform::{Plan, Run, Terraform};

@@ -1,0 +1,320 @@
+//! The local AWS as a child process.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+use crate::authority::Authority;
+use crate::{Aws, Error, environment};
+
+/// How long the emulator may take to listen; it needs half a second on an idle machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// How the emulator is to be run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The account everything happens in: 12 digits, which the emulator also takes as an access key.
+    pub account: String,
+    /// The region of clients and Terraform.
+    pub region: String,
+    /// Whether the emulator checks signatures and IAM policies. On, since that is what AWS does.
+    pub enforce_iam: bool,
+    /// What the seconds of a state machine's waits and retries are multiplied by.
+    pub wait_scale: f32,
+    /// The folder for its log, certificates and temporary files; without one, a temporary folder.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            account: "123456789012".to_owned(),
+            region: "us-east-1".to_owned(),
+            enforce_iam: true,
+            wait_scale: 1.0,
+            folder: None,
+        }
+    }
+}
+
+/// A running `MiniStack`: AWS on a free port of 127.0.0.1, over https. Dropping it ends it and every Lambda
+/// process it has started.
+#[derive(Debug)]
+pub struct MiniStack {
+    // Before `folder`: the process must be gone when its folder goes.
+    process: Process,
+    folder: PathBuf,
+    _temporary: Option<TempDir>,
+    endpoint: String,
+    authority: String,
+    options: Options,
+}
+
+impl MiniStack {
+    /// Starts an emulator with the [default options](Options).
+    ///
+    /// # Errors
+    /// When it is not installed or does not come up.
+    pub fn start() -> Result<Self, Error> {
+        Self::start_with(Options::default())
+    }
+
+    /// Starts an emulator.
+    ///
+    /// # Errors
+    /// When it is not installed or does not come up.
+    pub fn start_with(options: Options) -> Result<Self, Error> {
+        let (folder, temporary) = match &options.folder {
+            Some(folder) => (folder.clone(), None),
+            None => {
+                let temporary = TempDir::with_prefix("bellflower-aws-")
+                    .map_err(Error::file("creating", &std::env::temp_dir()))?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let scratch = folder.join("tmp");
+        std::fs::create_dir_all(&scratch).map_err(Error::file("creating", &scratch))?;
+
+        let authority = Authority::new()?;
+        write(&folder.join("ca.pem"), &authority.certificate)?;
+        write(&folder.join("server.pem"), &authority.server_certificate)?;
+        write(&folder.join("server.key"), &authority.server_key)?;
+
+        let port = free_port().map_err(Error::file(
+            "looking for a free port on",
+            Path::new("127.0.0.1"),
+        ))?;
+        let endpoint = format!("https://127.0.0.1:{port}");
+        let log = folder.join("ministack.log");
+        let mut command = command(&folder, port, &endpoint, &options);
+        let output = File::create(&log).map_err(Error::file("creating", &log))?;
+        let errors = output.try_clone().map_err(Error::file("opening", &log))?;
+        command.stdout(output).stderr(errors);
+        let child = command.spawn().map_err(|source| Error::Start {
+            program: environment::ministack(),
+            hint: "`cargo xtask tools` installs it",
+            source,
+        })?;
+        let mut emulator = Self {
+            process: Process {
+                child,
+                detached: false,
+            },
+            folder,
+            _temporary: temporary,
+            endpoint,
+            authority: authority.certificate,
+            options,
+        };
+        emulator.wait_until_it_listens(port)?;
+        Ok(emulator)
+    }
+
+    fn wait_until_it_listens(&mut self, port: u16) -> Result<(), Error> {
+        let started = Instant::now();
+        loop {
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                return Ok(());
+            }
+            let reason = match self.process.child.try_wait() {
+                Ok(Some(status)) => Some(format!("it ended with {status}")),
+                Ok(None) if started.elapsed() > START_LIMIT => {
+                    Some(format!("no answer after {} s", START_LIMIT.as_secs()))
+                }
+                Ok(None) => None,
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = reason {
+                return Err(Error::Emulator {
+                    reason,
+                    tail: tail(&self.log()),
+                    log: self.log(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The address of every service, such as `https://127.0.0.1:40123`.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The account everything happens in.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.options.account
+    }
+
+    /// The region of clients and Terraform.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.options.region
+    }
+
+    /// The certificate authority to trust, as a PEM file.
+    #[must_use]
+    pub fn authority_file(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    /// The log file.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("ministack.log")
+    }
+
+    /// The process id, which is also the id of its process group.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Clients that look at it.
+    #[must_use]
+    pub fn aws(&self) -> Aws {
+        let account = &self.options.account;
+        Aws::new(
+            &self.endpoint,
+            &self.authority,
+            account,
+            "secret",
+            &self.options.region,
+        )
+    }
+
+    /// The variables that make AWS tools use it, in the names every AWS tool knows.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let authority = self.authority_file().display().to_string();
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_CA_BUNDLE", &authority),
+            ("AWS_REGION", &self.options.region),
+            ("AWS_ACCESS_KEY_ID", &self.options.account),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            // Nothing here should ever wait for an instance role.
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// Lets it go on when this value is dropped; the files stay too.
+    pub fn leave_running(mut self) {
+        self.process.detached = true;
+        if let Some(temporary) = self._temporary.take() {
+            let _ = temporary.keep();
+        }
+    }
+}
+
+fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Command {
+    let mut command = Command::new(environment::ministack());
+    environment::isolate(&mut command, folder);
+    command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        // A group of its own: Lambda processes end with it, and a Ctrl-C for Terraform does not end it.
+        .process_group(0)
+        .env("TMPDIR", folder.join("tmp"))
+        .env("PYTHONUNBUFFERED", "1")
+        .env("GATEWAY_PORT", port.to_string())
+        .env("BIND_HOST", "127.0.0.1")
+        .env("AUTH", options.enforce_iam.to_string())
+        .env("SFN_WAIT_SCALE", options.wait_scale.to_string())
+        .env("MINISTACK_REGION", &options.region)
+        .env("MINISTACK_ACCOUNT_ID", &options.account)
+        .env("AWS_DEFAULT_REGION", &options.region)
+        .env("USE_SSL", "1")
+        .env("MINISTACK_SSL_CERT", folder.join("server.pem"))
+        .env("MINISTACK_SSL_KEY", folder.join("server.key"))
+        // Functions inherit these: where AWS is, and whom to believe that it is.
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("SSL_CERT_FILE", folder.join("ca.pem"))
+        .env("AWS_CA_BUNDLE", folder.join("ca.pem"));
+    command
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(Error::file("writing", path))
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// A child process and its process group.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    detached: bool,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.detached {
+            return;
+        }
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // It has nothing to save: state is in memory, and its folder is ours.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn serves_https_that_only_its_own_authority_vouches_for() {
+        let emulator = MiniStack::start().unwrap();
+        let identity = emulator
+            .aws()
+            .sts
+            .get_caller_identity()
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(identity.account(), Some(emulator.account()));
+
+        let other = Authority::new().unwrap().certificate;
+        let stranger = Aws::new(
+            emulator.endpoint(),
+            &other,
+            emulator.account(),
+            "secret",
+            "us-east-1",
+        );
+        let error = stranger.sts.get_caller_identity().send().await.unwrap_err();
+        assert!(format!("{error:?}").contains("InvalidCertificate"), "{error:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn ends_when_it_is_dropped() {
+        let emulator = MiniStack::start().unwrap();
+        let (endpoint, log) = (emulator.endpoint().to_owned(), emulator.log());
+        let address = endpoint.trim_start_matches("https://").to_owned();
+        assert!(TcpStream::connect(&address).is_ok());
+        drop(emulator);
+        assert!(TcpStream::connect(&address).is_err());
+        assert!(!log.exists());
+    }
+}
