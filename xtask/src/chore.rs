@@ -26,7 +26,7 @@ pub const CHORES: &[Chore] = &[
         name: "test",
         flags: &[],
         about: "formatting, clippy, unit tests, end-to-end tests on two versions of Terraform",
-        run: |_| test::run(),
+        run: |_| Ok(test::run()),
     },
     Chore {
         name: "build",
@@ -50,7 +50,7 @@ pub const CHORES: &[Chore] = &[
         name: "bench",
         flags: &[],
         about: "measure the figures the project holds itself to, each with its target",
-        run: |_| bench::run(),
+        run: |_| done(bench::run()),
     },
     Chore {
         name: "tools",

@@ -1,6 +1,7 @@
 //! The release, laid out as registries and filesystem mirrors want it.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -23,11 +24,30 @@ fn platform() -> String {
     format!("{os}_{architecture}")
 }
 
+const HOSTS: [&str; 2] = ["registry.terraform.io", "registry.opentofu.org"];
+
+/// Builds the provider as users get it; the Lambda packages must be there. Its path.
+pub fn release() -> Result<PathBuf, Error> {
+    command::run(command::cargo().args(["build", "--release", "--package", layout::PROVIDER]))?;
+    Ok(layout::target().join("release").join(layout::PROVIDER))
+}
+
+/// Where the executable belongs in a filesystem mirror of the unpacked layout.
+pub fn unpacked_places(mirror: &Path) -> [PathBuf; 2] {
+    let executable = format!("{}/{}_v{VERSION}", platform(), layout::PROVIDER);
+    HOSTS.map(|host| {
+        mirror
+            .join(host)
+            .join("bellflower/bellflower")
+            .join(VERSION)
+            .join(&executable)
+    })
+}
+
 /// Builds the release and fills `target/package`.
 pub fn run() -> Result<(), Error> {
     lambdas::build()?;
-    command::run(command::cargo().args(["build", "--release", "--package", layout::PROVIDER]))?;
-    let provider = command::read(&layout::target().join("release").join(layout::PROVIDER))?;
+    let provider = command::read(&release()?)?;
 
     let folder = layout::package();
     if folder.exists() {
@@ -54,7 +74,7 @@ pub fn run() -> Result<(), Error> {
     )?;
     // The packed layout of a filesystem mirror is the same zip under host, namespace and type.
     let mirror = folder.join("mirror");
-    for host in ["registry.terraform.io", "registry.opentofu.org"] {
+    for host in HOSTS {
         command::write_if_changed(
             &mirror
                 .join(host)
