@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use aws_smithy_types::error::display::DisplayErrorContext;
+
 /// Why the harness could not do its part.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -45,6 +47,24 @@ pub enum Error {
         /// What it wrote to stdout and stderr.
         output: String,
     },
+    /// AWS answered with an error.
+    #[error("{doing}: {reason}")]
+    Aws {
+        /// What was asked for.
+        doing: &'static str,
+        /// The error with its causes.
+        reason: String,
+    },
+    /// Something did not happen in time.
+    #[error("waited {seconds} s in vain for {what}; last seen: {seen}")]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        seconds: u64,
+        /// What was there instead.
+        seen: String,
+    },
     /// Something that should have been in Terraform's state or output was not.
     #[error("{0}")]
     Missing(String),
@@ -54,6 +74,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// A closure for `map_err` on the SDK's results.
+    pub fn aws<E: std::error::Error>(doing: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Aws {
+            doing,
+            reason: DisplayErrorContext(error).to_string(),
+        }
+    }
+
     pub(crate) fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { what, path, source }

@@ -3,6 +3,9 @@
 //!
 //! * [`MiniStack`]: the emulator as a child process, with a certificate authority of its own
 //! * [`Terraform`]: one working directory with a configuration in it
+//! * [`Pipeline`]: what an operator and a business application do with a pipeline that has been applied
+//! * [`Subscriber`]: an SQS queue that hears a topic's messages
+//! * [`inventory`]: everything that is in the account, to see that nothing is left
 //! * [`Aws`]: clients for assertions; what the provider says about itself proves nothing
 //!
 //! Nothing of the caller's environment reaches Terraform, the provider, the emulator or a Lambda, except what
@@ -30,12 +33,18 @@
 mod authority;
 mod aws;
 mod error;
+mod inventory;
 mod ministack;
+mod pipeline;
+mod subscriber;
 mod terraform;
 
 pub mod environment;
 
 pub use aws::Aws;
 pub use error::Error;
+pub use inventory::inventory;
 pub use ministack::{MiniStack, Options};
+pub use pipeline::{Execution, Pipeline, eventually};
+pub use subscriber::Subscriber;
 pub use terraform::{Plan, Run, Terraform};

@@ -16,6 +16,16 @@ use crate::{Aws, Error, environment};
 /// How long the emulator may take to listen; it needs half a second on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// Runs the emulator, and ends its whole process group when the standard input closes, which happens however the
+/// harness ends: a test run that is killed leaves no emulator behind.
+const UNTIL_INPUT_CLOSES: &str = r#"
+exec 3<&0
+"$0" </dev/null 3<&- &
+emulator=$!
+(cat <&3 >/dev/null; kill -KILL 0) &
+wait "$emulator"
+"#;
+
 /// How the emulator is to be run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -27,6 +37,8 @@ pub struct Options {
     pub enforce_iam: bool,
     /// What the seconds of a state machine's waits and retries are multiplied by.
     pub wait_scale: f32,
+    /// Whether it may go on when this process ends: see [`MiniStack::leave_running`].
+    pub outlives_us: bool,
     /// The folder for its log, certificates and temporary files; without one, a temporary folder.
     pub folder: Option<PathBuf>,
 }
@@ -38,6 +50,7 @@ impl Default for Options {
             region: "us-east-1".to_owned(),
             enforce_iam: true,
             wait_scale: 1.0,
+            outlives_us: false,
             folder: None,
         }
     }
@@ -50,7 +63,7 @@ pub struct MiniStack {
     // Before `folder`: the process must be gone when its folder goes.
     process: Process,
     folder: PathBuf,
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
     endpoint: String,
     authority: String,
     options: Options,
@@ -70,14 +83,17 @@ impl MiniStack {
     /// # Errors
     /// When it is not installed or does not come up.
     pub fn start_with(options: Options) -> Result<Self, Error> {
-        let (folder, temporary) = match &options.folder {
-            Some(folder) => (folder.clone(), None),
-            None => {
-                let temporary = TempDir::with_prefix("bellflower-aws-")
-                    .map_err(Error::file("creating", &std::env::temp_dir()))?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+        let temporary = if options.folder.is_none() {
+            let made = TempDir::with_prefix("bellflower-aws-");
+            Some(made.map_err(Error::file("creating", &std::env::temp_dir()))?)
+        } else {
+            None
         };
+        let folder = temporary
+            .as_ref()
+            .map(|made| made.path().to_owned())
+            .or_else(|| options.folder.clone())
+            .unwrap_or_default();
         let scratch = folder.join("tmp");
         std::fs::create_dir_all(&scratch).map_err(Error::file("creating", &scratch))?;
 
@@ -86,6 +102,12 @@ impl MiniStack {
         write(&folder.join("server.pem"), &authority.server_certificate)?;
         write(&folder.join("server.key"), &authority.server_key)?;
 
+        if !environment::ministack().is_file() {
+            return Err(Error::Missing(format!(
+                "there is no local AWS at {}; `cargo xtask tools` installs it",
+                environment::ministack().display()
+            )));
+        }
         let port = free_port().map_err(Error::file(
             "looking for a free port on",
             Path::new("127.0.0.1"),
@@ -107,7 +129,7 @@ impl MiniStack {
                 detached: false,
             },
             folder,
-            _temporary: temporary,
+            temporary,
             endpoint,
             authority: authority.certificate,
             options,
@@ -207,21 +229,32 @@ impl MiniStack {
         .to_vec()
     }
 
-    /// Lets it go on when this value is dropped; the files stay too.
+    /// Lets it go on when this value is dropped; the files stay too. Only where [`Options::outlives_us`] is set does it
+    /// also go on when this process ends.
     pub fn leave_running(mut self) {
         self.process.detached = true;
-        if let Some(temporary) = self._temporary.take() {
+        if let Some(temporary) = self.temporary.take() {
             let _ = temporary.keep();
         }
     }
 }
 
 fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Command {
-    let mut command = Command::new(environment::ministack());
+    let mut command = if options.outlives_us {
+        let mut command = Command::new(environment::ministack());
+        command.stdin(Stdio::null());
+        command
+    } else {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", UNTIL_INPUT_CLOSES])
+            .arg(environment::ministack())
+            .stdin(Stdio::piped());
+        command
+    };
     environment::isolate(&mut command, folder);
     command
         .current_dir(folder)
-        .stdin(Stdio::null())
         // A group of its own: Lambda processes end with it, and a Ctrl-C for Terraform does not end it.
         .process_group(0)
         .env("TMPDIR", folder.join("tmp"))
@@ -304,17 +337,135 @@ mod tests {
             "us-east-1",
         );
         let error = stranger.sts.get_caller_identity().send().await.unwrap_err();
-        assert!(format!("{error:?}").contains("InvalidCertificate"), "{error:?}");
+        assert!(
+            format!("{error:?}").contains("InvalidCertificate"),
+            "{error:?}"
+        );
     }
 
+    /// The whole chain of trust: a real function of ours, in a process of the emulator's, writes to S3 over https.
     #[tokio::test(flavor = "multi_thread")]
-    async fn ends_when_it_is_dropped() {
+    async fn functions_trust_its_authority() {
+        let emulator = MiniStack::start().unwrap();
+        let aws = emulator.aws();
+        aws.s3
+            .create_bucket()
+            .bucket("exchange")
+            .send()
+            .await
+            .unwrap();
+        let role = role_with(
+            &aws,
+            r#"{"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": "*"}"#,
+        )
+        .await;
+        let package = std::fs::read(environment::lambda_package("integration", "x86_64"))
+            .expect("`cargo xtask lambdas` builds the package");
+        aws.lambda
+            .create_function()
+            .function_name("integration")
+            .runtime(aws_sdk_lambda::types::Runtime::Providedal2023)
+            .handler("bootstrap")
+            .role(role)
+            .code(
+                aws_sdk_lambda::types::FunctionCode::builder()
+                    .zip_file(aws_sdk_lambda::primitives::Blob::new(package))
+                    .build(),
+            )
+            .environment(
+                aws_sdk_lambda::types::Environment::builder()
+                    .variables(bellflower_contract::env::BUCKET, "exchange")
+                    .build(),
+            )
+            .send()
+            .await
+            .unwrap();
+        let message = r#"{"Input": {"execution_id": "e-1", "n": 1.50}, "TaskToken": "token-1"}"#;
+        let event = serde_json::json!({"Records": [{
+            "messageId": "1", "receiptHandle": "1", "body": message, "attributes": {}, "messageAttributes": {},
+            "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:q", "awsRegion": "us-east-1",
+        }]});
+        let answer = aws
+            .lambda
+            .invoke()
+            .function_name("integration")
+            .payload(aws_sdk_lambda::primitives::Blob::new(event.to_string()))
+            .send()
+            .await
+            .unwrap();
+        let payload = String::from_utf8(answer.payload.unwrap().into_inner()).unwrap();
+        assert_eq!(answer.function_error, None, "{payload}");
+        let listed = aws
+            .s3
+            .list_objects_v2()
+            .bucket("exchange")
+            .send()
+            .await
+            .unwrap();
+        let keys: Vec<_> = listed
+            .contents()
+            .iter()
+            .filter_map(|object| object.key())
+            .collect();
+        assert_eq!(
+            keys,
+            ["outbound/e-1/data.json", "outbound/e-1/task_token.txt"],
+            "{payload}"
+        );
+    }
+
+    async fn role_with(aws: &Aws, statement: &str) -> String {
+        let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}"#;
+        let role = aws
+            .iam
+            .create_role()
+            .role_name("function")
+            .assume_role_policy_document(trust)
+            .send()
+            .await
+            .unwrap();
+        aws.iam
+            .put_role_policy()
+            .role_name("function")
+            .policy_name("function")
+            .policy_document(format!(
+                r#"{{"Version": "2012-10-17", "Statement": [{statement}]}}"#
+            ))
+            .send()
+            .await
+            .unwrap();
+        role.role.unwrap().arn
+    }
+
+    #[test]
+    fn ends_when_the_harness_dies() {
+        let mut emulator = MiniStack::start().unwrap();
+        let address = emulator
+            .endpoint()
+            .trim_start_matches("https://")
+            .to_owned();
+        // What the kernel does when this process ends in any way.
+        drop(emulator.process.child.stdin.take());
+        assert_silent(&address);
+    }
+
+    fn assert_silent(address: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(address).is_ok() {
+            assert!(Instant::now() < deadline, "it still listens");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn ends_when_it_is_dropped() {
         let emulator = MiniStack::start().unwrap();
         let (endpoint, log) = (emulator.endpoint().to_owned(), emulator.log());
         let address = endpoint.trim_start_matches("https://").to_owned();
         assert!(TcpStream::connect(&address).is_ok());
         drop(emulator);
-        assert!(TcpStream::connect(&address).is_err());
+        assert_silent(&address);
         assert!(!log.exists());
     }
 }

@@ -1,5 +1,6 @@
 //! Terraform in a working directory of its own, with the built provider in a filesystem mirror.
 
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -69,6 +70,7 @@ pub struct Terraform {
     /// The folder all of this is in.
     folder: PathBuf,
     variables: Vec<(String, String)>,
+    /// Kept only for its end.
     _temporary: Option<TempDir>,
 }
 
@@ -202,12 +204,56 @@ impl Terraform {
     /// # Errors
     /// When Terraform cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Result<Run, Error> {
-        let output = self.command(arguments).output().map_err(|source| Error::Start {
+        let output = self
+            .command(arguments)
+            .output()
+            .map_err(|source| self.not_started(source))?;
+        Ok(output.into())
+    }
+
+    /// Runs any command, whatever its exit code, showing each line of its standard output as it comes.
+    ///
+    /// # Errors
+    /// When Terraform cannot be started.
+    pub fn watch(&self, arguments: &[&str], mut show: impl FnMut(&str)) -> Result<Run, Error> {
+        let place = std::env::temp_dir();
+        let mut errors = tempfile::tempfile().map_err(Error::file("creating a file in", &place))?;
+        let handle = errors
+            .try_clone()
+            .map_err(Error::file("creating a file in", &place))?;
+        let mut child = self
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(handle)
+            .spawn()
+            .map_err(|source| self.not_started(source))?;
+        let mut stdout = String::new();
+        if let Some(pipe) = child.stdout.take() {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                show(&line);
+                stdout.push_str(&line);
+                stdout.push('\n');
+            }
+        }
+        let status = child.wait().map_err(|source| self.not_started(source))?;
+        let mut stderr = String::new();
+        errors
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| errors.read_to_string(&mut stderr))
+            .map_err(Error::file("reading a file in", &place))?;
+        Ok(Run {
+            code: status.code().unwrap_or(-1),
+            stdout,
+            stderr,
+        })
+    }
+
+    fn not_started(&self, source: std::io::Error) -> Error {
+        Error::Start {
             program: self.executable.clone(),
             hint: "put `terraform` on PATH, name it in TERRAFORM, or use `cargo xtask test`, which installs one",
             source,
-        })?;
-        Ok(output.into())
+        }
     }
 
     /// Runs a command that must succeed.
@@ -219,7 +265,7 @@ impl Terraform {
         if run.success() {
             Ok(run)
         } else {
-            Err(failed(arguments, run))
+            Err(failed(arguments, &run))
         }
     }
 
@@ -249,7 +295,7 @@ impl Terraform {
         match run.code {
             0 => Ok(Plan::NoChanges),
             2 => Ok(Plan::Changes(run.stdout)),
-            _ => Err(failed(&arguments, run)),
+            _ => Err(failed(&arguments, &run)),
         }
     }
 
@@ -323,7 +369,7 @@ fn find<'a>(module: &'a Value, kind: &str) -> Option<&'a Value> {
         .or_else(|| children.find_map(|child| find(child, kind)))
 }
 
-fn failed(arguments: &[&str], run: Run) -> Error {
+fn failed(arguments: &[&str], run: &Run) -> Error {
     Error::Terraform {
         command: arguments.join(" "),
         code: run.code,
