@@ -20,13 +20,21 @@
 //! Functions, ephemeral resources, resource identity, moving state between resource types, deferred actions and
 //! provider-defined backends. Terraform is told so in the way the protocol has for it. Plugins run on Unix only.
 
+mod codec;
 mod diagnostic;
+mod guard;
+mod handshake;
+mod log;
 mod number;
 mod path;
+mod plugin;
 mod provider;
 mod schema;
 mod serve;
+mod service;
+mod tls;
 mod value;
+mod wire;
 mod work;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
