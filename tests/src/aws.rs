@@ -40,6 +40,9 @@ pub struct Aws {
 
 impl Aws {
     /// Clients for `endpoint`, which trust the authority (PEM) and nothing else.
+    ///
+    /// # Panics
+    /// When the authority is not PEM.
     #[must_use]
     pub fn new(
         endpoint: &str,
@@ -51,12 +54,11 @@ impl Aws {
         let trust = TrustStore::empty().with_pem_certificate(authority);
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            // The context only fails for a trust store whose PEM cannot be read, and this one is our own.
             .tls_context(
                 TlsContext::builder()
                     .with_trust_store(trust)
                     .build()
-                    .expect("the harness's own authority is valid PEM"),
+                    .expect("the authority is valid PEM"),
             )
             .build_https();
         let credentials = Credentials::new(access_key, secret_key, None, None, "bellflower-tests");

@@ -51,7 +51,7 @@ pub fn provider() -> PathBuf {
     )
 }
 
-/// The Terraform (or `OpenTofu`) executable.
+/// The Terraform (or OpenTofu) executable.
 #[must_use]
 pub fn terraform() -> PathBuf {
     std::env::var_os("TERRAFORM").map_or_else(|| "terraform".into(), PathBuf::from)

@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests and the demo: a local AWS over https, real Terraform with the built
 //! provider, and AWS SDK clients to look at what is really there.
 //!
-//! * [`MiniStack`]: the emulator as a child process, with a certificate authority of its own
+//! * [MiniStack]: the emulator as a child process, with a certificate authority of its own
 //! * [`Terraform`]: one working directory with a configuration in it
 //! * [`Pipeline`]: what an operator and a business application do with a pipeline that has been applied
 //! * [`Subscriber`]: an SQS queue that hears a topic's messages

@@ -14,7 +14,7 @@ use crate::authority::Authority;
 use crate::{Aws, Error, environment};
 
 /// How long the emulator may take to listen; it needs half a second on an idle machine.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs the emulator, and ends its whole process group when the standard input closes, which happens however the
 /// harness ends: a test run that is killed leaves no emulator behind.
@@ -56,7 +56,7 @@ impl Default for Options {
     }
 }
 
-/// A running `MiniStack`: AWS on a free port of 127.0.0.1, over https. Dropping it ends it and every Lambda
+/// A running MiniStack: AWS on a free port of 127.0.0.1, over https. Dropping it ends it and every Lambda
 /// process it has started.
 #[derive(Debug)]
 pub struct MiniStack {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{Error, environment};
 
-/// The hosts under which Terraform and `OpenTofu` look for `bellflower/bellflower`.
+/// The hosts under which Terraform and OpenTofu look for `bellflower/bellflower`.
 const REGISTRIES: [&str; 2] = ["registry.terraform.io", "registry.opentofu.org"];
 
 /// What a command wrote, and how it ended.

@@ -1,0 +1,461 @@
+//! What the demo does, in order.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use bellflower_contract::SIMULATE_FAILURE_FIELD;
+use bellflower_tests::{
+    Aws, Error, Execution, MiniStack, Options, Pipeline, Run, Subscriber, Terraform, environment,
+    inventory,
+};
+use serde_json::{Value, json};
+
+use crate::leftover;
+use crate::telling::{Telling, detail};
+
+const EXAMPLE: &str = "basic";
+const RESOURCE: &str = "bellflower_callback_pipeline";
+const INPUT: &str =
+    r#"{"Comment": "Bellflower - Callback Pattern Example (Amazon SQS, Amazon SNS, Lambda)"}"#;
+const FAILURE: &str = "the demo asked for this failure";
+
+/// What a step that needs no human may take; the retries of the failing execution are 35 s of it.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Runs the demo in `folder`, which is made anew.
+pub async fn tell(telling: &Telling, folder: &Path, keep: bool) -> Result<(), Error> {
+    if leftover::end(folder) {
+        telling.line(
+            "local AWS",
+            "ended the one that an earlier --keep left running",
+        );
+    }
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(file("removing", folder))?;
+    }
+    std::fs::create_dir_all(folder).map_err(file("creating", folder))?;
+
+    let emulator = MiniStack::start_with(Options {
+        folder: Some(folder.to_owned()),
+        outlives_us: keep,
+        ..Options::default()
+    })?;
+    telling.line(
+        "local AWS",
+        &format!(
+            "MiniStack listens on {} (account {}, {})",
+            emulator.endpoint(),
+            emulator.account(),
+            emulator.region()
+        ),
+    );
+    let aws = emulator.aws();
+    let told = tell_with(telling, folder, keep, &emulator).await;
+    if told.is_err() {
+        // Best effort: the story's own error is what counts.
+        let _ = save_function_logs(&aws, folder).await;
+        return told;
+    }
+    if keep {
+        leftover::remember(folder, emulator.id()).map_err(file("writing to", folder))?;
+        emulator.leave_running();
+    }
+    Ok(())
+}
+
+async fn tell_with(
+    telling: &Telling,
+    folder: &Path,
+    keep: bool,
+    emulator: &MiniStack,
+) -> Result<(), Error> {
+    let aws = emulator.aws();
+    let before = inventory(&aws).await?;
+    let terraform = Workspace::new(folder, emulator)?;
+
+    terraform.init(telling)?;
+    let pipeline = terraform.apply(telling, &aws)?;
+    let subscriber = Subscriber::new(
+        aws.clone(),
+        &pipeline.topic_arn,
+        "bellflower-demo-subscriber",
+    )
+    .await?;
+    telling.line("SNS", "an SQS queue of the demo's own listens to the topic");
+
+    let success = succeed(telling, &pipeline, &subscriber).await?;
+    let failure = fail(telling, &pipeline, &subscriber).await?;
+
+    subscriber.remove().await?;
+    terraform.plan(telling)?;
+    let mut summary = vec![
+        success,
+        failure,
+        "plan     no changes after apply".to_owned(),
+    ];
+    if keep {
+        summary.push("kept     everything is still running".to_owned());
+    } else {
+        terraform.destroy(telling)?;
+        let left: Vec<String> = inventory(&aws)
+            .await?
+            .into_iter()
+            .filter(|one| !before.contains(one))
+            .collect();
+        if !left.is_empty() {
+            return Err(Error::Missing(format!(
+                "terraform destroy has left something behind:\n{}",
+                left.join("\n")
+            )));
+        }
+        telling.line("AWS API", "nothing is left in the account");
+        summary.push("destroy  nothing is left in the account".to_owned());
+    }
+
+    println!("\nSummary");
+    for line in &summary {
+        println!("  {line}");
+    }
+    println!("  done in {:.0} s", telling.elapsed().as_secs_f64());
+    if keep {
+        go_on(folder, &terraform, emulator, &pipeline)?;
+    }
+    Ok(())
+}
+
+/// The path everyone hopes for; a line for the summary.
+async fn succeed(
+    telling: &Telling,
+    pipeline: &Pipeline,
+    subscriber: &Subscriber,
+) -> Result<String, Error> {
+    let began = Instant::now();
+    let before = pipeline.exchanges().await?;
+    let execution = pipeline.start(INPUT).await?;
+    telling.line("execution", &format!("started {}", name(&execution)));
+    detail(&format!("input {INPUT}"));
+
+    let id = pipeline.new_exchange(&before, LIMIT).await?;
+    telling.line(
+        "S3",
+        &format!("outbound/{id}/ has task_token.txt and data.json"),
+    );
+    detail(&pipeline.object(&format!("outbound/{id}/data.json")).await?);
+    telling.line("execution", "waits for the callback");
+
+    let answer = json!({"status": "approved", "by": "the demo's business application"});
+    let key = pipeline.answer(&id, &answer.to_string()).await?;
+    telling.line("application", &format!("uploaded {key}"));
+    detail(&answer.to_string());
+
+    let ended = pipeline.ended(&execution, LIMIT).await?;
+    expect(&ended, &ExecutionStatus::Succeeded)?;
+    let took = began.elapsed().as_secs_f64();
+    telling.line("execution", &format!("{} after {took:.1} s", ended.status));
+    detail(&format!("output {}", ended.output.unwrap_or_default()));
+
+    let message = subscriber.next(LIMIT).await?;
+    telling.line("SNS", "the subscriber received");
+    detail(&message_text(&message));
+    Ok(format!(
+        "success  {} SUCCEEDED in {took:.1} s, answered through s3://{}/{key}",
+        name(&execution),
+        pipeline.bucket
+    ))
+}
+
+/// The path an operator wants to have seen before 3 a.m.; a line for the summary.
+async fn fail(
+    telling: &Telling,
+    pipeline: &Pipeline,
+    subscriber: &Subscriber,
+) -> Result<String, Error> {
+    let input = json!({SIMULATE_FAILURE_FIELD: FAILURE}).to_string();
+    let execution = pipeline.start(&input).await?;
+    telling.line(
+        "execution",
+        &format!("started {}, whose processing fails", name(&execution)),
+    );
+    detail(&format!("input {input}"));
+    detail("Step Functions tries again after 5, 10 and 20 seconds");
+
+    let mut shown = 0;
+    let began = Instant::now();
+    let ended = loop {
+        let attempts: Vec<HistoryEvent> = pipeline
+            .history(&execution)
+            .await?
+            .into_iter()
+            .filter(|event| failure(event).is_some())
+            .collect();
+        for (number, event) in attempts.iter().enumerate().skip(shown) {
+            let text = failure(event).unwrap_or_default();
+            telling.line(
+                "execution",
+                &format!("attempt {} of the processing failed: {text}", number + 1),
+            );
+        }
+        shown = attempts.len();
+        match pipeline.ended(&execution, Duration::ZERO).await {
+            Err(Error::Timeout { .. }) if began.elapsed() < LIMIT => {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            other => break other?,
+        }
+    };
+    expect(&ended, &ExecutionStatus::Failed)?;
+    // The last attempt and the end may have come between two looks.
+    let attempts = pipeline
+        .history(&execution)
+        .await?
+        .iter()
+        .filter(|event| failure(event).is_some())
+        .count();
+    if attempts < 2 {
+        return Err(Error::Missing(format!(
+            "the failing execution was to be retried, but its history has {attempts} failed attempt(s)"
+        )));
+    }
+    telling.line(
+        "execution",
+        &format!(
+            "{} after {attempts} attempts: {}",
+            ended.status,
+            ended.error.as_deref().unwrap_or("no error name")
+        ),
+    );
+    if let Some(cause) = &ended.cause {
+        detail(cause);
+    }
+    let message = subscriber.next(LIMIT).await?;
+    telling.line("SNS", "the subscriber received");
+    detail(&message_text(&message));
+    Ok(format!(
+        "failure  {} FAILED after {attempts} attempts, and the topic says so",
+        name(&execution)
+    ))
+}
+
+/// The error of a failed attempt, whichever way the state machine calls its function.
+fn failure(event: &HistoryEvent) -> Option<String> {
+    let (error, cause) = if let Some(details) = event.task_failed_event_details() {
+        (details.error(), details.cause())
+    } else if let Some(details) = event.lambda_function_failed_event_details() {
+        (details.error(), details.cause())
+    } else {
+        return None;
+    };
+    let cause = cause.unwrap_or_default();
+    // A function's error is JSON with its message among other things.
+    let message = serde_json::from_str::<Value>(cause)
+        .ok()
+        .and_then(|value| value["errorMessage"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| cause.to_owned());
+    Some(format!("{}: {message}", error.unwrap_or("no error name")))
+}
+
+fn expect(ended: &Execution, status: &ExecutionStatus) -> Result<(), Error> {
+    if ended.status == *status {
+        return Ok(());
+    }
+    Err(Error::Missing(format!(
+        "the execution was to end as {status}, but it is {}: {} {}",
+        ended.status,
+        ended.error.as_deref().unwrap_or_default(),
+        ended.cause.as_deref().unwrap_or_default()
+    )))
+}
+
+fn message_text(message: &Value) -> String {
+    let mut text = String::new();
+    if let Some(subject) = message["Subject"].as_str() {
+        let _ = writeln!(text, "Subject: {subject}");
+    }
+    match message["Message"].as_str() {
+        Some(body) => text.push_str(body),
+        None => text.push_str(&message.to_string()),
+    }
+    text
+}
+
+/// The last part of an ARN.
+fn name(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or(arn)
+}
+
+/// Terraform in the demo's folder, with everything it prints in a log.
+struct Workspace {
+    terraform: Terraform,
+    log: std::path::PathBuf,
+}
+
+impl Workspace {
+    fn new(folder: &Path, emulator: &MiniStack) -> Result<Self, Error> {
+        let mut terraform =
+            Terraform::example_in(&folder.join("workspace"), EXAMPLE, &emulator.environment())?;
+        let provider_log = folder.join("provider.log");
+        terraform.set("TF_LOG", Some("DEBUG"));
+        terraform.set("TF_LOG_PATH", Some(&provider_log.display().to_string()));
+        Ok(Self {
+            terraform,
+            log: folder.join("terraform.log"),
+        })
+    }
+
+    /// Runs a command and shows the lines that tell of progress; any exit code but `good` is an error.
+    fn run(&self, arguments: &[&str], good: i32) -> Result<Run, Error> {
+        let run = self.terraform.watch(arguments, |line| {
+            if is_progress(line) {
+                detail(line);
+            }
+        })?;
+        let text = format!(
+            "$ terraform {}\n{}{}\n",
+            arguments.join(" "),
+            run.stdout,
+            run.stderr
+        );
+        append(&self.log, &text)?;
+        if run.code == good {
+            return Ok(run);
+        }
+        Err(Error::Terraform {
+            command: arguments.join(" "),
+            code: run.code,
+            output: format!("{}{}", run.stdout, run.stderr),
+        })
+    }
+
+    fn init(&self, telling: &Telling) -> Result<(), Error> {
+        let version = self.terraform.expect(&["version"])?.stdout;
+        let version = version.lines().next().unwrap_or_default().to_owned();
+        self.run(&["init", "-no-color"], 0)?;
+        telling.line(
+            "terraform",
+            &format!("init: {version} has found the provider that was just built"),
+        );
+        Ok(())
+    }
+
+    fn apply(&self, telling: &Telling, aws: &Aws) -> Result<Pipeline, Error> {
+        telling.line("terraform", &format!("apply examples/{EXAMPLE}"));
+        self.run(&["apply", "-auto-approve", "-no-color"], 0)?;
+        let pipeline = Pipeline::new(aws.clone(), &self.terraform.resource(RESOURCE)?)?;
+        telling.line("terraform", "applied");
+        detail(&format!("state machine  {}", pipeline.state_machine_arn));
+        detail(&format!("bucket         {}", pipeline.bucket));
+        detail(&format!("topic          {}", pipeline.topic_arn));
+        Ok(pipeline)
+    }
+
+    fn plan(&self, telling: &Telling) -> Result<(), Error> {
+        match self.run(&["plan", "-detailed-exitcode", "-no-color"], 0) {
+            Ok(_) => {
+                telling.line("terraform", "plan: no changes");
+                Ok(())
+            }
+            Err(Error::Terraform {
+                code: 2, output, ..
+            }) => Err(Error::Missing(format!(
+                "terraform plan after apply was to find no changes, but found these:\n{output}"
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn destroy(&self, telling: &Telling) -> Result<(), Error> {
+        telling.line("terraform", "destroy");
+        self.run(&["destroy", "-auto-approve", "-no-color"], 0)?;
+        telling.line("terraform", "destroyed");
+        Ok(())
+    }
+}
+
+/// Whether a line of Terraform's tells what is going on: `bellflower_callback_pipeline.orders: Creating...`.
+fn is_progress(line: &str) -> bool {
+    line.starts_with(RESOURCE)
+        || line.starts_with("Apply complete")
+        || line.starts_with("Destroy complete")
+}
+
+fn append(path: &Path, text: &str) -> Result<(), Error> {
+    use std::io::Write as _;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut log| log.write_all(text.as_bytes()))
+        .map_err(file("writing", path))
+}
+
+/// What the functions have logged, for a person who looks for the reason of a failure.
+async fn save_function_logs(aws: &Aws, folder: &Path) -> Result<(), Error> {
+    let groups = aws
+        .logs
+        .describe_log_groups()
+        .send()
+        .await
+        .map_err(Error::aws("listing log groups"))?;
+    let mut text = String::new();
+    for group in groups
+        .log_groups()
+        .iter()
+        .filter_map(|group| group.log_group_name())
+    {
+        let events = aws
+            .logs
+            .filter_log_events()
+            .log_group_name(group)
+            .send()
+            .await
+            .map_err(Error::aws("reading a log group"))?;
+        for event in events.events() {
+            let _ = writeln!(text, "{group}: {}", event.message().unwrap_or_default());
+        }
+    }
+    append(&folder.join("lambda.log"), &text)
+}
+
+/// How to go on by hand.
+fn go_on(
+    folder: &Path,
+    workspace: &Workspace,
+    emulator: &MiniStack,
+    pipeline: &Pipeline,
+) -> Result<(), Error> {
+    let script = folder.join("environment.sh");
+    let mut text = String::from("# The environment of the demo: . environment.sh\n");
+    for (name, value) in emulator.environment() {
+        let _ = writeln!(text, "export {name}='{value}'");
+    }
+    let _ = writeln!(
+        text,
+        "export TF_CLI_CONFIG_FILE='{}'",
+        workspace.terraform.cli_configuration().display()
+    );
+    std::fs::write(&script, text).map_err(file("writing", &script))?;
+    let terraform = environment::terraform();
+    println!("\nEverything is still running. To go on by hand:");
+    println!("  . {}", script.display());
+    println!("  cd {}", workspace.terraform.directory().display());
+    println!("  {} plan", terraform.display());
+    println!(
+        "  aws stepfunctions start-execution --state-machine-arn {} --input '{{}}'",
+        pipeline.state_machine_arn
+    );
+    println!("  aws s3 ls --recursive s3://{}/outbound/", pipeline.bucket);
+    println!("To end it:");
+    println!("  {} destroy", terraform.display());
+    println!(
+        "  kill -- -{}    # the local AWS; the next `cargo xtask demo` ends it too",
+        emulator.id()
+    );
+    Ok(())
+}
+
+fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { what, path, source }
+}
