@@ -1,0 +1,492 @@
+//! The real executable between a fake Lambda and a fake AWS.
+
+mod fakes;
+
+use std::time::{Duration, Instant};
+
+use fakes::aws::{Answer, Aws, Fault, Written};
+use fakes::lambda::{Lambda, Outcome};
+use serde_json::{Value, json};
+
+const EXECUTABLE: &str = env!("CARGO_BIN_EXE_bellflower-integration");
+
+/// Every token in these tests starts with this, so that one search finds each.
+const TOKEN: &str = "AQB8AAAAKgAAAAMA";
+
+/// A function whose AWS is `aws`.
+fn start(aws: &Aws, more: &[(&str, &str)]) -> Lambda {
+    let authority = aws.authority.path().to_str().unwrap();
+    let mut environment = vec![
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_SESSION_TOKEN", "session"),
+        ("AWS_ENDPOINT_URL", &aws.endpoint),
+        ("SSL_CERT_FILE", authority),
+        ("BELLFLOWER_BUCKET", "bucket"),
+    ];
+    environment.extend(more);
+    Lambda::start(EXECUTABLE, &environment)
+}
+
+/// Stops the function; whatever it did, its log must not have a token.
+fn stop(lambda: Lambda) -> Vec<Value> {
+    let lines = lambda.stop();
+    assert!(
+        !Value::from(lines.clone()).to_string().contains(TOKEN),
+        "{lines:?}"
+    );
+    lines
+}
+
+fn message(id: &str, body: &str) -> Value {
+    json!({
+        "messageId": id, "receiptHandle": "r", "body": body, "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+        "md5OfBody": "m", "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:q", "awsRegion": "eu-west-1"
+    })
+}
+
+fn open_message(execution_id: &str) -> Value {
+    let body = format!(
+        r#"{{"Input": {{"execution_id": "{execution_id}", "n": 1.10}}, "TaskToken": "{TOKEN}{execution_id}"}}"#
+    );
+    message(&format!("m-{execution_id}"), &body)
+}
+
+fn created_at(key: &str, time: &str) -> Value {
+    json!({
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "eu-west-1", "eventTime": time,
+        "eventName": "ObjectCreated:Put", "userIdentity": {"principalId": "A"},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"}, "responseElements": {},
+        "s3": {"s3SchemaVersion": "1.0", "configurationId": "c",
+               "bucket": {"name": "bucket", "ownerIdentity": {"principalId": "A"}, "arn": "arn:aws:s3:::bucket"},
+               "object": {"key": key, "size": 2, "eTag": "e", "sequencer": "0A"}}
+    })
+}
+
+/// An event of so long ago that a missing token is not waited for.
+fn created(key: &str) -> Value {
+    created_at(key, "2026-03-01T12:00:00.000Z")
+}
+
+fn event(records: &[Value]) -> String {
+    json!({"Records": records}).to_string()
+}
+
+fn all_done() -> Outcome {
+    Outcome::Response(json!({"batchItemFailures": []}))
+}
+
+fn failed_items(outcome: Outcome) -> Vec<String> {
+    let Outcome::Response(mut response) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let failures = response["batchItemFailures"].as_array_mut().unwrap();
+    let mut ids: Vec<String> = failures
+        .iter()
+        .map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    ids
+}
+
+/// The one line with this message.
+fn line<'a>(lines: &'a [Value], message: &str) -> &'a Value {
+    let mut found = lines.iter().filter(|line| line["message"] == message);
+    let line = found
+        .next()
+        .unwrap_or_else(|| panic!("no {message:?} in {lines:?}"));
+    assert_eq!(found.next(), None);
+    line
+}
+
+#[test]
+fn every_message_of_a_batch_is_opened_and_just_the_failed_ones_come_again() {
+    let aws = Aws::start();
+    aws.fail(Fault {
+        call: "PUT /bucket/outbound/e-5/data.json",
+        times: 9,
+        answer: Answer::S3(403, "AccessDenied"),
+    });
+    let lambda = start(&aws, &[]);
+    let mut batch: Vec<Value> = (1..=6).map(|n| open_message(&format!("e-{n}"))).collect();
+    batch.push(message(
+        "m-poison",
+        &format!(r#"{{"Input": {{}}, "TaskToken": "{TOKEN}""#),
+    ));
+    batch.push(message(
+        "m-no-id",
+        &format!(r#"{{"Input": {{}}, "TaskToken": "{TOKEN}"}}"#),
+    ));
+
+    let outcome = lambda.invoke(&event(&batch));
+
+    assert_eq!(failed_items(outcome), ["m-e-5", "m-no-id", "m-poison"]);
+    for n in [1, 2, 3, 4, 6] {
+        let id = format!("e-{n}");
+        assert_eq!(
+            aws.object(&format!("outbound/{id}/task_token.txt")),
+            Some(format!("{TOKEN}{id}"))
+        );
+        assert_eq!(
+            aws.object(&format!("outbound/{id}/data.json")),
+            Some(format!(r#"{{"execution_id": "{id}", "n": 1.10}}"#)),
+            "the input is kept byte for byte"
+        );
+        let prefix = format!("outbound/{id}/");
+        let writes: Vec<Written> = aws
+            .writes()
+            .into_iter()
+            .filter(|write| write.key.starts_with(&prefix))
+            .collect();
+        let written = |name: &str, content_type: &str| Written {
+            key: prefix.clone() + name,
+            content_type: content_type.to_owned(),
+            kms_key: None,
+        };
+        assert_eq!(
+            writes,
+            [
+                written("task_token.txt", "text/plain"),
+                written("data.json", "application/json")
+            ]
+        );
+    }
+    let lines = stop(lambda);
+    let denied = lines
+        .iter()
+        .find(|line| line["message_id"] == "m-e-5")
+        .unwrap();
+    assert_eq!(
+        denied["cause"],
+        "writing outbound/e-5/data.json: AccessDenied: of the fake (request id S3REQUEST)"
+    );
+    assert_eq!(denied["requestId"], "request-1");
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line["message"] == "callback opened")
+            .count(),
+        5
+    );
+}
+
+#[test]
+fn the_same_message_twice_is_harmless() {
+    let aws = Aws::start();
+    let lambda = start(
+        &aws,
+        &[(
+            "BELLFLOWER_KMS_KEY_ARN",
+            "arn:aws:kms:eu-west-1:123456789012:key/k",
+        )],
+    );
+    for _ in 0..2 {
+        assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    }
+    assert_eq!(
+        aws.object("outbound/e-1/task_token.txt"),
+        Some(format!("{TOKEN}e-1"))
+    );
+    let key = Some("arn:aws:kms:eu-west-1:123456789012:key/k".to_owned());
+    assert!(aws.writes().iter().all(|write| write.kms_key == key));
+    stop(lambda);
+}
+
+#[test]
+fn every_answer_of_an_event_closes_its_callback() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[("BELLFLOWER_INBOUND_PREFIX", "from_(app)/")]);
+    for (id, answer) in [("e-1", "{\"total\": 1.10}\n"), ("e-2", "")] {
+        aws.put(
+            &format!("outbound/{id}/task_token.txt"),
+            &format!("{TOKEN}{id}\n"),
+        );
+        aws.put(&format!("from_(app)/{id}/success.json"), answer);
+    }
+
+    let outcome = lambda.invoke(&event(&[
+        created("from_%28app%29/e-1/success.json"),
+        created("from_%28app%29/"),
+        created("from_%28app%29/e-1/other+file.json"),
+        created("from_%28app%29/e%2D2/success.json"),
+    ]));
+
+    assert_eq!(outcome, all_done());
+    let mut answers = aws.answers();
+    answers.sort();
+    assert_eq!(
+        answers,
+        [
+            (format!("{TOKEN}e-1"), "{\"total\": 1.10}".to_owned()),
+            (
+                format!("{TOKEN}e-2"),
+                "{\"status\": \"Response Received\"}".to_owned()
+            ),
+        ]
+    );
+    let lines = stop(lambda);
+    assert_eq!(
+        line(&lines, "object ignored")["key"],
+        "from_%28app%29/e-1/other+file.json"
+    );
+}
+
+#[test]
+fn a_failed_answer_fails_the_invocation_after_the_others_are_done() {
+    let aws = Aws::start();
+    aws.fail(Fault {
+        call: "GET /bucket/inbound/e-1/success.json",
+        times: 9,
+        answer: Answer::S3(403, "AccessDenied"),
+    });
+    let lambda = start(&aws, &[]);
+    for id in ["e-1", "e-2"] {
+        aws.put(
+            &format!("outbound/{id}/task_token.txt"),
+            &format!("{TOKEN}{id}"),
+        );
+        aws.put(&format!("inbound/{id}/success.json"), "{}");
+    }
+
+    let outcome = lambda.invoke(&event(&[
+        created("inbound/e-1/success.json"),
+        created("inbound/e-2/success.json"),
+    ]));
+
+    assert_eq!(
+        outcome,
+        Outcome::Error {
+            kind: "Bellflower.RecordsFailed".to_owned(),
+            message: "1 of 2 records failed; the log says why".to_owned(),
+        }
+    );
+    assert_eq!(aws.answers(), [(format!("{TOKEN}e-2"), "{}".to_owned())]);
+    assert_eq!(
+        line(&stop(lambda), "record failed")["key"],
+        "inbound/e-1/success.json"
+    );
+}
+
+#[test]
+fn an_answer_to_a_closed_or_unknown_callback_is_dropped() {
+    let cases = ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"];
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    aws.put("outbound/e-1/task_token.txt", TOKEN);
+    aws.put("inbound/e-1/success.json", "{}");
+    aws.put("inbound/unknown/success.json", "{}");
+    for code in cases {
+        let quoting = "Invalid Token: 'AQB8AAAAKgAAAAMA'";
+        aws.fail(Fault {
+            call: "SendTaskSuccess",
+            times: 1,
+            answer: Answer::StepFunctions(code, quoting),
+        });
+        assert_eq!(
+            lambda.invoke(&event(&[created("inbound/e-1/success.json")])),
+            all_done()
+        );
+    }
+    assert_eq!(
+        lambda.invoke(&event(&[created("inbound/unknown/success.json")])),
+        all_done()
+    );
+    let lines = stop(lambda);
+    let reasons: Vec<&str> = lines
+        .iter()
+        .filter(|line| line["message"] == "answer dropped")
+        .map(|line| line["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "the callback is not open (TaskTimedOut)",
+            "the callback is not open (TaskDoesNotExist)",
+            "the callback is not open (InvalidToken)",
+            "there is no callback of this execution id",
+        ]
+    );
+}
+
+#[test]
+fn an_answer_before_its_token_fails_so_that_it_comes_again() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    aws.put("inbound/e-1/success.json", "{}");
+    let far_off = created_at("inbound/e-1/success.json", "2100-01-01T00:00:00.000Z");
+    let early = lambda.invoke(&event(std::slice::from_ref(&far_off)));
+    assert!(matches!(early, Outcome::Error { .. }), "{early:?}");
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    assert_eq!(lambda.invoke(&event(&[far_off])), all_done());
+    assert_eq!(aws.answers().len(), 1);
+    stop(lambda);
+}
+
+#[test]
+fn a_bad_answer_is_noted_and_the_next_good_one_counts() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    aws.put("outbound/e-1/task_token.txt", TOKEN);
+    let too_long = format!("\"{}\"", "x".repeat(600_000));
+    for (answer, cause) in [("OK", "not JSON"), (too_long.as_str(), "262144")] {
+        aws.put("inbound/e-1/success.json", answer);
+        assert_eq!(
+            lambda.invoke(&event(&[created("inbound/e-1/success.json")])),
+            all_done()
+        );
+        let note = aws.object("outbound/e-1/error.json").unwrap();
+        assert!(note.contains(cause), "{note}");
+        assert!(note.contains("Bellflower.InvalidAnswer"), "{note}");
+        assert_eq!(aws.answers(), []);
+    }
+    aws.put("inbound/e-1/success.json", "[]");
+    assert_eq!(
+        lambda.invoke(&event(&[created("inbound/e-1/success.json")])),
+        all_done()
+    );
+    assert_eq!(aws.answers(), [(TOKEN.to_owned(), "[]".to_owned())]);
+    stop(lambda);
+}
+
+#[test]
+fn throttled_calls_are_tried_again() {
+    let aws = Aws::start();
+    aws.fail(Fault {
+        call: "PUT /bucket/outbound/e-1/task",
+        times: 2,
+        answer: Answer::S3(503, "SlowDown"),
+    });
+    aws.fail(Fault {
+        call: "SendTaskSuccess",
+        times: 2,
+        answer: Answer::StepFunctions("ThrottlingException", "Rate exceeded"),
+    });
+    let lambda = start(&aws, &[]);
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    aws.put("inbound/e-1/success.json", "{}");
+    assert_eq!(
+        lambda.invoke(&event(&[created("inbound/e-1/success.json")])),
+        all_done()
+    );
+    assert_eq!(aws.answers().len(), 1);
+    stop(lambda);
+}
+
+#[test]
+fn what_hangs_is_given_back_before_the_functions_time_out() {
+    let aws = Aws::start();
+    aws.fail(Fault {
+        call: "PUT /bucket/outbound/e-1/",
+        times: 9,
+        answer: Answer::Hang,
+    });
+    let lambda = start(&aws, &[]);
+    let begin = Instant::now();
+    let outcome = lambda.invoke_within(
+        &event(&[open_message("e-1"), open_message("e-2")]),
+        Duration::from_millis(2_500),
+    );
+    assert_eq!(failed_items(outcome), ["m-e-1"]);
+    assert!(
+        begin.elapsed() > Duration::from_millis(1_500),
+        "it does use its time"
+    );
+    assert!(aws.object("outbound/e-2/data.json").is_some());
+    stop(lambda);
+}
+
+#[test]
+fn an_error_that_quotes_the_token_is_logged_without_it() {
+    let aws = Aws::start();
+    let quoting = "no access with AQB8AAAAKgAAAAMA";
+    aws.fail(Fault {
+        call: "SendTaskSuccess",
+        times: 1,
+        answer: Answer::StepFunctions("AccessDeniedException", quoting),
+    });
+    let lambda = start(&aws, &[("AWS_LAMBDA_LOG_LEVEL", "TRACE")]);
+    aws.put("outbound/e-1/task_token.txt", TOKEN);
+    aws.put("inbound/e-1/success.json", "{}");
+    let outcome = lambda.invoke(&event(&[created("inbound/e-1/success.json")]));
+    assert!(matches!(outcome, Outcome::Error { .. }), "{outcome:?}");
+    let lines = stop(lambda);
+    assert_eq!(
+        line(&lines, "record failed")["cause"],
+        "calling SendTaskSuccess: AccessDeniedException"
+    );
+}
+
+#[test]
+fn the_test_event_is_taken_and_unknown_events_are_refused() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "bucket"});
+    assert_eq!(lambda.invoke(&test.to_string()), all_done());
+    for unknown in [
+        "{}",
+        "[1]",
+        "null",
+        &format!("\"{TOKEN}\""),
+        &format!("{{\"TaskToken\": \"{TOKEN}\"}}"),
+    ] {
+        let Outcome::Error { kind, message } = lambda.invoke(unknown) else {
+            panic!("{unknown} was taken");
+        };
+        assert_eq!(kind, "Bellflower.UnknownEvent");
+        assert!(!message.contains(TOKEN), "{message}");
+    }
+    let other = json!({"Records": [{"EventSource": "aws:sns"}]}).to_string();
+    assert!(matches!(lambda.invoke(&other), Outcome::Error { .. }));
+    assert_eq!(aws.writes(), []);
+    stop(lambda);
+}
+
+#[test]
+fn an_event_of_another_bucket_is_refused() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    let mut record = created("inbound/e-1/success.json");
+    record["s3"]["bucket"]["name"] = json!("other");
+    assert!(matches!(
+        lambda.invoke(&event(&[record])),
+        Outcome::Error { .. }
+    ));
+    let lines = stop(lambda);
+    assert!(
+        line(&lines, "record failed")["cause"]
+            .as_str()
+            .unwrap()
+            .contains("other")
+    );
+}
+
+#[test]
+fn a_server_of_another_authority_is_not_trusted() {
+    let aws = Aws::start();
+    let stranger = Aws::start();
+    let lambda = start(
+        &aws,
+        &[("SSL_CERT_FILE", stranger.authority.path().to_str().unwrap())],
+    );
+    let outcome = lambda.invoke(&event(&[open_message("e-1")]));
+    assert_eq!(failed_items(outcome), ["m-e-1"]);
+    let lines = stop(lambda);
+    let cause = line(&lines, "record failed")["cause"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(cause.contains("certificate"), "{cause}");
+    assert_eq!(aws.writes(), []);
+}
+
+#[test]
+fn without_its_configuration_it_does_not_start_and_says_why() {
+    let lambda = Lambda::start(EXECUTABLE, &[]);
+    let (status, lines) = lambda.finish();
+    assert!(!status.success());
+    assert_eq!(
+        line(&lines, "function cannot start")["cause"],
+        "the environment variable BELLFLOWER_BUCKET is not set"
+    );
+}
