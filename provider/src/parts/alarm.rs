@@ -1,0 +1,351 @@
+//! A `CloudWatch` alarm on one metric.
+//!
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricAlarm, Statistic, Tag};
+use serde::{Serialize, Serializer};
+
+use super::tags::Tags;
+use super::{Aws, absent, properties};
+use crate::engine::{Attributes, Changes, Failure, Found, Part};
+
+const GONE: &[&str] = &["ResourceNotFound", "ResourceNotFoundException"];
+
+/// How a `CloudWatch` alarm should be. Times are in seconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Alarm {
+    /// The alarm's name.
+    pub alarm_name: String,
+    /// Its ARN, which follows from the name.
+    pub arn: String,
+    /// What it tells the person it wakes.
+    pub alarm_description: String,
+    /// The namespace of the metric.
+    pub namespace: String,
+    /// The metric.
+    pub metric_name: String,
+    /// What the metric is of.
+    pub dimensions: BTreeMap<String, String>,
+    /// How the values of a period become one.
+    pub statistic: String,
+    /// The length of a period.
+    pub period: i64,
+    /// How many periods are looked at.
+    pub evaluation_periods: i64,
+    /// In how many of them the threshold has to be crossed.
+    pub datapoints_to_alarm: i64,
+    /// The threshold.
+    #[serde(serialize_with = "shortest")]
+    pub threshold: f64,
+    /// How values are compared with the threshold.
+    pub comparison_operator: String,
+    /// What a period without values counts as.
+    pub treat_missing_data: String,
+    /// Whether the alarm tells anybody.
+    pub actions_enabled: bool,
+    /// The ARNs told when the alarm goes off.
+    pub alarm_actions: Vec<String>,
+    /// The ARNs told when all is well again.
+    pub ok_actions: Vec<String>,
+    /// All tags.
+    pub tags: Tags,
+}
+
+/// A whole number without decimals, as Terraform has it: 5, not 5.0, which JSON holds for another value.
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over references"
+)]
+fn shortest<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
+    let whole = format!("{number:.0}").parse::<i64>();
+    match whole {
+        Ok(whole) if number.fract() == 0.0 => to.serialize_i64(whole),
+        _ => to.serialize_f64(*number),
+    }
+}
+
+fn narrow(number: i64) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// `want` when `found` holds the same in any order.
+fn in_order(found: Vec<String>, want: &[String]) -> Vec<String> {
+    let set = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
+    if set(&found) == set(want) {
+        want.to_vec()
+    } else {
+        found
+    }
+}
+
+fn tags<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Tag> {
+    pairs
+        .into_iter()
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .collect()
+}
+
+impl Alarm {
+    async fn describe(&self, aws: &Aws) -> Result<Option<MetricAlarm>, Failure> {
+        let describe = || {
+            aws.cloudwatch
+                .describe_alarms()
+                .alarm_names(&self.alarm_name)
+                .send()
+        };
+        let answer = aws
+            .call("cloudwatch:DescribeAlarms", &self.alarm_name, describe)
+            .await?;
+        let ours =
+            |alarm: &MetricAlarm| alarm.alarm_name.as_deref() == Some(self.alarm_name.as_str());
+        Ok(answer
+            .metric_alarms
+            .unwrap_or_default()
+            .into_iter()
+            .find(ours))
+    }
+
+    /// The alarm's properties as AWS describes them.
+    fn described(&self, alarm: MetricAlarm, tags: Tags) -> Self {
+        let periods = alarm.evaluation_periods.map_or(0, i64::from);
+        let pair = |dimension: Dimension| Some((dimension.name?, dimension.value?));
+        Self {
+            alarm_name: self.alarm_name.clone(),
+            arn: alarm.alarm_arn.unwrap_or_default(),
+            alarm_description: alarm.alarm_description.unwrap_or_default(),
+            namespace: alarm.namespace.unwrap_or_default(),
+            metric_name: alarm.metric_name.unwrap_or_default(),
+            dimensions: alarm
+                .dimensions
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(pair)
+                .collect(),
+            statistic: alarm
+                .statistic
+                .map(|statistic| statistic.as_str().to_owned())
+                .unwrap_or_default(),
+            period: alarm.period.map_or(0, i64::from),
+            evaluation_periods: periods,
+            // Left out means all of them.
+            datapoints_to_alarm: alarm.datapoints_to_alarm.map_or(periods, i64::from),
+            threshold: alarm.threshold.unwrap_or_default(),
+            comparison_operator: alarm
+                .comparison_operator
+                .map(|operator| operator.as_str().to_owned())
+                .unwrap_or_default(),
+            treat_missing_data: alarm
+                .treat_missing_data
+                .unwrap_or_else(|| "missing".to_owned()),
+            actions_enabled: alarm.actions_enabled.unwrap_or(true),
+            alarm_actions: in_order(alarm.alarm_actions.unwrap_or_default(), &self.alarm_actions),
+            ok_actions: in_order(alarm.ok_actions.unwrap_or_default(), &self.ok_actions),
+            tags,
+        }
+    }
+
+    /// Writes the whole alarm. `CloudWatch` heeds the tags only when the alarm is new.
+    async fn put(&self, aws: &Aws) -> Result<(), Failure> {
+        let dimension = |(name, value)| Dimension::builder().name(name).value(value).build();
+        let dimensions: Vec<Dimension> = self.dimensions.iter().map(dimension).collect();
+        let tags = tags(&self.tags.0);
+        let put = || {
+            aws.cloudwatch
+                .put_metric_alarm()
+                .alarm_name(&self.alarm_name)
+                .alarm_description(&self.alarm_description)
+                .namespace(&self.namespace)
+                .metric_name(&self.metric_name)
+                .set_dimensions(Some(dimensions.clone()))
+                .statistic(Statistic::from(self.statistic.as_str()))
+                .period(narrow(self.period))
+                .evaluation_periods(narrow(self.evaluation_periods))
+                .datapoints_to_alarm(narrow(self.datapoints_to_alarm))
+                .threshold(self.threshold)
+                .comparison_operator(ComparisonOperator::from(self.comparison_operator.as_str()))
+                .treat_missing_data(&self.treat_missing_data)
+                .actions_enabled(self.actions_enabled)
+                .set_alarm_actions(Some(self.alarm_actions.clone()))
+                .set_ok_actions(Some(self.ok_actions.clone()))
+                .set_tags(Some(tags.clone()))
+                .send()
+        };
+        aws.call("cloudwatch:PutMetricAlarm", &self.alarm_name, put)
+            .await
+            .map(drop)
+    }
+
+    async fn set_tags(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
+        let arn = found.text("arn");
+        let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
+        if !set.is_empty() {
+            let tags = tags(&set);
+            let tag = || {
+                aws.cloudwatch
+                    .tag_resource()
+                    .resource_arn(arn)
+                    .set_tags(Some(tags.clone()))
+                    .send()
+            };
+            aws.call("cloudwatch:TagResource", &self.alarm_name, tag)
+                .await?;
+        }
+        if !remove.is_empty() {
+            let untag = || {
+                let request = aws.cloudwatch.untag_resource().resource_arn(arn);
+                request.set_tag_keys(Some(remove.clone())).send()
+            };
+            aws.call("cloudwatch:UntagResource", &self.alarm_name, untag)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Part<Aws> for Alarm {
+    fn kind(&self) -> &'static str {
+        "CloudWatch alarm"
+    }
+
+    fn name(&self) -> &str {
+        &self.alarm_name
+    }
+
+    fn desired(&self) -> Attributes {
+        properties(self)
+    }
+
+    async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
+        let Some(alarm) = self.describe(aws).await? else {
+            return Ok(None);
+        };
+        let arn = alarm.alarm_arn.clone().unwrap_or_default();
+        let list = || {
+            aws.cloudwatch
+                .list_tags_for_resource()
+                .resource_arn(&arn)
+                .send()
+        };
+        let answer = absent(
+            aws.call("cloudwatch:ListTagsForResource", &self.alarm_name, list)
+                .await,
+            GONE,
+        )?;
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
+        let pair = |tag: Tag| Some((tag.key?, tag.value?));
+        let tags = Tags::listed(answer.tags.unwrap_or_default().into_iter().filter_map(pair));
+        let owner = self.tags.owner_of(&tags);
+        Ok(Some(Found {
+            attributes: properties(&self.described(alarm, tags)),
+            owner,
+        }))
+    }
+
+    async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
+        self.put(aws).await?;
+        Ok(Attributes::new())
+    }
+
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure> {
+        let put = async {
+            if changes.names().any(|name| name != "tags") {
+                self.put(aws).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(put, self.set_tags(aws, found))?;
+        Ok(Attributes::new())
+    }
+
+    async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
+        let delete = || {
+            aws.cloudwatch
+                .delete_alarms()
+                .alarm_names(&self.alarm_name)
+                .send()
+        };
+        absent(
+            aws.call("cloudwatch:DeleteAlarms", &self.alarm_name, delete)
+                .await,
+            GONE,
+        )?;
+        let gone = || async { Ok(self.describe(aws).await?.is_none().then_some(())) };
+        aws.settle(&self.title(), "gone", Duration::from_mins(1), gone)
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alarm() -> Alarm {
+        Alarm {
+            alarm_name: "errors".into(),
+            arn: "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:errors".into(),
+            alarm_description: "It fails.".into(),
+            namespace: "AWS/Lambda".into(),
+            metric_name: "Errors".into(),
+            dimensions: [("FunctionName".to_owned(), "f".to_owned())].into(),
+            statistic: "Sum".into(),
+            period: 900,
+            evaluation_periods: 2,
+            datapoints_to_alarm: 2,
+            threshold: 5.0,
+            comparison_operator: "GreaterThanOrEqualToThreshold".into(),
+            treat_missing_data: "missing".into(),
+            actions_enabled: true,
+            alarm_actions: vec!["arn:b".into(), "arn:a".into()],
+            ok_actions: vec![],
+            tags: Tags::default(),
+        }
+    }
+
+    #[test]
+    fn a_whole_threshold_has_no_decimals() {
+        let threshold = |number| {
+            properties(&Alarm {
+                threshold: number,
+                ..alarm()
+            })["threshold"]
+                .clone()
+        };
+        assert_eq!(threshold(5.0), serde_json::json!(5));
+        assert_eq!(threshold(-3.0), serde_json::json!(-3));
+        assert_eq!(threshold(0.5), serde_json::json!(0.5));
+        assert_eq!(threshold(1e300), serde_json::json!(1e300));
+    }
+
+    #[test]
+    fn what_cloudwatch_leaves_out_or_reorders_is_no_difference() {
+        let have = MetricAlarm::builder()
+            .alarm_name("errors")
+            .alarm_arn("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:errors")
+            .alarm_description("It fails.")
+            .namespace("AWS/Lambda")
+            .metric_name("Errors")
+            .dimensions(Dimension::builder().name("FunctionName").value("f").build())
+            .statistic(Statistic::Sum)
+            .period(900)
+            .evaluation_periods(2)
+            .threshold(5.0)
+            .comparison_operator(ComparisonOperator::GreaterThanOrEqualToThreshold)
+            .alarm_actions("arn:a")
+            .alarm_actions("arn:b")
+            .build();
+        let found = alarm().described(have, Tags::default());
+        assert_eq!(properties(&found), properties(&alarm()));
+    }
+}
