@@ -4,7 +4,7 @@
 //! bucket's notification; the Lambdas read them back; the business application sees the object keys. A name
 //! that two of them must spell alike is defined here and nowhere else.
 //!
-//! * [`env`]: environment variables of the integration function
+//! * [`mod@env`]: environment variables of the integration function
 //! * [`states`]: the states of the state machine
 //! * [`errors`]: error names an execution can end with
 //! * [`CallbackMessage`]: what the state machine sends to the queue

@@ -19,8 +19,12 @@ use bellflower_contract::TaskToken;
 use crate::config::Config;
 use crate::ports::{CallError, Callbacks, Fetched, Outcome, Store};
 
-/// Attempts for each call, the first one included. With the time-out of one attempt they fit into the default function's time-out.
+/// Attempts for each call, the first one included. With every one timed out and the waits between them, a call ends after 14 seconds; the
+/// handler ends it earlier if the function's own time-out is near.
 const MAX_ATTEMPTS: u32 = 4;
+
+/// Longest first wait between attempts; each further one may be twice as long. The SDK's second would be most of a small function's time.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
 
 /// A connection within a region is there within milliseconds, or it will not be.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -28,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// One attempt, with up to 256 KiB of body. An endpoint that hangs is left after this, and the next attempt often finds another host.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Error codes of a callback that is closed for good. The code of an error that AWS gives as a type, and of one it gives as text only.
+/// Error codes of a callback that is closed for good.
 const NOT_OPEN: [&str; 3] = ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"];
 
 /// Error codes of a result that will never be taken.
@@ -59,7 +63,9 @@ pub fn connect(config: &Config) -> (Bucket, StepFunctions) {
         .build_https();
     let region = Region::new(config.region.clone());
     let credentials = SharedCredentialsProvider::new(config.credentials.clone());
-    let retries = RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS);
+    let retries = RetryConfig::standard()
+        .with_max_attempts(MAX_ATTEMPTS)
+        .with_initial_backoff(INITIAL_BACKOFF);
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
