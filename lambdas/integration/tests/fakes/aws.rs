@@ -60,7 +60,7 @@ impl Aws {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["127.0.0.1".to_owned()])
+        let certificate = CertificateParams::new(["localhost".to_owned()])
             .unwrap()
             .signed_by(&key, &issuer)
             .unwrap();
@@ -77,7 +77,11 @@ impl Aws {
         let config = Arc::new(config);
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("https://{}", listener.local_addr().unwrap());
+        // A name, since with an address the SDK would use path style in any case.
+        let endpoint = format!(
+            "https://localhost:{}",
+            listener.local_addr().unwrap().port()
+        );
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
         thread::spawn(move || {
