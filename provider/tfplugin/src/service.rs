@@ -151,6 +151,14 @@ impl Service {
             .ok_or_else(|| vec![no_such("data source", name)])
     }
 
+    fn resource_schema(&self, name: &str) -> Option<&Schema> {
+        self.resources.get(name).map(|(_, shape)| &shape.schema)
+    }
+
+    fn data_source_schema(&self, name: &str) -> Option<&Schema> {
+        self.data_sources.get(name).map(|(_, shape)| &shape.schema)
+    }
+
     /// Resolves when a call has gone on for too long after an interrupt.
     async fn overdue(&self) {
         self.stop.cancelled().await;
@@ -239,8 +247,11 @@ fn no_such(what: &str, name: &str) -> Diagnostic {
 }
 
 /// The diagnostics of a call that gives nothing else.
-fn only_messages(result: Result<Diagnostics, Diagnostics>) -> Vec<wire::Diagnostic> {
-    messages(result.unwrap_or_else(|diagnostics| diagnostics))
+fn only_messages(
+    result: Result<Diagnostics, Diagnostics>,
+    schema: Option<&Schema>,
+) -> Vec<wire::Diagnostic> {
+    messages(result.unwrap_or_else(|diagnostics| diagnostics), schema)
 }
 
 fn capabilities() -> wire::ServerCapabilities {
@@ -324,7 +335,10 @@ impl provider_server::Provider for Service {
             let config = self.shape.decode(request.config.as_ref())?;
             Ok(self.provider.validate(&config).await)
         };
-        let diagnostics = only_messages(self.call("validating the provider block", work).await);
+        let diagnostics = only_messages(
+            self.call("validating the provider block", work).await,
+            Some(&self.shape.schema),
+        );
         Ok(Response::new(wire::validate_provider_config::Response {
             diagnostics,
         }))
@@ -342,7 +356,10 @@ impl provider_server::Provider for Service {
                 .configure(&config, &request.terraform_version)
                 .await)
         };
-        let diagnostics = only_messages(self.call("configuring the provider", work).await);
+        let diagnostics = only_messages(
+            self.call("configuring the provider", work).await,
+            Some(&self.shape.schema),
+        );
         Ok(Response::new(wire::configure_provider::Response {
             diagnostics,
         }))
@@ -369,7 +386,10 @@ impl provider_server::Provider for Service {
             Ok(resource.validate(&config).await)
         };
         let doing = format!("validating {}", request.type_name);
-        let diagnostics = only_messages(self.call(&doing, work).await);
+        let diagnostics = only_messages(
+            self.call(&doing, work).await,
+            self.resource_schema(&request.type_name),
+        );
         Ok(Response::new(wire::validate_resource_config::Response {
             diagnostics,
         }))
@@ -393,7 +413,7 @@ impl provider_server::Provider for Service {
         let (state, diagnostics) = either(self.call(&doing, work).await);
         Ok(Response::new(wire::upgrade_resource_state::Response {
             upgraded_state: state,
-            diagnostics: messages(diagnostics),
+            diagnostics: messages(diagnostics, self.resource_schema(&request.type_name)),
         }))
     }
 
@@ -424,7 +444,7 @@ impl provider_server::Provider for Service {
         Ok(Response::new(wire::read_resource::Response {
             new_state,
             private,
-            diagnostics: messages(diagnostics),
+            diagnostics: messages(diagnostics, self.resource_schema(&request.type_name)),
         }))
     }
 
@@ -456,13 +476,13 @@ impl provider_server::Provider for Service {
                 planned_state: Some(shape.encode(planned)?),
                 requires_replace: reply.requires_replace.into_iter().map(Into::into).collect(),
                 planned_private: reply.private,
-                diagnostics: messages(reply.diagnostics),
+                diagnostics: messages(reply.diagnostics, self.resource_schema(&request.type_name)),
             })
         };
         let doing = format!("planning {}", request.type_name);
         let answer = self.call(&doing, work).await.unwrap_or_else(|diagnostics| {
             wire::plan_resource_change::Response {
-                diagnostics: messages(diagnostics),
+                diagnostics: messages(diagnostics, self.resource_schema(&request.type_name)),
                 ..Default::default()
             }
         });
@@ -478,7 +498,7 @@ impl provider_server::Provider for Service {
         let untouched = |diagnostics| wire::apply_resource_change::Response {
             new_state: request.prior_state.clone(),
             private: request.planned_private.clone(),
-            diagnostics: messages(diagnostics),
+            diagnostics: messages(diagnostics, self.resource_schema(&request.type_name)),
         };
         let (resource, shape) = match self.resource(&request.type_name) {
             Ok(found) => found,
@@ -502,7 +522,7 @@ impl provider_server::Provider for Service {
             Ok(state) => wire::apply_resource_change::Response {
                 new_state: Some(state),
                 private: reply.private,
-                diagnostics: messages(reply.diagnostics),
+                diagnostics: messages(reply.diagnostics, self.resource_schema(&request.type_name)),
             },
             Err(diagnostics) => {
                 reply.diagnostics.extend(diagnostics);
@@ -545,7 +565,7 @@ impl provider_server::Provider for Service {
         };
         Ok(Response::new(wire::import_resource_state::Response {
             imported_resources,
-            diagnostics: messages(diagnostics),
+            diagnostics: messages(diagnostics, self.resource_schema(&request.type_name)),
         }))
     }
 
@@ -566,7 +586,7 @@ impl provider_server::Provider for Service {
             ),
         );
         Ok(Response::new(wire::move_resource_state::Response {
-            diagnostics: messages(vec![diagnostic]),
+            diagnostics: messages(vec![diagnostic], None),
             ..Default::default()
         }))
     }
@@ -582,7 +602,10 @@ impl provider_server::Provider for Service {
             Ok(source.validate(&config).await)
         };
         let doing = format!("validating data source {}", request.type_name);
-        let diagnostics = only_messages(self.call(&doing, work).await);
+        let diagnostics = only_messages(
+            self.call(&doing, work).await,
+            self.data_source_schema(&request.type_name),
+        );
         Ok(Response::new(
             wire::validate_data_resource_config::Response { diagnostics },
         ))
@@ -608,7 +631,7 @@ impl provider_server::Provider for Service {
         };
         Ok(Response::new(wire::read_data_source::Response {
             state,
-            diagnostics: messages(diagnostics),
+            diagnostics: messages(diagnostics, self.data_source_schema(&request.type_name)),
         }))
     }
 }

@@ -158,7 +158,46 @@ impl From<Diagnostic> for tfplugin6::Diagnostic {
     }
 }
 
-/// Messages to the user, ready to send.
-pub(crate) fn messages(diagnostics: Diagnostics) -> Vec<tfplugin6::Diagnostic> {
-    diagnostics.into_iter().map(Into::into).collect()
+/// Messages to the user, ready to send. The schema is that of the configuration which they are about.
+pub(crate) fn messages(
+    diagnostics: Diagnostics,
+    schema: Option<&Schema>,
+) -> Vec<tfplugin6::Diagnostic> {
+    diagnostics
+        .into_iter()
+        .map(|diagnostic| located(diagnostic, schema).into())
+        .collect()
+}
+
+/// Makes Terraform find the line that a diagnostic is about.
+///
+/// Terraform follows a path through blocks to its end. Inside of a nested attribute, releases up to
+/// 1.11 look for the last name at the top level, and show the line of another attribute or none; but
+/// they find an element of an attribute by its key, and so do newer ones. So the path ends after that
+/// element, and the message names what is further inside.
+fn located(mut diagnostic: Diagnostic, schema: Option<&Schema>) -> Diagnostic {
+    let Some(Path(steps)) = &mut diagnostic.path else {
+        return diagnostic;
+    };
+    let in_attribute = |name: &str| {
+        schema.is_some_and(|schema| {
+            schema
+                .attributes
+                .iter()
+                .any(|attribute| attribute.name == name)
+        })
+    };
+    match steps.as_slice() {
+        [Step::Attribute(first), _, ..] if in_attribute(first) => {}
+        _ => return diagnostic,
+    }
+    if steps.len() > 2 {
+        let whole = Path(steps.clone());
+        diagnostic.detail = format!("{}\n\nThis is about {whole}.", diagnostic.detail);
+        steps.truncate(2);
+    }
+    if let [_, Step::Attribute(name)] = steps.as_mut_slice() {
+        steps[1] = Step::Key(std::mem::take(name));
+    }
+    diagnostic
 }
