@@ -316,3 +316,275 @@ fn read_json(
         _ => Err(mismatch()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(attributes: &[(&str, Type)]) -> Type {
+        Type::Object(
+            attributes
+                .iter()
+                .map(|(name, kind)| ((*name).to_owned(), kind.clone()))
+                .collect(),
+        )
+    }
+
+    fn everything() -> Type {
+        object(&[
+            ("text", Type::String),
+            ("number", Type::Number),
+            ("truth", Type::Bool),
+            ("list", Type::List(Box::new(Type::Number))),
+            ("set", Type::Set(Box::new(Type::String))),
+            ("map", Type::Map(Box::new(object(&[("a", Type::Bool)])))),
+        ])
+    }
+
+    fn msgpack(raw: &rmpv::Value) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        rmpv::encode::write_value(&mut bytes, raw).unwrap();
+        bytes
+    }
+
+    #[track_caller]
+    fn round_trip(value: &Value, kind: &Type) {
+        let bytes = to_msgpack(value, kind).unwrap();
+        assert_eq!(&from_msgpack(&bytes, kind).unwrap(), value);
+    }
+
+    #[test]
+    fn every_type_goes_there_and_back() {
+        let full = Value::from_json(&json!({
+            "text": "größer", "number": -12, "truth": false, "list": [1, 2.5, 3], "set": ["a"], "map": {"k": {"a": true}},
+        }));
+        let kind = everything();
+        round_trip(&full, &kind);
+        round_trip(&Value::Null, &kind);
+        round_trip(&Value::Unknown, &kind);
+        for name in ["text", "number", "truth", "list", "set", "map"] {
+            for part in [Value::Null, Value::Unknown] {
+                let mut attributes = full.as_map().unwrap().clone();
+                attributes.insert(name.to_owned(), part);
+                round_trip(&Value::Map(attributes), &kind);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_size_go_there_and_back() {
+        for text in [
+            "0",
+            "-1",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "18446744073709551615",
+            "18446744073709551616",
+            "0.1",
+            "-123456789012345678901234567890.000000000000000001",
+            "1e400",
+            "1e-400",
+        ] {
+            round_trip(&Value::Number(text.parse().unwrap()), &Type::Number);
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_in_each_of_their_forms() {
+        let read = |raw: rmpv::Value| from_msgpack(&msgpack(&raw), &Type::Number).unwrap();
+        let number = |text: &str| Value::Number(text.parse().unwrap());
+        assert_eq!(read(5.into()), number("5"));
+        assert_eq!(read(u64::MAX.into()), number("18446744073709551615"));
+        assert_eq!(read(rmpv::Value::F32(0.5)), number("0.5"));
+        assert_eq!(read(rmpv::Value::F64(-3.0)), number("-3"));
+        assert_eq!(
+            read("1.000000000000000000001".into()),
+            number("1.000000000000000000001")
+        );
+        // A float is what it is to its last digit, not what it is rounded to.
+        assert_ne!(read(rmpv::Value::F64(0.1)), number("0.1"));
+    }
+
+    #[test]
+    fn fractions_are_sent_as_decimals() {
+        // As a float it would be another number than 0.1 in a configuration, and Terraform would see a difference.
+        assert_eq!(
+            to_msgpack(&Value::from(0.1), &Type::Number).unwrap(),
+            msgpack(&"0.1".into())
+        );
+        assert_eq!(
+            to_msgpack(&Value::from(3.0), &Type::Number).unwrap(),
+            msgpack(&3.into())
+        );
+    }
+
+    #[test]
+    fn every_extension_is_an_unknown_value() {
+        assert_eq!(
+            to_msgpack(&Value::Unknown, &Type::Bool).unwrap(),
+            [0xd4, 0, 0]
+        );
+        let refinements = msgpack(&rmpv::Value::Map(vec![
+            (1.into(), false.into()),
+            (2.into(), "arn:".into()),
+        ]));
+        for raw in [
+            rmpv::Value::Ext(0, vec![0]),
+            rmpv::Value::Ext(12, refinements),
+            rmpv::Value::Ext(99, vec![1, 2, 3]),
+        ] {
+            assert_eq!(
+                from_msgpack(&msgpack(&raw), &Type::String),
+                Ok(Value::Unknown)
+            );
+        }
+    }
+
+    #[test]
+    fn errors_say_where_and_never_what() {
+        let kind = object(&[("map", Type::Map(Box::new(object(&[("a", Type::Number)]))))]);
+        let value = Value::from_json(&json!({"map": {"ops": {"a": "hush"}}}));
+        let error = to_msgpack(&value, &kind).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"map["ops"].a: a number is needed, but there is a string"#
+        );
+        let diagnostic = error.into_diagnostic("summary");
+        assert_eq!(
+            diagnostic.path,
+            Some(Path::root().attribute("map").key("ops").attribute("a"))
+        );
+
+        let error = from_msgpack(
+            &msgpack(&"hush".into()),
+            &Type::List(Box::new(Type::String)),
+        )
+        .unwrap_err();
+        assert_eq!(error.to_string(), "a list is needed, but there is a string");
+        let error = from_json(
+            br#"{"map": {"ops": {"a": "hush"}}}"#,
+            &kind,
+            &mut Vec::new(),
+        )
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"map["ops"].a: a number is needed, but there is a string"#
+        );
+        let error = from_json(br#"{"map": hush}"#, &kind, &mut Vec::new()).unwrap_err();
+        assert!(!error.to_string().contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn what_the_schema_does_not_have_is_refused_in_calls() {
+        let kind = object(&[("a", Type::Bool)]);
+        let raw = rmpv::Value::Map(vec![("b".into(), true.into())]);
+        assert_eq!(
+            from_msgpack(&msgpack(&raw), &kind).unwrap_err().to_string(),
+            "b: the schema has no such attribute"
+        );
+        let value = Value::from_json(&json!({"b": true}));
+        assert_eq!(
+            to_msgpack(&value, &kind).unwrap_err().to_string(),
+            "b: the schema has no such attribute"
+        );
+    }
+
+    #[test]
+    fn saved_state_is_read_without_rounding() {
+        let kind = everything();
+        let mut unused = Vec::new();
+        let json = br#"{
+            "text": "a \u00e9 \"b\"", "number": 123456789012345678901234567890.5, "truth": true,
+            "list": [0.1, 1e2], "set": [], "map": {"k": {"a": null, "old": [1]}}, "older": {"x": "y"}
+        }"#;
+        let value = from_json(json, &kind, &mut unused).unwrap();
+        assert_eq!(value.get("text").unwrap().as_str(), Some("a é \"b\""));
+        assert_eq!(
+            value
+                .get("number")
+                .unwrap()
+                .as_number()
+                .unwrap()
+                .to_string(),
+            "123456789012345678901234567890.5"
+        );
+        assert_eq!(
+            value.at(&Path::root().attribute("list").index(0)),
+            Some(&Value::from(0.1))
+        );
+        assert_eq!(
+            value.at(&Path::root().attribute("list").index(1)),
+            Some(&Value::from(100))
+        );
+        let unused: Vec<_> = unused.iter().map(ToString::to_string).collect();
+        assert_eq!(unused, [r#"map["k"].old"#, "older"]);
+        // What is missing is null.
+        assert_eq!(
+            from_json(b"{}", &kind, &mut Vec::new())
+                .unwrap()
+                .get("text"),
+            Some(&Value::Null)
+        );
+        assert_eq!(from_json(b"null", &kind, &mut Vec::new()), Ok(Value::Null));
+    }
+
+    #[test]
+    fn saved_scalars_stand_in_for_each_other() {
+        let read = |json: &str, kind: Type| from_json(json.as_bytes(), &kind, &mut Vec::new());
+        assert_eq!(read("5", Type::String), Ok("5".into()));
+        assert_eq!(read("true", Type::String), Ok("true".into()));
+        assert_eq!(read(r#""5""#, Type::Number), Ok(Value::from(5)));
+        assert_eq!(read(r#""true""#, Type::Bool), Ok(Value::from(true)));
+        assert!(read("1", Type::Bool).is_err());
+        assert!(read("[]", Type::String).is_err());
+        assert!(read("true", Type::Number).is_err());
+    }
+
+    /// A small generator, the same numbers in each run.
+    fn random(seed: &mut u64) -> u64 {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        *seed
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_never_a_panic() {
+        let kind = everything();
+        let good = to_msgpack(
+            &Value::from_json(&json!({"text": "t", "number": 0.5, "list": [1], "set": ["a"], "map": {"k": {"a": true}}})),
+            &kind,
+        )
+        .unwrap();
+        let mut seed = 42;
+        for _ in 0..50_000 {
+            // Bytes of no meaning, and good ones with a few of them changed.
+            let length = usize::try_from(random(&mut seed) % 40).unwrap();
+            let mut bytes: Vec<u8> = (0..length)
+                .map(|_| random(&mut seed).to_le_bytes()[0])
+                .collect();
+            let _ = from_msgpack(&bytes, &kind);
+            let _ = from_json(&bytes, &kind, &mut Vec::new());
+            bytes.clone_from(&good);
+            for _ in 0..=random(&mut seed) % 3 {
+                let at = usize::try_from(random(&mut seed)).unwrap_or(7) % bytes.len();
+                bytes[at] = random(&mut seed).to_le_bytes()[0];
+            }
+            let _ = from_msgpack(&bytes, &kind);
+        }
+    }
+
+    #[test]
+    fn depth_and_claimed_lengths_do_no_harm() {
+        let list = Type::List(Box::new(Type::String));
+        assert!(from_msgpack(&vec![0x91; 1 << 20], &list).is_err());
+        // An array that claims four thousand million elements.
+        assert!(from_msgpack(&[0xdd, 0xff, 0xff, 0xff, 0xff], &list).is_err());
+        assert!(from_msgpack(&[], &list).is_err());
+        assert!(from_msgpack(&[0xc0, 0xc0], &list).is_err());
+        assert!(from_json("[".repeat(1 << 20).as_bytes(), &list, &mut Vec::new()).is_err());
+        assert!(from_json(b"", &list, &mut Vec::new()).is_err());
+    }
+}

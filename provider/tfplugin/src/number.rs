@@ -173,3 +173,109 @@ impl From<f64> for Number {
             .unwrap_or_else(|_| Self::zero())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> Number {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn equal_numbers_are_equal_however_they_are_written() {
+        for same in ["1", "1.0", "+1", "01", "10e-1", "0.1E1", "1.", "1e0"] {
+            assert_eq!(number(same), Number::from(1_i64), "{same}");
+        }
+        for same in ["0", "-0", "0.000", "0e50", ".0"] {
+            assert_eq!(number(same), Number::from(0_i64), "{same}");
+        }
+        assert_eq!(number("0.1"), Number::from(0.1));
+        assert_ne!(number("1"), number("-1"));
+        assert_ne!(number("0.1"), Number::from_exact_f64(0.1).unwrap());
+    }
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        for text in [
+            "0",
+            "7",
+            "-7",
+            "700",
+            "0.5",
+            "-0.05",
+            "12.25",
+            "123456789012345678901234567890.000000000000000000001",
+            "1e100",
+            "1.5e-90",
+        ] {
+            assert_eq!(number(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn no_exponent_makes_a_long_text() {
+        assert!(number("1e999999999").to_string().len() < 20);
+        assert!(number("1e-999999999").to_string().len() < 20);
+    }
+
+    #[test]
+    fn integers_come_out_where_they_fit() {
+        for integer in [0, 1, -1, 120, i64::MAX, i64::MIN] {
+            assert_eq!(Number::from(integer).as_i64(), Some(integer));
+        }
+        assert_eq!(Number::from(u64::MAX).as_i64(), None);
+        assert_eq!(Number::from(u64::MAX).as_u64(), Some(u64::MAX));
+        assert_eq!(number("-1").as_u64(), None);
+        assert_eq!(number("0.5").as_i64(), None);
+        assert_eq!(number("1.5").as_i64(), None);
+        assert_eq!(number("1e30").as_i64(), None);
+        assert_eq!(number("9223372036854775808").as_i64(), None);
+        assert_eq!(number("-9223372036854775809").as_i64(), None);
+    }
+
+    #[test]
+    #[allow(clippy::float_cmp)] // Exact equality is what is promised.
+    fn floats_go_in_and_out() {
+        for float in [
+            0.0,
+            0.1,
+            -2.5,
+            1e21,
+            1e-7,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            5e-324,
+        ] {
+            assert_eq!(Number::from(float).as_f64(), float);
+            assert_eq!(Number::from_exact_f64(float).unwrap().as_f64(), float);
+        }
+        assert_eq!(Number::from(f64::NAN), Number::from(0_i64));
+        assert_eq!(Number::from(f64::INFINITY).as_f64(), f64::MAX);
+        assert_eq!(number("1e999").as_f64(), f64::INFINITY);
+        assert_eq!(Number::from_exact_f64(f64::INFINITY), None);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in [
+            "",
+            "-",
+            ".",
+            "e5",
+            "1e",
+            "1e1e1",
+            "0x10",
+            "1 ",
+            "1,5",
+            "inf",
+            "NaN",
+            "--1",
+            "1.2.3",
+            "1e9999999999999",
+            "١",
+        ] {
+            assert_eq!(text.parse::<Number>(), Err(ParseNumberError), "{text:?}");
+        }
+    }
+}

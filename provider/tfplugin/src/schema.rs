@@ -396,3 +396,70 @@ fn conform(attributes: &[Attribute], blocks: &[Block], value: Value) -> Value {
     }
     Value::Map(shaped)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn schema() -> Schema {
+        let endpoint = || {
+            vec![
+                Attribute::string("endpoint").required(),
+                Attribute::boolean("raw").optional(),
+            ]
+        };
+        Schema {
+            version: 3,
+            description: String::new(),
+            attributes: vec![
+                Attribute::string("name").required(),
+                Attribute::nested("queue", Nesting::Single, endpoint()).optional(),
+                Attribute::nested("subscriptions", Nesting::Map, endpoint()).optional(),
+                Attribute::of(
+                    "plain",
+                    Type::Object([("a".to_owned(), Type::Number)].into()),
+                )
+                .computed(),
+            ],
+            blocks: vec![
+                Block::new("timeouts", Nesting::Single)
+                    .with(vec![Attribute::string("create").optional()]),
+                Block::new("line", Nesting::List).with(vec![Attribute::string("text").required()]),
+            ],
+        }
+    }
+
+    #[test]
+    fn nothing_is_every_attribute_null_and_no_block() {
+        let empty = schema().empty().to_json();
+        let wanted = json!({
+            "name": null, "queue": null, "subscriptions": null, "plain": null, "timeouts": null, "line": []
+        });
+        assert_eq!(empty, Some(wanted));
+    }
+
+    #[test]
+    fn a_value_is_brought_into_shape_through_and_through() {
+        let value = Value::from_json(&json!({
+            "name": "orders",
+            "gone": 1,
+            "queue": {"endpoint": "e", "gone": 1},
+            "subscriptions": {"ops": {}},
+            "plain": {"b": 2},
+            "timeouts": {},
+            "line": [{"text": "t", "gone": 1}],
+        }));
+        let wanted = json!({
+            "name": "orders",
+            "queue": {"endpoint": "e", "raw": null},
+            "subscriptions": {"ops": {"endpoint": null, "raw": null}},
+            "plain": {"a": null},
+            "timeouts": {"create": null},
+            "line": [{"text": "t"}],
+        });
+        assert_eq!(schema().conform(value).to_json(), Some(wanted));
+        assert_eq!(schema().conform(Value::Null), Value::Null);
+        assert_eq!(schema().conform(Value::Unknown), Value::Unknown);
+    }
+}

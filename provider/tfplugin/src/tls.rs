@@ -169,3 +169,92 @@ impl SignatureVerificationAlgorithm for P521 {
         alg_id::ECDSA_SHA512
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A signature by a P-521 key over "terraform", made with OpenSSL.
+    const KEY: &str = "\
+        040195490404101d243ada507fcb2c7c3b8952535496269a79725db67c9fc5d58c14f13d29b16609cacc\
+        70260ab74cdf3d01ceae2d78c31928e12235f29e8d99ea2bde018c270e5fa82584167b4a6402844daeb4\
+        4f627bb6a3f7dbcb9096b85b11fa0c014fbfc46a6469fed0c23b54d2a541f92af124c62ea1571b40225d\
+        663755c267d571";
+    const SIGNATURE: &str = "\
+        3081860241218600c9d398c3f3d4130c1e0a7f01edfd9db31d5b368a0722c241a002372edae7004a32d2\
+        7c2dc3be104044350f9b5992c6d4613b82d2cfcebfbd382f38e0c72d024119f271943d52282285b40219\
+        65d8fd3d0e20c0f4c9145ba2d07687398798fac8000ec4045e22b4f7ca6c26ce774b881fbf43b88cd1e2\
+        86082582ad9b0446a625a1";
+
+    fn bytes(hexadecimal: &str) -> Vec<u8> {
+        let digits = hexadecimal.as_bytes().chunks(2);
+        digits
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn signatures_of_the_curve_are_checked() {
+        let (key, signature) = (bytes(KEY), bytes(SIGNATURE));
+        assert!(
+            P521.verify_signature(&key, b"terraform", &signature)
+                .is_ok()
+        );
+        assert!(
+            P521.verify_signature(&key, b"Terraform", &signature)
+                .is_err()
+        );
+        let mut other = signature.clone();
+        *other.last_mut().unwrap() ^= 1;
+        assert!(P521.verify_signature(&key, b"terraform", &other).is_err());
+        assert!(P521.verify_signature(&key, b"terraform", &[]).is_err());
+        assert!(
+            P521.verify_signature(&[], b"terraform", &signature)
+                .is_err()
+        );
+        assert!(
+            P521.verify_signature(&key[..66], b"terraform", &signature)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn only_the_pinned_certificate_is_taken() {
+        let make = || {
+            let key = KeyPair::generate().unwrap();
+            CertificateParams::new(["localhost".to_owned()])
+                .unwrap()
+                .self_signed(&key)
+                .unwrap()
+                .der()
+                .clone()
+        };
+        let (ours, other) = (make(), make());
+        let others = ring::default_provider().signature_verification_algorithms;
+        let verifier = OnlyThis {
+            client: ours.clone(),
+            others,
+        };
+        assert!(
+            verifier
+                .verify_client_cert(&ours, &[], UnixTime::now())
+                .is_ok()
+        );
+        assert!(
+            verifier
+                .verify_client_cert(&other, &[], UnixTime::now())
+                .is_err()
+        );
+        assert!(
+            verifier
+                .verify_client_cert(&other, &[ours], UnixTime::now())
+                .is_err()
+        );
+        assert!(verifier.client_auth_mandatory());
+        assert!(
+            verifier
+                .supported_verify_schemes()
+                .contains(&SignatureScheme::ECDSA_NISTP521_SHA512)
+        );
+    }
+}

@@ -251,3 +251,46 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Value {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn json_goes_in_and_out() {
+        let json = json!({"a": [1, 2.5, -3, 18_446_744_073_709_551_615_u64], "b": {"c": null, "d": true}, "e": "text"});
+        assert_eq!(Value::from_json(&json).to_json(), Some(json));
+    }
+
+    #[test]
+    fn what_is_unknown_has_no_json() {
+        let value = Value::from(vec![Value::from("known"), Value::Unknown]);
+        assert_eq!(value.to_json(), None);
+        assert!(!value.is_wholly_known());
+        assert_eq!(
+            value.unknown_to_null().to_json(),
+            Some(json!(["known", null]))
+        );
+    }
+
+    #[test]
+    fn paths_lead_to_parts() {
+        let value = Value::from_json(&json!({"queue": {"delay": 5}, "names": ["a", "b"]}));
+        let delay = Path::root().attribute("queue").attribute("delay");
+        assert_eq!(value.at(&delay).and_then(Value::as_i64), Some(5));
+        assert_eq!(
+            value
+                .at(&Path::root().attribute("names").index(1))
+                .and_then(Value::as_str),
+            Some("b")
+        );
+        assert_eq!(value.at(&Path::root().attribute("names").index(2)), None);
+        assert_eq!(value.at(&Path::root().attribute("names").index(-1)), None);
+        assert_eq!(
+            value.at(&Path::root().attribute("none").attribute("delay")),
+            None
+        );
+        assert_eq!(value.at(&Path::root()), Some(&value));
+    }
+}

@@ -201,3 +201,146 @@ fn located(mut diagnostic: Diagnostic, schema: Option<&Schema>) -> Diagnostic {
     }
     diagnostic
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfplugin6::attribute_path::step::Selector;
+
+    fn schema() -> Schema {
+        Schema {
+            version: 2,
+            description: "What it is.".to_owned(),
+            attributes: vec![
+                Attribute::string("name").required(),
+                Attribute::map_of_strings("tags")
+                    .optional()
+                    .computed()
+                    .sensitive()
+                    .deprecated(),
+                Attribute::nested(
+                    "queue",
+                    Nesting::Map,
+                    vec![Attribute::number("delay").optional()],
+                )
+                .optional(),
+            ],
+            blocks: vec![
+                Block::new("line", Nesting::List).with(vec![Attribute::string("text").required()]),
+            ],
+        }
+    }
+
+    #[test]
+    fn types_are_written_as_terraform_reads_them() {
+        let kind = Type::Map(Box::new(Type::Object(
+            [
+                ("a".to_owned(), Type::Set(Box::new(Type::Number))),
+                ("b".to_owned(), Type::List(Box::new(Type::Bool))),
+            ]
+            .into(),
+        )));
+        assert_eq!(
+            type_json(&kind).to_string(),
+            r#"["map",["object",{"a":["set","number"],"b":["list","bool"]}]]"#
+        );
+    }
+
+    #[test]
+    fn a_schema_says_everything_once() {
+        let wire = tfplugin6::Schema::from(&schema());
+        assert_eq!(wire.version, 2);
+        let block = wire.block.unwrap();
+        assert_eq!(
+            (block.version, block.description.as_str()),
+            (2, "What it is.")
+        );
+
+        let [name, tags, queue] = block.attributes.as_slice() else {
+            panic!("{block:?}")
+        };
+        assert_eq!(name.r#type, br#""string""#);
+        assert!(
+            name.required
+                && !name.optional
+                && !name.computed
+                && !name.sensitive
+                && !name.deprecated
+        );
+        assert_eq!(tags.r#type, br#"["map","string"]"#);
+        assert!(
+            !tags.required && tags.optional && tags.computed && tags.sensitive && tags.deprecated
+        );
+
+        // Terraform refuses an attribute with both a type and a nested type.
+        assert!(queue.r#type.is_empty());
+        let nested = queue.nested_type.as_ref().unwrap();
+        assert_eq!(nested.nesting(), ObjectNesting::Map);
+        assert_eq!(nested.attributes[0].name, "delay");
+
+        let [line] = block.block_types.as_slice() else {
+            panic!("{block:?}")
+        };
+        assert_eq!(
+            (line.type_name.as_str(), line.nesting()),
+            ("line", BlockNesting::List)
+        );
+        assert_eq!(line.block.as_ref().unwrap().attributes[0].name, "text");
+    }
+
+    fn sent(path: Path) -> (Vec<Selector>, String) {
+        let diagnostic = Diagnostic::warning("summary", "detail").at(path);
+        let wire = messages(vec![diagnostic], Some(&schema())).remove(0);
+        assert_eq!(wire.severity(), tfplugin6::diagnostic::Severity::Warning);
+        assert_eq!(wire.summary, "summary");
+        let steps = wire.attribute.unwrap().steps;
+        (
+            steps
+                .into_iter()
+                .map(|step| step.selector.unwrap())
+                .collect(),
+            wire.detail,
+        )
+    }
+
+    fn name(text: &str) -> Selector {
+        Selector::AttributeName(text.to_owned())
+    }
+
+    fn key(text: &str) -> Selector {
+        Selector::ElementKeyString(text.to_owned())
+    }
+
+    #[test]
+    fn diagnostics_say_where() {
+        let detail = "detail".to_owned();
+        assert_eq!(
+            sent(Path::root().attribute("name")),
+            (vec![name("name")], detail.clone())
+        );
+        assert_eq!(
+            sent(Path::root().attribute("tags").key("a")),
+            (vec![name("tags"), key("a")], detail.clone())
+        );
+        // Terraform 1.11 would look for a `delay` at the top level.
+        assert_eq!(
+            sent(Path::root().attribute("queue").attribute("delay")),
+            (vec![name("queue"), key("delay")], detail.clone())
+        );
+        assert_eq!(
+            sent(Path::root().attribute("queue").key("a").attribute("delay")),
+            (
+                vec![name("queue"), key("a")],
+                "detail\n\nThis is about queue[\"a\"].delay.".to_owned()
+            )
+        );
+        // Through blocks it goes all the way.
+        assert_eq!(
+            sent(Path::root().attribute("line").index(0).attribute("text")),
+            (
+                vec![name("line"), Selector::ElementKeyInt(0), name("text")],
+                detail
+            )
+        );
+    }
+}
