@@ -690,15 +690,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// What lies in the bucket besides folder objects, counted to a little over 1000. A bucket that is not there is empty.
-    ///
-    /// # Errors
-    /// The failure of the call that failed.
-    pub async fn contents(&self, aws: &Aws) -> Result<Contents, Failure> {
-        Ok(self.survey(aws).await?.0)
-    }
-
-    /// What lies in the bucket, and the folder objects met on the way.
+    /// What lies in the bucket, counted to a little over 1000, and the folder objects met on the way. A bucket that is not there is
+    /// empty.
     async fn survey(&self, aws: &Aws) -> Result<(Contents, Vec<Entry>), Failure> {
         let (mut contents, mut folders) = (Contents::default(), Vec::new());
         let (mut key, mut version) = (None, None);
@@ -950,6 +943,14 @@ impl Part<Aws> for Bucket {
         Ok(Attributes::new())
     }
 
+    async fn in_use(&self, aws: &Aws) -> Result<Option<Failure>, Failure> {
+        if self.force_destroy {
+            return Ok(None);
+        }
+        let (contents, _) = self.survey(aws).await?;
+        Ok(self.refusal(&contents))
+    }
+
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
         let begin = Instant::now();
         loop {
@@ -968,7 +969,10 @@ impl Part<Aws> for Bucket {
                 Err(failure) if failure.is(&["BucketNotEmpty"]) && begin.elapsed() < EMPTYING => {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-                other => break absent(other, GONE)?,
+                other => {
+                    absent(other, GONE)?;
+                    break;
+                }
             }
         }
         let gone = || async {

@@ -266,10 +266,9 @@ mod tests {
         let filter = NotificationConfigurationFilter::builder()
             .key(key.build())
             .build();
-        LambdaFunctionConfiguration {
-            filter: Some(filter),
-            ..notification().configuration().unwrap()
-        }
+        let mut ours = notification().configuration().unwrap();
+        ours.filter = Some(filter);
+        ours
     }
 
     fn changes(have: &Configuration) -> Option<Vec<String>> {
@@ -299,10 +298,8 @@ mod tests {
             .queue_configurations(queue)
             .build();
         assert_eq!(changes(&have), Some(vec!["others".to_owned()]));
-        let other = LambdaFunctionConfiguration {
-            events: vec![Event::S3ObjectRemoved],
-            ..ours()
-        };
+        let mut other = ours();
+        other.events = vec![Event::S3ObjectRemoved];
         let have = Configuration::builder()
             .lambda_function_configurations(other)
             .build();
