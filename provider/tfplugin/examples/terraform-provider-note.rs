@@ -1,5 +1,5 @@
-//! A small provider that keeps notes in text files: the shortest way to see what this crate asks of a provider, and what the
-//! tests run under a real Terraform.
+//! A small provider that keeps notes in text files: the shortest way to see what this crate asks of
+//! a provider, and what the tests run under a real Terraform.
 //!
 //! ```hcl
 //! provider "note" {
@@ -13,8 +13,9 @@
 //! }
 //! ```
 //!
-//! With `NOTE_FAULT` in its environment, an apply fails half-way, after the heading and before the content: `error`, `panic`,
-//! `patient` (works until it is interrupted, and says so) or `deaf` (works on and on).
+//! With `NOTE_FAULT` in its environment, an apply fails half-way, after the heading and before the
+//! content: `error`, `panic`, `patient` (works until it is interrupted, and says so) or `deaf`
+//! (works on and on).
 
 use std::path::PathBuf;
 use std::process::ExitCode;

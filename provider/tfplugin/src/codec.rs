@@ -1,5 +1,5 @@
-//! How values travel: as msgpack in every call, as JSON in state files. Both lean on the schema, since neither says
-//! whether a text is a text or a large number, or whether a map is an object.
+//! How values travel: as msgpack in every call, as JSON in state files. Both lean on the schema,
+//! since neither says whether a text is a text or a large number, or whether a map is an object.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,8 @@ pub(crate) fn from_msgpack(mut bytes: &[u8], kind: &Type) -> Result<Value, Codec
 fn read(raw: rmpv::Value, kind: &Type, path: &Path) -> Result<Value, CodecError> {
     let found = match &raw {
         rmpv::Value::Nil => return Ok(Value::Null),
-        // Type 0 is an unknown value, type 12 one with refinements, and whatever comes later is unknown, too.
+        // Type 0 is an unknown value, type 12 one with refinements, and whatever comes later is
+        // unknown, too.
         rmpv::Value::Ext(..) => return Ok(Value::Unknown),
         rmpv::Value::Boolean(_) => "a bool",
         rmpv::Value::Integer(_) | rmpv::Value::F32(_) | rmpv::Value::F64(_) => "a number",
@@ -222,8 +223,9 @@ fn write(value: &Value, kind: &Type, path: &Path) -> Result<rmpv::Value, CodecEr
     }
 }
 
-/// Reads a value from JSON as Terraform writes it, without rounding numbers. Attributes that the type does not have are
-/// left out and named in `unused`: a state may come from a version that had more of them.
+/// Reads a value from JSON as Terraform writes it, without rounding numbers. Attributes that the
+/// type does not have are left out and named in `unused`: a state may come from a version that had
+/// more of them.
 pub(crate) fn from_json(
     bytes: &[u8],
     kind: &Type,
@@ -357,7 +359,8 @@ mod tests {
     #[test]
     fn every_type_goes_there_and_back() {
         let full = Value::from_json(&json!({
-            "text": "größer", "number": -12, "truth": false, "list": [1, 2.5, 3], "set": ["a"], "map": {"k": {"a": true}},
+            "text": "größer", "number": -12, "truth": false,
+            "list": [1, 2.5, 3], "set": ["a"], "map": {"k": {"a": true}},
         }));
         let kind = everything();
         round_trip(&full, &kind);
@@ -408,7 +411,8 @@ mod tests {
 
     #[test]
     fn fractions_are_sent_as_decimals() {
-        // As a float it would be another number than 0.1 in a configuration, and Terraform would see a difference.
+        // As a float it would be another number than 0.1 in a configuration, and Terraform would
+        // see a difference.
         assert_eq!(
             to_msgpack(&Value::from(0.1), &Type::Number).unwrap(),
             msgpack(&"0.1".into())
@@ -554,7 +558,8 @@ mod tests {
     fn nonsense_is_an_error_and_never_a_panic() {
         let kind = everything();
         let good = to_msgpack(
-            &Value::from_json(&json!({"text": "t", "number": 0.5, "list": [1], "set": ["a"], "map": {"k": {"a": true}}})),
+            &Value::from_json(&json!({"text": "t", "number": 0.5, "list": [1],
+                "set": ["a"], "map": {"k": {"a": true}}})),
             &kind,
         )
         .unwrap();

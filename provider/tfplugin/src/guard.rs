@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, PanicHookInfo};
+use std::sync::Once;
 
 use futures::FutureExt;
 
 thread_local! {
-    /// What the hook saw last on this thread. A caught panic is looked up here right after, on the same thread.
+    /// What the hook saw last on this thread. A caught panic is looked up here right after, on the
+    /// same thread.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -15,13 +17,22 @@ thread_local! {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Panic(pub(crate) String);
 
-/// Sends panics to the log. The default hook writes free text to stderr, which Terraform's log cannot make sense of.
+/// Sends panics to the log. The default hook writes free text to stderr, which Terraform's log
+/// cannot make sense of.
 pub(crate) fn install_hook() {
-    std::panic::set_hook(Box::new(|info| {
-        let text = describe(info);
-        tracing::error!(panic = %text, "a panic");
-        LAST.with(|last| *last.borrow_mut() = Some(text));
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let text = describe(info);
+            tracing::error!(panic = %text, "a panic");
+            LAST.with(|last| *last.borrow_mut() = Some(text));
+            // A failed assertion is worth reading.
+            if cfg!(test) {
+                default(info);
+            }
+        }));
+    });
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> String {

@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
-/// Tells a plugin that it was started as one. No secret: it only keeps people from running a plugin by hand.
+/// Tells a plugin that it was started as one. No secret: it only keeps people from running a plugin
+/// by hand.
 const COOKIE: (&str, &str) = (
     "TF_PLUGIN_MAGIC_COOKIE",
     "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
@@ -28,13 +29,13 @@ const LONGEST_SOCKET_PATH: usize = 104;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
     #[error(
-        "this provider speaks version {PROTOCOL_VERSION} of the plugin protocol, but Terraform asks for {offered}; \
-         Terraform 1.0 and later know version 6"
+        "this provider speaks version {PROTOCOL_VERSION} of the plugin protocol, but Terraform asks \
+         for {offered}; Terraform 1.0 and later know version 6"
     )]
     Version { offered: String },
     #[error(
-        "Terraform did not send a certificate (PLUGIN_CLIENT_CERT); without one every process on this machine could use \
-         this provider and the credentials that it has"
+        "Terraform did not send a certificate (PLUGIN_CLIENT_CERT); without one every process on this \
+         machine could use this provider and the credentials that it has"
     )]
     NoCertificate,
     #[error("making a socket in {}: {source}", directory.display())]
@@ -73,7 +74,8 @@ pub(crate) fn client_certificate() -> Result<String, HandshakeError> {
         .ok_or(HandshakeError::NoCertificate)
 }
 
-/// Where a socket lies: in a directory of its own, into which only this user can look. Both go when this value goes.
+/// Where a socket lies: in a directory of its own, into which only this user can look. Both go when
+/// this value goes.
 pub(crate) struct Place {
     path: PathBuf,
     _directory: TempDir,

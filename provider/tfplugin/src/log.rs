@@ -1,4 +1,5 @@
-//! Logs as Terraform reads them from a plugin: one JSON object a line on stderr, in the way of hashicorp/go-hclog.
+//! Logs as Terraform reads them from a plugin: one JSON object a line on stderr, in the way of
+//! hashicorp/go-hclog.
 
 use std::fmt;
 use std::io::Write;
@@ -11,7 +12,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// Starts logging, if Terraform is asked to log.
 ///
@@ -81,7 +82,7 @@ where
         for span in context
             .event_scope(event)
             .into_iter()
-            .flat_map(|scope| scope.from_root())
+            .flat_map(Scope::from_root)
         {
             if let Some(SpanFields(fields)) = span.extensions().get() {
                 line.extend(fields.clone());
@@ -103,7 +104,8 @@ where
 
         let mut bytes = Value::Object(line).to_string().into_bytes();
         bytes.push(b'\n');
-        // In one go, so that lines of different threads do not mix. There is no other place to complain.
+        // In one go, so that lines of different threads do not mix. There is no other place to
+        // complain.
         let _ = (self.0)().write_all(&bytes);
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A decimal number without limits on its size or precision, which is what a number is in Terraform.
+/// A decimal number without limits on its size or precision, which is what a number is in
+/// Terraform.
 ///
 /// Equal numbers are equal however they were written: `1`, `1.0` and `10e-1` are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +24,8 @@ pub struct ParseNumberError;
 /// Beyond this many zeros a number is shown with an exponent.
 const PLAIN_ZEROS: i64 = 40;
 
-/// No number that a person means has a larger exponent, and sums of exponents stay far from overflow.
+/// No number that a person means has a larger exponent, and sums of exponents stay far from
+/// overflow.
 const LARGEST_EXPONENT: i64 = 1_000_000_000;
 
 impl Number {
@@ -64,7 +66,8 @@ impl Number {
         self.to_string().parse().unwrap_or(f64::NAN)
     }
 
-    /// The value of a float to its last digit, where [`From<f64>`] takes the shortest decimal that means the same float.
+    /// The value of a float to its last digit, where [`From<f64>`] takes the shortest decimal that
+    /// means the same float.
     pub(crate) fn from_exact_f64(float: f64) -> Option<Self> {
         // No double has more than 1,074 digits after the point.
         float
@@ -161,8 +164,8 @@ impl From<u64> for Number {
 }
 
 impl From<f64> for Number {
-    /// The shortest decimal that means this float, so that `0.1` is the same as `0.1` in a configuration. Infinities become
-    /// the largest float, and what is not a number becomes zero.
+    /// The shortest decimal that means this float, so that `0.1` is the same as `0.1` in a
+    /// configuration. Infinities become the largest float, and what is not a number becomes zero.
     fn from(number: f64) -> Self {
         if number.is_nan() {
             return Self::zero();

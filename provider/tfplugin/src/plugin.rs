@@ -1,4 +1,5 @@
-//! What every plugin offers to the program that started it: an end, a stream of output, and further connections.
+//! What every plugin offers to the program that started it: an end, a stream of output, and further
+//! connections.
 
 use std::pin::Pin;
 
@@ -20,7 +21,8 @@ pub(crate) struct Plugin {
 type Silence<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Plugin {
-    /// A stream that says nothing and closes when the process ends. Terraform takes an early end for a fault.
+    /// A stream that says nothing and closes when the process ends. Terraform takes an early end
+    /// for a fault.
     fn silence<T: Send + 'static>(&self) -> Silence<T> {
         let ended = self.ended.clone();
         let end = async move { ended.cancelled().await }.into_stream();

@@ -24,13 +24,15 @@ pub trait Provider: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Looks for mistakes in the provider block. Parts of it may be unknown, and nothing outside of it may be asked.
+    /// Looks for mistakes in the provider block. Parts of it may be unknown, and nothing outside of
+    /// it may be asked.
     async fn validate(&self, config: &Value) -> Diagnostics {
         let _ = config;
         Vec::new()
     }
 
-    /// Takes the configuration, before any resource is read, planned or applied. During a plan, parts of it may be unknown.
+    /// Takes the configuration, before any resource is read, planned or applied. During a plan,
+    /// parts of it may be unknown.
     async fn configure(&self, config: &Value, terraform_version: &str) -> Diagnostics;
 }
 
@@ -43,13 +45,15 @@ pub trait Resource: Send + Sync + 'static {
     /// What it is configured with and remembers.
     fn schema(&self) -> Schema;
 
-    /// Looks for mistakes in the configuration. Parts of it may be unknown, the provider may not be configured yet.
+    /// Looks for mistakes in the configuration. Parts of it may be unknown, the provider may not be
+    /// configured yet.
     async fn validate(&self, config: &Value) -> Diagnostics {
         let _ = config;
         Vec::new()
     }
 
-    /// Brings a state that was written with an older schema version up to the present one. Called for older versions only.
+    /// Brings a state that was written with an older schema version up to the present one. Called
+    /// for older versions only.
     ///
     /// # Errors
     ///
@@ -72,10 +76,12 @@ pub trait Resource: Send + Sync + 'static {
     /// Finds out what is there now. A null state means that it is gone.
     async fn read(&self, request: ReadRequest) -> ReadReply;
 
-    /// Works out what an apply would do. Values that only the apply can tell are [`Value::Unknown`].
+    /// Works out what an apply would do. Values that only the apply can tell are
+    /// [`Value::Unknown`].
     async fn plan(&self, request: PlanRequest) -> PlanReply;
 
-    /// Does what was planned. Runs as a task of its own; see [`Work`] for what happens when it does not get to its end.
+    /// Does what was planned. Runs as a task of its own; see [`Work`] for what happens when it does
+    /// not get to its end.
     async fn apply(&self, request: ApplyRequest, work: Work) -> ApplyReply;
 
     /// Finds something that exists by the name that the user gave. Terraform reads it afterwards.
@@ -91,7 +97,8 @@ pub trait DataSource: Send + Sync + 'static {
     /// What it is configured with and gives.
     fn schema(&self) -> Schema;
 
-    /// Looks for mistakes in the configuration. Parts of it may be unknown, the provider may not be configured yet.
+    /// Looks for mistakes in the configuration. Parts of it may be unknown, the provider may not be
+    /// configured yet.
     async fn validate(&self, config: &Value) -> Diagnostics {
         let _ = config;
         Vec::new()
@@ -128,8 +135,8 @@ pub struct PlanRequest {
     pub config: Value,
     /// What is there; null if the resource is going to be created.
     pub prior: Value,
-    /// Terraform's own merger of the two: what the user wrote, and where nothing is written what is there. Null if the resource
-    /// is going to be destroyed.
+    /// Terraform's own merger of the two: what the user wrote, and where nothing is written what is
+    /// there. Null if the resource is going to be destroyed.
     pub proposed: Value,
     /// What the provider wrote down for itself last time.
     pub private: Vec<u8>,
@@ -138,7 +145,8 @@ pub struct PlanRequest {
 /// What an apply would do.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlanReply {
-    /// What will be there. Where the user wrote something it must be that. Ignored if the resource is going to be destroyed.
+    /// What will be there. Where the user wrote something it must be that. Ignored if the resource
+    /// is going to be destroyed.
     pub planned: Value,
     /// The attributes that cannot be changed in place, if they change.
     pub requires_replace: Vec<Path>,
@@ -164,7 +172,8 @@ pub struct ApplyRequest {
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ApplyReply {
-    /// What is there now, also after an error; null if nothing is.
+    /// What is there now, also after an error; null if nothing is. A null state that comes with an error
+    /// stands for the last checkpoint, or else for the prior state: an error means that something is left.
     pub state: Value,
     /// What the provider wants to have next time.
     pub private: Vec<u8>,

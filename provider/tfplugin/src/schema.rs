@@ -24,8 +24,8 @@ pub enum Type {
 }
 
 impl Type {
-    /// Brings a value into the shape of this type: missing attributes of objects become null, and attributes that the type does
-    /// not have are dropped.
+    /// Brings a value into the shape of this type: missing attributes of objects become null, and
+    /// attributes that the type does not have are dropped.
     pub(crate) fn conform(&self, value: Value) -> Value {
         match (self, value) {
             (Type::List(element) | Type::Set(element), Value::List(elements)) => Value::List(
@@ -77,7 +77,8 @@ impl Nesting {
         }
     }
 
-    /// What stands for no occurrence of a block. Terraform never has null where a block may occur many times.
+    /// What stands for no occurrence of a block. Terraform never has null where a block may occur
+    /// many times.
     fn absent_block(self) -> Value {
         match self {
             Nesting::Single => Value::Null,
@@ -120,12 +121,12 @@ pub enum Kind {
 /// One attribute.
 ///
 /// ```
-/// use tfplugin::{Attribute, Nesting};
-/// Attribute::string("name").required().describe("What it is called.");
-/// Attribute::nested("queue", Nesting::Single, vec![Attribute::number("delay_seconds").optional().computed()]).optional();
+/// use tfplugin::{Attribute, Nesting}; Attribute::string("name").required().describe("What it is
+/// called."); Attribute::nested("queue", Nesting::Single,
+/// vec![Attribute::number("delay_seconds").optional().computed()]).optional();
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // They are five independent facts, named as the protocol names them.
+#[allow(clippy::struct_excessive_bools)] // Five facts that the protocol keeps apart.
 pub struct Attribute {
     /// The name, in lower case with underscores.
     pub name: String,
@@ -280,7 +281,8 @@ impl Attribute {
     }
 }
 
-/// A block inside of a resource, a data source or a provider. Prefer nested attributes: blocks cannot be computed.
+/// A block inside of a resource, a data source or a provider. Prefer nested attributes: blocks
+/// cannot be computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The name, in lower case with underscores.
@@ -358,8 +360,9 @@ impl Schema {
         self.conform(Value::Map(BTreeMap::new()))
     }
 
-    /// Brings a value into the shape of this schema, through and through: missing attributes become null, and names that the
-    /// schema does not have are dropped. A value that is null as a whole stays null.
+    /// Brings a value into the shape of this schema, through and through: missing attributes become
+    /// null, and names that the schema does not have are dropped. A value that is null as a whole
+    /// stays null.
     #[must_use]
     pub fn conform(&self, value: Value) -> Value {
         conform(&self.attributes, &self.blocks, value)

@@ -40,16 +40,19 @@ const TLS_PATIENCE: Duration = Duration::from_secs(10);
 /// How often to see whether Terraform still lives.
 const PARENT_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long to wait before the next attempt when no connection can be accepted, for want of file handles perhaps.
+/// How long to wait before the next attempt when no connection can be accepted, for want of file
+/// handles perhaps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long to wait for connections to close after Terraform said that it is done. It kills after two seconds.
+/// How long to wait for connections to close after Terraform said that it is done. It kills after
+/// two seconds.
 const FAREWELL: Duration = Duration::from_millis(1_500);
 
 /// Which provider this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The name of the program, `terraform-provider-NAME`. The level of `TF_LOG_PROVIDER` goes for the crate of this name.
+    /// The name of the program, `terraform-provider-NAME`. The level of `TF_LOG_PROVIDER` goes for
+    /// the crate of this name.
     pub name: &'static str,
     /// The address in the registry, `registry.terraform.io/NAMESPACE/NAME`.
     pub address: &'static str,
@@ -77,9 +80,10 @@ enum ServeError {
 
 /// Serves a provider to Terraform until Terraform is done with it.
 ///
-/// Run by hand, it says what this program is for; with `--version`, its version. It returns when Terraform asks it to end, when
-/// Terraform itself is gone, or on SIGTERM. SIGINT is ignored: a terminal sends it to Terraform as well, which then asks for
-/// an orderly end. Return what it returns from `main`.
+/// Run by hand, it says what this program is for; with `--version`, its version. It returns when
+/// Terraform asks it to end, when Terraform itself is gone, or on SIGTERM. SIGINT is ignored: a
+/// terminal sends it to Terraform as well, which then asks for an orderly end. Return what it
+/// returns from `main`.
 pub async fn serve(provider: impl Provider, identity: Identity) -> ExitCode {
     if !handshake::started_as_plugin() {
         return introduce(&identity);
@@ -221,7 +225,8 @@ fn watch_parent(ended: CancellationToken) {
     });
 }
 
-/// Those who connect and prove that they are Terraform. Each may take its time without keeping others waiting.
+/// Those who connect and prove that they are Terraform. Each may take its time without keeping
+/// others waiting.
 fn connections(
     listener: UnixListener,
     acceptor: TlsAcceptor,

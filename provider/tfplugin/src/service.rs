@@ -85,7 +85,7 @@ impl Shape {
         let state = codec::from_json(json, &self.kind, &mut unused)
             .map_err(|error| misfit("The saved state does not fit the schema", error))?;
         for path in unused {
-            tracing::warn!(attribute = %path, "the saved state has an attribute that the schema has not; it is dropped");
+            tracing::warn!(attribute = %path, "dropped from the saved state: the schema has no such attribute");
         }
         Ok(state)
     }
@@ -174,7 +174,9 @@ impl Service {
         let start = Instant::now();
         let result = tokio::select! {
             biased;
-            result = guard::guarded(work) => result.unwrap_or_else(|panic| Err(vec![crashed(doing, &panic)])),
+            result = guard::guarded(work) => {
+                result.unwrap_or_else(|panic| Err(vec![crashed(doing, &panic)]))
+            }
             () = self.overdue() => Err(vec![interrupted(doing)]),
         };
         tracing::debug!(
@@ -185,13 +187,14 @@ impl Service {
         result
     }
 
-    /// Runs an apply as a task of its own, so that it ends in a state, whatever becomes of the call.
+    /// Runs an apply as a task of its own, so that it ends in a state, whatever becomes of the
+    /// call.
     async fn apply(
         &self,
         doing: &str,
         resource: &Arc<dyn Resource>,
         order: ApplyRequest,
-    ) -> ApplyReply {
+    ) -> (ApplyReply, Work) {
         let start = Instant::now();
         let work = Work::under(&self.stop);
         let (prior, private) = (order.prior.clone(), order.private.clone());
@@ -204,7 +207,8 @@ impl Service {
             ended = &mut task => Some(ended),
             () = self.overdue() => {
                 task.abort();
-                // It may have come to its end in the meantime, and a last checkpoint is worth having.
+                // It may have come to its end in the meantime, and a last checkpoint is worth
+                // having.
                 timeout(ABORT_GRACE, &mut task).await.ok()
             }
         };
@@ -215,7 +219,7 @@ impl Service {
                     milliseconds = start.elapsed().as_secs_f64() * 1e3,
                     "answered"
                 );
-                return settled(reply);
+                return (settled(reply), work);
             }
             Some(Ok(Ok(reply))) => reply.diagnostics,
             Some(Ok(Err(panic))) => vec![crashed(doing, &panic)],
@@ -223,11 +227,12 @@ impl Service {
         };
         tracing::debug!(call = doing, "failed; answering with the last checkpoint");
         let (state, private) = work.last_checkpoint().unwrap_or((prior, private));
-        settled(ApplyReply {
+        let reply = ApplyReply {
             state,
             private,
             diagnostics: failure,
-        })
+        };
+        (settled(reply), work)
     }
 }
 
@@ -370,7 +375,8 @@ impl provider_server::Provider for Service {
         _: Request<wire::stop_provider::Request>,
     ) -> Answer<wire::stop_provider::Response> {
         tracing::info!("interrupted; everything that runs is asked to end");
-        // For good: Terraform starts nothing new in this process after that, except what was on its way already.
+        // For good: Terraform starts nothing new in this process after that, except what was on its
+        // way already.
         self.stop.cancel();
         Ok(Response::new(wire::stop_provider::Response::default()))
     }
@@ -517,16 +523,22 @@ impl provider_server::Provider for Service {
             Err(diagnostics) => return Ok(Response::new(untouched(diagnostics))),
         };
         let doing = format!("applying {}", request.type_name);
-        let mut reply = self.apply(&doing, resource, order).await;
-        Ok(Response::new(match shape.encode(reply.state) {
+        let (reply, work) = self.apply(&doing, resource, order).await;
+        let (state, private, mut diagnostics) = (reply.state, reply.private, reply.diagnostics);
+        let encoded = shape.encode(state).or_else(|misfits| {
+            diagnostics.extend(misfits);
+            let (saved, _) = work.last_checkpoint().ok_or_else(Vec::new)?;
+            shape.encode(saved)
+        });
+        Ok(Response::new(match encoded {
             Ok(state) => wire::apply_resource_change::Response {
                 new_state: Some(state),
-                private: reply.private,
-                diagnostics: messages(reply.diagnostics, self.resource_schema(&request.type_name)),
+                private,
+                diagnostics: messages(diagnostics, self.resource_schema(&request.type_name)),
             },
-            Err(diagnostics) => {
-                reply.diagnostics.extend(diagnostics);
-                untouched(reply.diagnostics)
+            Err(misfits) => {
+                diagnostics.extend(misfits);
+                untouched(diagnostics)
             }
         }))
     }
@@ -581,8 +593,8 @@ impl provider_server::Provider for Service {
         let diagnostic = Diagnostic::error(
             "State cannot be moved between resource types",
             format!(
-                "This provider cannot turn the state of {from} into that of {to}. Take it out with a `removed` block \
-                 and bring it back in with an `import` block."
+                "This provider cannot turn the state of {from} into that of {to}. Take it out with a `removed` \
+                 block and bring it back in with an `import` block."
             ),
         );
         Ok(Response::new(wire::move_resource_state::Response {
@@ -647,7 +659,7 @@ async fn upgrade(
     if json.is_empty() {
         return Err(vec![Diagnostic::error(
             "The saved state cannot be read",
-            "It is in the format of Terraform 0.11, which no version of this provider has ever written.",
+            "It is in the format of Terraform 0.11, in which this provider has never written.",
         )]);
     }
     if version > present {
@@ -676,5 +688,535 @@ fn either<T>(result: Result<T, Diagnostics>) -> (Option<T>, Diagnostics) {
     match result {
         Ok(value) => (Some(value), Vec::new()),
         Err(diagnostics) => (None, diagnostics),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::{DataReply, ImportReply, PlanReply, ReadReply};
+    use crate::schema::Attribute;
+    use async_trait::async_trait;
+    use provider_server::Provider as _;
+    use serde_json::json;
+
+    /// Does what the attribute `name` of its configuration says.
+    struct Puppet;
+
+    #[async_trait]
+    impl Resource for Puppet {
+        fn name(&self) -> &'static str {
+            "test_puppet"
+        }
+
+        fn schema(&self) -> Schema {
+            Schema {
+                version: 2,
+                attributes: vec![
+                    Attribute::string("name").required(),
+                    Attribute::number("size").computed(),
+                ],
+                ..Schema::default()
+            }
+        }
+
+        async fn validate(&self, config: &Value) -> Diagnostics {
+            assert_ne!(
+                config.get("name"),
+                Some(&"panic".into()),
+                "validate fell over"
+            );
+            Vec::new()
+        }
+
+        async fn upgrade(
+            &self,
+            version: i64,
+            state: serde_json::Value,
+        ) -> Result<serde_json::Value, Diagnostics> {
+            Ok(
+                json!({"name": format!("{} from {version}", state["title"].as_str().unwrap()), "size": 0.1}),
+            )
+        }
+
+        async fn read(&self, request: ReadRequest) -> ReadReply {
+            match request.state.get("name").and_then(Value::as_str) {
+                Some("panic") => panic!("read fell over"),
+                Some("slow") => std::future::pending().await,
+                Some("gone") => ReadReply::default(),
+                _ => ReadReply {
+                    state: state("read", 7.into()),
+                    private: b"read".to_vec(),
+                    diagnostics: Vec::new(),
+                },
+            }
+        }
+
+        async fn plan(&self, request: PlanRequest) -> PlanReply {
+            assert_ne!(
+                request.config.get("name"),
+                Some(&"panic".into()),
+                "plan fell over"
+            );
+            // Also what is not asked for in a destroy.
+            PlanReply {
+                planned: state("planned", Value::Unknown),
+                ..PlanReply::default()
+            }
+        }
+
+        async fn apply(&self, request: ApplyRequest, work: Work) -> ApplyReply {
+            let error = || vec![Diagnostic::error("No", "It cannot be done.")];
+            work.checkpoint(state("checkpoint", Value::Unknown), b"checkpoint".to_vec());
+            match request.config.get("name").and_then(Value::as_str) {
+                Some("panic") => panic!("apply fell over"),
+                Some("deaf") => std::future::pending().await,
+                Some("patient") => {
+                    work.cancelled().await;
+                    assert!(work.is_cancelled());
+                    ApplyReply {
+                        state: state("patient", 1.into()),
+                        private: Vec::new(),
+                        diagnostics: error(),
+                    }
+                }
+                Some("forgetful") => ApplyReply {
+                    diagnostics: error(),
+                    ..ApplyReply::default()
+                },
+                Some("vague") => ApplyReply {
+                    state: state("vague", Value::Unknown),
+                    private: Vec::new(),
+                    diagnostics: error(),
+                },
+                Some("misfit") => ApplyReply {
+                    state: state("misfit", "a text".into()),
+                    ..ApplyReply::default()
+                },
+                _ => ApplyReply {
+                    state: state("done", 9.into()),
+                    private: b"done".to_vec(),
+                    diagnostics: Vec::new(),
+                },
+            }
+        }
+
+        async fn import(&self, _: &str) -> ImportReply {
+            ImportReply::default()
+        }
+    }
+
+    #[async_trait]
+    impl DataSource for Puppet {
+        fn name(&self) -> &'static str {
+            "test_puppet"
+        }
+
+        fn schema(&self) -> Schema {
+            Resource::schema(self)
+        }
+
+        async fn read(&self, _: Value) -> DataReply {
+            panic!("the data source fell over")
+        }
+    }
+
+    #[async_trait]
+    impl Provider for Puppet {
+        fn schema(&self) -> Schema {
+            Schema::default()
+        }
+
+        fn resources(&self) -> Vec<Arc<dyn Resource>> {
+            vec![Arc::new(Puppet)]
+        }
+
+        fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+            vec![Arc::new(Puppet)]
+        }
+
+        async fn configure(&self, _: &Value, _: &str) -> Diagnostics {
+            panic!("configure fell over")
+        }
+    }
+
+    fn state(name: &str, size: Value) -> Value {
+        [("name", Value::from(name)), ("size", size)]
+            .into_iter()
+            .collect()
+    }
+
+    fn service() -> Service {
+        guard::install_hook();
+        Service::new(Arc::new(Puppet), CancellationToken::new())
+    }
+
+    fn shape() -> Shape {
+        Shape::new(Resource::schema(&Puppet))
+    }
+
+    fn sent(value: Value) -> DynamicValue {
+        shape().encode(value).unwrap()
+    }
+
+    fn received(value: impl Into<Option<DynamicValue>>) -> Value {
+        shape().decode(value.into().as_ref()).unwrap()
+    }
+
+    #[track_caller]
+    fn complains(diagnostics: &[wire::Diagnostic], part: &str) {
+        let [diagnostic] = diagnostics else {
+            panic!("{diagnostics:?}")
+        };
+        let text = format!("{}: {}", diagnostic.summary, diagnostic.detail);
+        assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+
+    fn type_name() -> String {
+        "test_puppet".to_owned()
+    }
+
+    async fn apply(
+        service: &Service,
+        name: &str,
+        prior: Value,
+    ) -> wire::apply_resource_change::Response {
+        let request = wire::apply_resource_change::Request {
+            type_name: type_name(),
+            prior_state: Some(sent(prior)),
+            planned_state: Some(sent(state(name, Value::Unknown))),
+            config: Some(sent(state(name, Value::Null))),
+            planned_private: b"planned".to_vec(),
+        };
+        service
+            .apply_resource_change(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    #[tokio::test]
+    async fn an_apply_that_works_gives_its_state() {
+        let reply = apply(&service(), "fine", Value::Null).await;
+        assert_eq!(received(reply.new_state), state("done", 9.into()));
+        assert_eq!(
+            (reply.private.as_slice(), reply.diagnostics.len()),
+            (&b"done"[..], 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn an_apply_that_panics_gives_its_checkpoint() {
+        let reply = apply(&service(), "panic", Value::Null).await;
+        complains(
+            &reply.diagnostics,
+            "While applying test_puppet: apply fell over (",
+        );
+        complains(&reply.diagnostics, "service.rs:");
+        assert_eq!(received(reply.new_state), state("checkpoint", Value::Null));
+        assert_eq!(reply.private, b"checkpoint");
+    }
+
+    #[tokio::test]
+    async fn an_error_without_a_state_gives_the_checkpoint() {
+        let reply = apply(&service(), "forgetful", Value::Null).await;
+        complains(&reply.diagnostics, "It cannot be done.");
+        assert_eq!(received(reply.new_state), state("checkpoint", Value::Null));
+    }
+
+    #[tokio::test]
+    async fn what_is_unknown_after_an_error_is_null() {
+        let reply = apply(&service(), "vague", Value::Null).await;
+        assert_eq!(received(reply.new_state), state("vague", Value::Null));
+    }
+
+    #[tokio::test]
+    async fn a_state_that_does_not_fit_is_an_error_and_the_checkpoint_stays() {
+        let reply = apply(&service(), "misfit", state("prior", 3.into())).await;
+        complains(
+            &reply.diagnostics,
+            "size: a number is needed, but there is a string.",
+        );
+        assert_eq!(received(reply.new_state), state("checkpoint", Value::Null));
+    }
+
+    #[tokio::test]
+    async fn an_order_that_cannot_be_read_changes_nothing() {
+        let request = wire::apply_resource_change::Request {
+            type_name: type_name(),
+            prior_state: Some(sent(state("prior", 3.into()))),
+            planned_state: Some(DynamicValue {
+                msgpack: vec![0x81],
+                json: Vec::new(),
+            }),
+            config: None,
+            planned_private: b"planned".to_vec(),
+        };
+        let reply = service()
+            .apply_resource_change(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner();
+        complains(&reply.diagnostics, "does not fit the schema");
+        assert_eq!(received(reply.new_state), state("prior", 3.into()));
+        assert_eq!(reply.private, b"planned");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupt_reaches_an_apply_that_listens_at_once() {
+        let service = service();
+        let start = tokio::time::Instant::now();
+        let (reply, ()) =
+            tokio::join!(apply(&service, "patient", Value::Null), interrupt(&service));
+        assert_eq!(start.elapsed(), Duration::from_mins(1));
+        complains(&reply.diagnostics, "It cannot be done.");
+        assert_eq!(received(reply.new_state), state("patient", 1.into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupt_cuts_off_an_apply_that_does_not_listen() {
+        let service = service();
+        let start = tokio::time::Instant::now();
+        let (reply, ()) = tokio::join!(apply(&service, "deaf", Value::Null), interrupt(&service));
+        assert_eq!(start.elapsed(), Duration::from_mins(1) + STOP_GRACE);
+        complains(&reply.diagnostics, "which did not end within 4 seconds");
+        assert_eq!(received(reply.new_state), state("checkpoint", Value::Null));
+        // What was on its way when the interrupt came does not even begin to wait.
+        let reply = apply(&service, "patient", Value::Null).await;
+        assert_eq!(received(reply.new_state), state("patient", 1.into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupt_cuts_off_a_read_and_keeps_the_state() {
+        let service = service();
+        let (reply, ()) = tokio::join!(read(&service, "slow"), interrupt(&service));
+        complains(
+            &reply.diagnostics,
+            "The interrupt came while reading test_puppet",
+        );
+        assert_eq!(received(reply.new_state), state("slow", 3.into()));
+    }
+
+    async fn interrupt(service: &Service) {
+        sleep(Duration::from_mins(1)).await;
+        let request = Request::new(wire::stop_provider::Request {});
+        service.stop_provider(request).await.unwrap();
+    }
+
+    async fn read(service: &Service, name: &str) -> wire::read_resource::Response {
+        let request = wire::read_resource::Request {
+            type_name: type_name(),
+            current_state: Some(sent(state(name, 3.into()))),
+            private: b"before".to_vec(),
+        };
+        service
+            .read_resource(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    #[tokio::test]
+    async fn a_read_gives_what_is_there() {
+        let service = service();
+        let reply = read(&service, "there").await;
+        assert_eq!(received(reply.new_state), state("read", 7.into()));
+        assert_eq!(reply.private, b"read");
+        assert_eq!(
+            received(read(&service, "gone").await.new_state),
+            Value::Null
+        );
+
+        let reply = read(&service, "panic").await;
+        complains(
+            &reply.diagnostics,
+            "While reading test_puppet: read fell over (",
+        );
+        assert_eq!(received(reply.new_state), state("panic", 3.into()));
+        assert_eq!(reply.private, b"before");
+    }
+
+    #[tokio::test]
+    async fn a_plan_may_hold_unknown_values_and_a_destroy_is_null() {
+        let service = service();
+        let plan = async |name: &str, proposed: Value| {
+            let request = wire::plan_resource_change::Request {
+                type_name: type_name(),
+                prior_state: Some(sent(Value::Null)),
+                proposed_new_state: Some(sent(proposed)),
+                config: Some(sent(state(name, Value::Null))),
+                prior_private: Vec::new(),
+            };
+            service
+                .plan_resource_change(Request::new(request))
+                .await
+                .unwrap()
+                .into_inner()
+        };
+        let reply = plan("fine", state("fine", Value::Unknown)).await;
+        assert_eq!(
+            received(reply.planned_state),
+            state("planned", Value::Unknown)
+        );
+        let reply = plan("fine", Value::Null).await;
+        assert_eq!(received(reply.planned_state), Value::Null);
+        complains(
+            &plan("panic", Value::Null).await.diagnostics,
+            "plan fell over",
+        );
+    }
+
+    #[tokio::test]
+    async fn panics_elsewhere_are_diagnostics_too() {
+        let service = service();
+        let request = wire::validate_resource_config::Request {
+            type_name: type_name(),
+            config: Some(sent(state("panic", Value::Null))),
+        };
+        let reply = service
+            .validate_resource_config(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner();
+        complains(&reply.diagnostics, "validate fell over");
+
+        let request = wire::configure_provider::Request::default();
+        let reply = service
+            .configure_provider(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner();
+        complains(
+            &reply.diagnostics,
+            "While configuring the provider: configure fell over",
+        );
+
+        let request = wire::read_data_source::Request {
+            type_name: type_name(),
+            config: Some(sent(Value::Null)),
+        };
+        let reply = service
+            .read_data_source(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner();
+        complains(&reply.diagnostics, "the data source fell over");
+        assert_eq!(reply.state, None);
+    }
+
+    async fn upgrade_to_present(
+        version: i64,
+        json: serde_json::Value,
+    ) -> wire::upgrade_resource_state::Response {
+        let raw_state = Some(wire::RawState {
+            json: json.to_string().into_bytes(),
+        });
+        let request = wire::upgrade_resource_state::Request {
+            type_name: type_name(),
+            version,
+            raw_state,
+        };
+        service()
+            .upgrade_resource_state(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    #[tokio::test]
+    async fn saved_state_is_brought_up_to_date() {
+        let reply =
+            upgrade_to_present(2, json!({"name": "same", "size": 0.1, "unheard_of": {}})).await;
+        assert_eq!(received(reply.upgraded_state), state("same", 0.1.into()));
+        assert_eq!(reply.diagnostics, []);
+
+        let reply = upgrade_to_present(1, json!({"title": "old"})).await;
+        assert_eq!(
+            received(reply.upgraded_state),
+            state("old from 1", 0.1.into())
+        );
+
+        complains(
+            &upgrade_to_present(1, json!({})).await.diagnostics,
+            "The provider crashed",
+        );
+        complains(
+            &upgrade_to_present(3, json!({})).await.diagnostics,
+            "It has schema version 3",
+        );
+        complains(
+            &upgrade_to_present(2, json!({"size": []})).await.diagnostics,
+            "size: a number is needed",
+        );
+    }
+
+    #[tokio::test]
+    async fn what_there_is_not_is_said() {
+        let service = service();
+        let request = wire::import_resource_state::Request {
+            type_name: type_name(),
+            id: "me".to_owned(),
+        };
+        let reply = service
+            .import_resource_state(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner();
+        complains(
+            &reply.diagnostics,
+            r#"There is no test_puppet with the ID "me"."#,
+        );
+
+        let request = wire::move_resource_state::Request {
+            source_type_name: "other_thing".to_owned(),
+            target_type_name: type_name(),
+            ..Default::default()
+        };
+        let reply = service
+            .move_resource_state(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner();
+        complains(
+            &reply.diagnostics,
+            "the state of other_thing into that of test_puppet",
+        );
+
+        let request = wire::read_resource::Request {
+            type_name: "test_none".to_owned(),
+            ..Default::default()
+        };
+        let reply = service
+            .read_resource(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner();
+        complains(
+            &reply.diagnostics,
+            "This provider has no resource type test_none.",
+        );
+    }
+
+    #[tokio::test]
+    async fn metadata_and_schema_agree() {
+        let service = service();
+        let metadata = service
+            .get_metadata(Request::new(wire::get_metadata::Request {}))
+            .await
+            .unwrap()
+            .into_inner();
+        let schema = service
+            .get_provider_schema(Request::new(wire::get_provider_schema::Request {}))
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(metadata.server_capabilities, schema.server_capabilities);
+        assert_eq!(schema.server_capabilities, Some(capabilities()));
+        assert_eq!(metadata.resources[0].type_name, "test_puppet");
+        assert_eq!(schema.resource_schemas["test_puppet"].version, 2);
+        assert_eq!(
+            schema.data_source_schemas.len(),
+            metadata.data_sources.len()
+        );
     }
 }

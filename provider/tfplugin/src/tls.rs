@@ -1,8 +1,9 @@
 //! Mutual TLS with exactly one peer: the Terraform process that started this one.
 //!
-//! Terraform makes a key for each run and hands its certificate over in the environment. That certificate signs itself, says
-//! that it is an authority, and is on the curve P-521, so no ordinary verifier takes it. Here its bytes are compared, and the
-//! signature that proves possession of the key is checked with the pure Rust implementation of that curve.
+//! Terraform makes a key for each run and hands its certificate over in the environment. That
+//! certificate signs itself, says that it is an authority, and is on the curve P-521, so no
+//! ordinary verifier takes it. Here its bytes are compared, and the signature that proves
+//! possession of the key is checked with the pure Rust implementation of that curve.
 
 use std::sync::Arc;
 
@@ -154,8 +155,8 @@ impl SignatureVerificationAlgorithm for P521 {
     ) -> Result<(), InvalidSignature> {
         let key =
             p521::ecdsa::VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
-        let signature = p521::ecdsa::DerSignature::from_bytes(signature.into())
-            .map_err(|_| InvalidSignature)?;
+        let signature =
+            p521::ecdsa::DerSignature::from_bytes(signature).map_err(|_| InvalidSignature)?;
         let signature = signature.try_into().map_err(|_| InvalidSignature)?;
         key.verify(message, &signature)
             .map_err(|_| InvalidSignature)

@@ -32,7 +32,8 @@ impl Value {
         self.as_map()?.get(name)
     }
 
-    /// The part of this value that the path leads to. Nothing lies inside of a null or an unknown value.
+    /// The part of this value that the path leads to. Nothing lies inside of a null or an unknown
+    /// value.
     #[must_use]
     pub fn at(&self, path: &Path) -> Option<&Value> {
         path.0.iter().try_fold(self, |value, step| match step {
@@ -144,8 +145,8 @@ impl Value {
         }
     }
 
-    /// The value as a JSON document, or `None` if anything in it is unknown. Numbers beyond the integers and floats of 64 bits are
-    /// rounded to the nearest float.
+    /// The value as a JSON document, or `None` if anything in it is unknown. Numbers beyond the
+    /// integers and floats of 64 bits are rounded to the nearest float.
     #[must_use]
     pub fn to_json(&self) -> Option<serde_json::Value> {
         Some(match self {

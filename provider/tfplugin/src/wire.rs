@@ -158,7 +158,8 @@ impl From<Diagnostic> for tfplugin6::Diagnostic {
     }
 }
 
-/// Messages to the user, ready to send. The schema is that of the configuration which they are about.
+/// Messages to the user, ready to send. The schema is that of the configuration which they are
+/// about.
 pub(crate) fn messages(
     diagnostics: Diagnostics,
     schema: Option<&Schema>,
@@ -172,9 +173,9 @@ pub(crate) fn messages(
 /// Makes Terraform find the line that a diagnostic is about.
 ///
 /// Terraform follows a path through blocks to its end. Inside of a nested attribute, releases up to
-/// 1.11 look for the last name at the top level, and show the line of another attribute or none; but
-/// they find an element of an attribute by its key, and so do newer ones. So the path ends after that
-/// element, and the message names what is further inside.
+/// 1.11 look for the last name at the top level, and show the line of another attribute or none;
+/// but they find an element of an attribute by its key, and so do newer ones. So the path ends
+/// after that element, and the message names what is further inside.
 fn located(mut diagnostic: Diagnostic, schema: Option<&Schema>) -> Diagnostic {
     let Some(Path(steps)) = &mut diagnostic.path else {
         return diagnostic;

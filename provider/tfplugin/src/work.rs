@@ -6,10 +6,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::value::Value;
 
-/// A running apply: where it puts its state on the way, and where it learns that the user wants it to end.
+/// A state and the private data that go with it.
+type Saved = (Value, Vec<u8>);
+
+/// A running apply: where it puts its state on the way, and where it learns that the user wants it
+/// to end.
 #[derive(Clone, Debug)]
 pub struct Work {
-    saved: Arc<Mutex<Option<(Value, Vec<u8>)>>>,
+    saved: Arc<Mutex<Option<Saved>>>,
     stop: CancellationToken,
 }
 
@@ -27,8 +31,8 @@ impl Work {
         }
     }
 
-    /// Remembers the state so far, in case the apply does not get to its end. Call it after each step that made or removed
-    /// something. Unknown values become null.
+    /// Remembers the state so far, in case the apply does not get to its end. Call it after each
+    /// step that made or removed something. Unknown values become null.
     pub fn checkpoint(&self, state: Value, private: Vec<u8>) {
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         *saved = Some((state.unknown_to_null(), private));
@@ -54,7 +58,8 @@ impl Work {
         self.stop.is_cancelled()
     }
 
-    /// Waits until the user interrupts Terraform. From then on there are four seconds to return the state so far with an error.
+    /// Waits until the user interrupts Terraform. From then on there are four seconds to return the
+    /// state so far with an error.
     pub async fn cancelled(&self) {
         self.stop.cancelled().await;
     }

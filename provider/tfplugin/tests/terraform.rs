@@ -1,4 +1,5 @@
-//! Runs the example provider under a real Terraform: the one named by `TERRAFORM`, or else the one on the path.
+//! Runs the example provider under a real Terraform: the one named by `TERRAFORM`, or else the one
+//! on the path.
 
 mod note;
 
@@ -67,8 +68,8 @@ impl Workspace {
         };
         fs::create_dir(workspace.path("notes")).unwrap();
         let cli = format!(
-            "provider_installation {{\n  dev_overrides {{\n    \"example/note\" = {:?}\n  }}\n  direct {{}}\n}}\n",
-            note::program().parent().unwrap()
+            "provider_installation {{\n  dev_overrides {{\n    \"example/note\" = \"{}\"\n  }}\n  direct {{}}\n}}\n",
+            note::program().parent().unwrap().display()
         );
         fs::write(workspace.path("cli.tfrc"), cli).unwrap();
         workspace.configure(resources);
