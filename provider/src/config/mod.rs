@@ -1,0 +1,207 @@
+//! The provider block, and the AWS clients that follow from it.
+//!
+//! What the block leaves out comes from where every AWS tool takes it: environment variables, shared configuration files with
+//! their profiles, SSO, credential processes, web identity, container and instance roles.
+
+mod clients;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use tfplugin::{Attribute, Block, Diagnostic, Diagnostics, Kind, Nesting, Path, Schema, Type, Value};
+
+pub use clients::{Session, SetupError};
+
+/// The services with an endpoint of their own, under hashicorp/aws's names, and the name for all of them.
+pub const ENDPOINTS: &[&str] =
+    &["all", "cloudwatch", "cloudwatchlogs", "iam", "kms", "lambda", "s3", "sfn", "sns", "sqs", "sts"];
+
+/// The provider block.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Config {
+    pub region: Option<String>,
+    pub profile: Option<String>,
+    pub access_key: Option<String>,
+    pub secret_key: Option<String>,
+    pub token: Option<String>,
+    pub assume_role: Option<AssumeRole>,
+    pub endpoints: Option<BTreeMap<String, Option<String>>>,
+    pub default_tags: Option<DefaultTags>,
+    pub s3_use_path_style: Option<bool>,
+    pub custom_ca_bundle: Option<String>,
+    pub max_retries: Option<u32>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct AssumeRole {
+    pub role_arn: Option<String>,
+    pub session_name: Option<String>,
+    pub external_id: Option<String>,
+    pub duration: Option<String>,
+    pub policy: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct DefaultTags {
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+impl Config {
+    /// The tags for everything that takes tags.
+    #[must_use]
+    pub fn default_tags(&self) -> BTreeMap<String, String> {
+        self.default_tags.as_ref().and_then(|block| block.tags.clone()).unwrap_or_default()
+    }
+
+    /// The endpoint set for a service: its own, or the one for all.
+    #[must_use]
+    pub fn endpoint(&self, service: &str) -> Option<String> {
+        let endpoints = self.endpoints.as_ref()?;
+        let get = |name: &str| endpoints.get(name).cloned().flatten().filter(|url| !url.is_empty());
+        get(service).or_else(|| get("all"))
+    }
+}
+
+/// The schema of the provider block.
+#[must_use]
+pub fn schema() -> Schema {
+    let text = |name: &str, doc: &str| Attribute::new(name, Kind::Type(Type::String)).optional().describe(doc);
+    let block = |name: &str, doc: &str, attributes| Block {
+        name: name.to_owned(),
+        nesting: Nesting::Single,
+        attributes,
+        blocks: Vec::new(),
+        description: doc.to_owned(),
+    };
+    let assume_role = vec![
+        text("role_arn", "The ARN of the role."),
+        text("session_name", "The name of the session, for the logs of AWS."),
+        text("external_id", "The external id the role's owner asks for."),
+        text("duration", "How long the session's credentials are valid, as in `1h`."),
+        text("policy", "A policy, JSON, that bounds the session further."),
+    ];
+    let endpoints = ENDPOINTS
+        .iter()
+        .map(|name| match *name {
+            "all" => text(name, "The URL used for every service without one of its own. Also `AWS_ENDPOINT_URL`."),
+            _ => text(name, &format!("The URL used for {name}.")),
+        })
+        .collect();
+    let tags = Kind::Type(Type::Map(Box::new(Type::String)));
+    let default_tags = vec![Attribute::new("tags", tags).optional().describe("The tags.")];
+    Schema {
+        version: 0,
+        description: "Callback pipelines on AWS Step Functions, each with one block.".to_owned(),
+        attributes: vec![
+            text("region", "The AWS region. Also `AWS_REGION`, or the profile's."),
+            text("profile", "The profile of the shared configuration files. Also `AWS_PROFILE`."),
+            text("access_key", "The access key id. Also `AWS_ACCESS_KEY_ID`."),
+            text("secret_key", "The secret access key. Also `AWS_SECRET_ACCESS_KEY`.").sensitive(),
+            text("token", "The session token of temporary credentials. Also `AWS_SESSION_TOKEN`.").sensitive(),
+            Attribute::new("s3_use_path_style", Kind::Type(Type::Bool))
+                .optional()
+                .describe("Whether buckets are addressed in the URL's path rather than in its host name."),
+            text("custom_ca_bundle", "The path of a PEM file with the certificates to trust. Also `AWS_CA_BUNDLE`."),
+            Attribute::new("max_retries", Kind::Type(Type::Number))
+                .optional()
+                .describe("How often a request that got no answer, or that AWS throttled, is sent again at once. Default: 4."),
+        ],
+        blocks: vec![
+            block("assume_role", "The role to work as.", assume_role),
+            block("default_tags", "Tags for everything that takes tags.", default_tags),
+            block("endpoints", "Where services answer, instead of AWS's own endpoints.", endpoints),
+        ],
+    }
+}
+
+/// Looks for mistakes that can be seen without asking anyone.
+#[must_use]
+pub fn validate(config: &Value) -> Diagnostics {
+    let mut found = Vec::new();
+    let root = Path::root;
+    let known = |path: Path| config.at(&path).and_then(Value::as_str).map(str::to_owned);
+    let given = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
+    for (one, other) in [("access_key", "secret_key"), ("secret_key", "access_key")] {
+        if given(one) && !given(other) {
+            let detail = format!("{one} is given without {other}: give both, or neither and let the environment or a profile say.");
+            found.push(Diagnostic::error("Incomplete credentials", detail).at(root().attribute(one)));
+        }
+    }
+    if given("token") && !given("access_key") {
+        let detail = "token belongs to temporary credentials: give access_key and secret_key too.";
+        found.push(Diagnostic::error("Incomplete credentials", detail).at(root().attribute("token")));
+    }
+    if let Some(retries) = config.get("max_retries").filter(|value| !value.is_null() && !value.is_unknown())
+        && !retries.as_i64().is_some_and(|number| (0..=100).contains(&number))
+    {
+        let detail = "max_retries must be a whole number from 0 to 100.";
+        found.push(Diagnostic::error("Number out of range", detail).at(root().attribute("max_retries")));
+    }
+    for name in ENDPOINTS {
+        let path = root().attribute("endpoints").attribute(*name);
+        if let Some(url) = known(path.clone())
+            && !url.is_empty()
+            && !(url.starts_with("https://") || url.starts_with("http://"))
+        {
+            let detail = format!("\"{url}\" is not a URL: it must begin with https:// or http://.");
+            found.push(Diagnostic::error("Not a URL", detail).at(path));
+        }
+    }
+    let role = root().attribute("assume_role");
+    if config.at(&role).is_some_and(|value| value.as_map().is_some()) {
+        let path = role.clone().attribute("role_arn");
+        match config.at(&path) {
+            Some(Value::Unknown) => {}
+            Some(Value::String(arn)) if arn.starts_with("arn:") && arn.contains(":iam:") => {}
+            _ => {
+                let detail = "assume_role needs role_arn, the ARN of an IAM role: arn:aws:iam::123456789012:role/name.";
+                found.push(Diagnostic::error("No role to assume", detail).at(path));
+            }
+        }
+        let path = role.attribute("duration");
+        if let Some(text) = known(path.clone())
+            && humantime::parse_duration(&text).is_err()
+        {
+            let detail = format!("\"{text}\" is not a duration such as 15m or 1h.");
+            found.push(Diagnostic::error("Not a duration", detail).at(path));
+        }
+    }
+    if let Some(file) = known(root().attribute("custom_ca_bundle"))
+        && !std::path::Path::new(&file).is_file()
+    {
+        let detail = format!("The file \"{file}\" does not exist.");
+        found.push(Diagnostic::error("No CA bundle", detail).at(root().attribute("custom_ca_bundle")));
+    }
+    found
+}
+
+/// Reads the provider block. `None` while parts of it are unknown, as they may be during a plan.
+///
+/// # Errors
+/// What is in it that does not fit.
+pub fn read(config: &Value) -> Result<Option<Config>, Diagnostics> {
+    if config.is_null() {
+        return Ok(Some(Config::default()));
+    }
+    let Some(json) = config.to_json() else { return Ok(None) };
+    let json = if json.is_object() { json } else { json!({}) };
+    serde_json::from_value::<Config>(without_nulls(json))
+        .map(Some)
+        .map_err(|error| vec![Diagnostic::error("Provider block not understood", error.to_string())])
+}
+
+fn without_nulls(value: Json) -> Json {
+    match value {
+        Json::Object(map) => {
+            Json::Object(map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect())
+        }
+        other => other,
+    }
+}

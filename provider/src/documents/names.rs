@@ -1,0 +1,181 @@
+//! The names of all parts, the ARNs that follow from them, and the limits of the services.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a pipeline lives: everything an ARN needs beside a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The partition: `aws`, `aws-cn`, `aws-us-gov`.
+    pub partition: String,
+    /// The region: `eu-west-1`.
+    pub region: String,
+    /// The account: twelve digits.
+    pub account: String,
+}
+
+impl Place {
+    /// The ARN of a regional object.
+    #[must_use]
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+    }
+
+    /// The ARN of an object of IAM, which has no region.
+    #[must_use]
+    pub fn iam_arn(&self, resource: &str) -> String {
+        format!("arn:{}:iam::{}:{resource}", self.partition, self.account)
+    }
+
+    /// The ARN of a bucket or an object in one, which has neither region nor account.
+    #[must_use]
+    pub fn s3_arn(&self, resource: &str) -> String {
+        format!("arn:{}:s3:::{resource}", self.partition)
+    }
+
+    /// The domain that AWS's own endpoints of this partition end with.
+    #[must_use]
+    pub fn dns_suffix(&self) -> &'static str {
+        if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
+    }
+
+    /// The URL under which SQS knows a queue, wherever its endpoint is.
+    #[must_use]
+    pub fn queue_url(&self, queue: &str) -> String {
+        format!("https://sqs.{}.{}/{}/{queue}", self.region, self.dns_suffix(), self.account)
+    }
+}
+
+/// The partition a region belongs to.
+#[must_use]
+pub fn partition_of(region: &str) -> &'static str {
+    match region {
+        r if r.starts_with("cn-") => "aws-cn",
+        r if r.starts_with("us-gov-") => "aws-us-gov",
+        r if r.starts_with("us-iso-") => "aws-iso",
+        r if r.starts_with("us-isob-") => "aws-iso-b",
+        r if r.starts_with("eu-isoe-") => "aws-iso-e",
+        r if r.starts_with("us-isof-") => "aws-iso-f",
+        r if r.starts_with("eusc-") => "aws-eusc",
+        _ => "aws",
+    }
+}
+
+/// The name of a part that was given none: `<name>-<part>-<environment>-<region>`.
+#[must_use]
+pub fn derived(name: &str, part: &str, environment: &str, region: &str) -> String {
+    format!("{name}-{part}-{environment}-{region}")
+}
+
+/// The name of the bucket, which must be unique among all accounts.
+#[must_use]
+pub fn bucket(name: &str, place: &Place, environment: &str) -> String {
+    format!("{name}-integration-bucket-{}-{environment}-{}", place.account, place.region)
+}
+
+/// What a service takes for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// What the name is of, in a person's words.
+    pub what: &'static str,
+    /// The longest name.
+    pub length: usize,
+    /// The characters beside letters and digits.
+    pub extra: &'static str,
+    /// Whether letters must be small.
+    pub lower: bool,
+    /// The page that says so.
+    pub source: &'static str,
+}
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident = $what:literal, $length:literal, $extra:literal, $lower:literal, $source:literal;)*) => {
+        $($(#[$doc])* pub const $name: Limit = Limit { what: $what, length: $length, extra: $extra, lower: $lower, source: $source };)*
+    };
+}
+
+limits! {
+    /// A bucket.
+    BUCKET = "S3 bucket", 63, "-.", true, "AmazonS3/latest/userguide/bucketnamingrules.html";
+    /// A function.
+    FUNCTION = "Lambda function", 64, "-_", false, "lambda/latest/api/API_CreateFunction.html";
+    /// A role.
+    ROLE = "IAM role", 64, "+=,.@-_", false, "IAM/latest/APIReference/API_CreateRole.html";
+    /// A queue.
+    QUEUE = "SQS queue", 80, "-_", false, "AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html";
+    /// A topic.
+    TOPIC = "SNS topic", 256, "-_", false, "sns/latest/api/API_CreateTopic.html";
+    /// A state machine.
+    STATE_MACHINE = "Step Functions state machine", 80, "-_", false, "step-functions/latest/apireference/API_CreateStateMachine.html";
+    /// An alias of a key, with `alias/`.
+    KEY_ALIAS = "KMS key alias", 256, "/-_", false, "kms/latest/APIReference/API_CreateAlias.html";
+    /// An alarm.
+    ALARM = "CloudWatch alarm", 255, "-_.", false, "AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html";
+}
+
+impl Limit {
+    /// Says what is wrong with a name: its length or its first illegal character.
+    #[must_use]
+    pub fn complaint(&self, name: &str) -> Option<String> {
+        let Self { what, length, extra, lower, .. } = self;
+        let count = name.chars().count();
+        if count == 0 {
+            return Some(format!("The name of the {what} is empty."));
+        }
+        if count > *length {
+            return Some(format!("The name of the {what}, \"{name}\", has {count} characters; at most {length} are allowed."));
+        }
+        let legal = |c: char| {
+            (c.is_ascii_alphanumeric() && !(*lower && c.is_ascii_uppercase())) || extra.contains(c)
+        };
+        if let Some(bad) = name.chars().find(|c| !legal(*c)) {
+            let letters = if *lower { "small letters" } else { "letters" };
+            return Some(format!(
+                "The name of the {what}, \"{name}\", contains {bad:?}; allowed are {letters}, digits and the characters {extra}"
+            ));
+        }
+        if *lower && name.starts_with(|c: char| extra.contains(c)) | name.ends_with(|c: char| extra.contains(c)) {
+            return Some(format!("The name of the {what}, \"{name}\", must begin and end with a letter or a digit."));
+        }
+        if *lower && (name.contains("..") || name.contains(".-") || name.contains("-.")) {
+            return Some(format!("The name of the {what}, \"{name}\", must not hold a point beside another point or a hyphen."));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() }
+    }
+
+    #[test]
+    fn names_follow_the_original_scheme() {
+        assert_eq!(derived("orders", "queue", "devl", "eu-west-1"), "orders-queue-devl-eu-west-1");
+        assert_eq!(bucket("orders", &place(), "devl"), "orders-integration-bucket-123456789012-devl-eu-west-1");
+    }
+
+    #[test]
+    fn arns_have_the_fields_their_service_has() {
+        assert_eq!(place().arn("sqs", "q"), "arn:aws:sqs:eu-west-1:123456789012:q");
+        assert_eq!(place().iam_arn("role/r"), "arn:aws:iam::123456789012:role/r");
+        assert_eq!(place().s3_arn("b/*"), "arn:aws:s3:::b/*");
+        assert_eq!(place().queue_url("q"), "https://sqs.eu-west-1.amazonaws.com/123456789012/q");
+        assert_eq!(partition_of("cn-north-1"), "aws-cn");
+    }
+
+    #[test]
+    fn complaints_name_the_part_the_length_and_the_limit() {
+        let long = "x".repeat(70);
+        let said = FUNCTION.complaint(&long).unwrap_or_default();
+        assert!(said.contains("Lambda function") && said.contains("70") && said.contains("64"), "{said}");
+        assert!(BUCKET.complaint("Orders").is_some_and(|said| said.contains("'O'")));
+        assert!(BUCKET.complaint("-orders").is_some());
+        assert!(BUCKET.complaint("a..b").is_some());
+        assert_eq!(BUCKET.complaint("orders-1"), None);
+        assert_eq!(QUEUE.complaint("Orders_1"), None);
+        assert!(QUEUE.complaint("a.fifo").is_some());
+    }
+}

@@ -1,0 +1,72 @@
+//! Policy documents as values: one canonical text, compared by meaning.
+
+use serde_json::{Map, Value};
+
+/// A document's canonical text: compact, keys in order.
+#[must_use]
+pub fn text(document: &Value) -> String {
+    document.to_string()
+}
+
+/// What AWS returned for the document `want`: exactly `want` when both mean the same, else the canonical text of what it is.
+///
+/// AWS reorders keys, turns lists of one into single values and back, and IAM encodes documents as URLs.
+#[must_use]
+pub fn settled(found: &str, want: Option<&str>) -> String {
+    let Ok(value) = serde_json::from_str::<Value>(found) else { return found.to_owned() };
+    match want {
+        Some(want) if serde_json::from_str::<Value>(want).is_ok_and(|want| normal(&want) == normal(&value)) => want.to_owned(),
+        _ => text(&value),
+    }
+}
+
+/// The form in which equal documents are equal: lists of texts sorted and without repetition, lists of one as the one, true and
+/// false as text, and an account's root principal as its number.
+fn normal(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => {
+            let mut list: Vec<Value> = list.iter().map(normal).collect();
+            if list.iter().all(Value::is_string) {
+                list.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+                list.dedup();
+            }
+            match <[Value; 1]>::try_from(list) {
+                Ok([one]) => one,
+                Err(list) => Value::Array(list),
+            }
+        }
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), normal(value))).collect::<Map<_, _>>())
+        }
+        Value::Bool(flag) => Value::String(flag.to_string()),
+        Value::Number(number) => Value::String(number.to_string()),
+        Value::String(text) => Value::String(root_account(text).unwrap_or(text).to_owned()),
+        Value::Null => Value::Null,
+    }
+}
+
+/// `123456789012` of `arn:aws:iam::123456789012:root`.
+fn root_account(text: &str) -> Option<&str> {
+    let mut fields = text.split(':');
+    let account = (fields.next()? == "arn").then(|| fields.nth(3)).flatten()?;
+    (text.contains(":iam::") && fields.next() == Some("root")).then_some(account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_meaning_gives_our_own_text_back() {
+        let want = r#"{"Statement":[{"Action":["a","b"],"Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Condition":{"Bool":{"x":"false"}}}]}"#;
+        let found = r#"{"Statement":{"Condition":{"Bool":{"x":false}},"Action":["b","a"],"Principal":{"AWS":"123456789012"}}}"#;
+        assert_eq!(settled(found, Some(want)), want);
+    }
+
+    #[test]
+    fn another_meaning_is_shown_as_it_is() {
+        assert_eq!(settled(r#"{"b": 1, "a": 2}"#, Some("{}")), r#"{"a":2,"b":1}"#);
+        assert_eq!(settled("not json", Some("{}")), "not json");
+        assert_eq!(root_account("arn:aws:iam::123456789012:role/root"), None);
+    }
+}

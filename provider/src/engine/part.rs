@@ -1,0 +1,171 @@
+//! What every part of a pipeline can do, and the rule of ownership.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use super::Failure;
+
+/// A part's properties by name.
+pub type Attributes = Map<String, Value>;
+
+/// The tag that says whose a part is, and the value this pipeline writes into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The tag's key.
+    pub key: &'static str,
+    /// The tag's value: which pipeline.
+    pub value: String,
+}
+
+/// Whose a part that exists is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// It carries this pipeline's mark, or hangs on a part that does.
+    Us,
+    /// It carries another mark or none.
+    SomeoneElse(Option<String>),
+}
+
+/// A part as it was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its properties, under the same names as [`Part::desired`] has them, and what AWS alone knows of it (ids, URLs).
+    pub attributes: Attributes,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+impl Found {
+    /// The text of an attribute, empty when it has none.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.attributes.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// The properties in which a part differs from what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes(Vec<String>);
+
+impl Changes {
+    /// Compares every property of `desired` with `found`.
+    #[must_use]
+    pub fn between(desired: &Attributes, found: &Attributes) -> Self {
+        let differs = |name: &&String| desired.get(*name) != found.get(*name);
+        Self(desired.keys().filter(differs).cloned().collect())
+    }
+
+    /// True when nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True when any of these properties differs.
+    #[must_use]
+    pub fn any(&self, names: &[&str]) -> bool {
+        self.0.iter().any(|name| names.contains(&name.as_str()))
+    }
+
+    /// The names of the properties that differ.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// One AWS object of a pipeline: a value that says how it should be, with the calls to find, make, change and remove it.
+#[async_trait]
+pub trait Part<Aws: Sync>: Send + Sync + Debug {
+    /// What a person calls it: `SQS queue`.
+    fn kind(&self) -> &'static str;
+
+    /// Its name in AWS, which finds it again.
+    fn name(&self) -> &str;
+
+    /// How it should be.
+    fn desired(&self) -> Attributes;
+
+    /// How it is; `None` when it is not there.
+    async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure>;
+
+    /// Makes it. Answers what AWS alone knows of it.
+    async fn create(&self, aws: &Aws) -> Result<Attributes, Failure>;
+
+    /// Changes what differs, in place. Answers what AWS alone knows of it.
+    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure>;
+
+    /// Removes it and waits until it is gone. That it is not there already is success.
+    async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure>;
+
+    /// Why removing it now would lose something, if it would.
+    async fn in_use(&self, _aws: &Aws) -> Result<Option<Failure>, Failure> {
+        Ok(None)
+    }
+
+    /// `SQS queue "orders-queue-devl-eu-west-1"`.
+    fn title(&self) -> String {
+        format!("{} \"{}\"", self.kind(), self.name())
+    }
+}
+
+/// The refusal for a part that exists and is not ours; `None` when it is ours.
+#[must_use]
+pub fn foreign<Aws: Sync>(part: &dyn Part<Aws>, found: &Found) -> Option<Failure> {
+    let Owner::SomeoneElse(mark) = &found.owner else { return None };
+    let whose = match mark {
+        Some(other) => format!("belongs to the pipeline \"{other}\""),
+        None => "exists already and was not made by this pipeline".to_owned(),
+    };
+    Some(Failure::refusal(part.title(), format!("it {whose}, so it was left as it is")).advise(
+        "Choose another name or environment for the pipeline, give this part a name of its own, or remove the object if \
+         nothing needs it any more. A pipeline that stands complete is taken over with `terraform import`.",
+    ))
+}
+
+/// Makes a part what it should be: creates it, repairs it, or leaves it alone. `found` is how it was a moment ago.
+///
+/// A create whose answer was lost and that then meets its own work as "already exists" carries on with what it made.
+///
+/// # Errors
+/// The failure of the call that failed, or the refusal when the part is somebody else's.
+pub async fn ensure<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws, found: Option<Found>) -> Result<Attributes, Failure> {
+    let found = match found {
+        Some(found) => found,
+        None => match part.create(aws).await {
+            Ok(known) => return Ok(merged(part.desired(), known)),
+            Err(failure) => match part.read(aws).await {
+                Ok(Some(found)) if found.owner == Owner::Us => found,
+                Ok(Some(found)) => return Err(foreign(part, &found).unwrap_or(failure)),
+                _ => return Err(failure),
+            },
+        },
+    };
+    if let Some(refusal) = foreign(part, &found) {
+        return Err(refusal);
+    }
+    let changes = Changes::between(&part.desired(), &found.attributes);
+    let mut attributes = merged(found.attributes.clone(), part.desired());
+    if !changes.is_empty() {
+        tracing::info!(part = part.title(), properties = ?changes, "changing what differs");
+        attributes.extend(part.update(aws, &found, &changes).await?);
+    }
+    Ok(attributes)
+}
+
+/// Removes a part that is ours; one that is somebody else's is left alone.
+///
+/// # Errors
+/// The failure of the call that failed.
+pub async fn remove<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws, found: Option<Found>) -> Result<(), Failure> {
+    match found {
+        Some(found) if found.owner == Owner::Us => part.delete(aws, &found).await,
+        _ => Ok(()),
+    }
+}
+
+fn merged(mut base: Attributes, over: Attributes) -> Attributes {
+    base.extend(over);
+    base
+}

@@ -1,0 +1,165 @@
+//! One way to call AWS: typed errors in, a [`Failure`] out, repeated by the consistency table.
+
+use std::future::Future;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::consistency::TABLE;
+use crate::engine::{Failure, retry};
+
+/// One client for each service, all on one HTTP connection pool.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// Amazon CloudWatch.
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
+    /// AWS IAM.
+    pub iam: aws_sdk_iam::Client,
+    /// AWS KMS.
+    pub kms: aws_sdk_kms::Client,
+    /// AWS Lambda.
+    pub lambda: aws_sdk_lambda::Client,
+    /// Amazon CloudWatch Logs.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// Amazon S3.
+    pub s3: aws_sdk_s3::Client,
+    /// AWS Step Functions.
+    pub sfn: aws_sdk_sfn::Client,
+    /// Amazon SNS.
+    pub sns: aws_sdk_sns::Client,
+    /// Amazon SQS.
+    pub sqs: aws_sdk_sqs::Client,
+    /// AWS STS.
+    pub sts: aws_sdk_sts::Client,
+}
+
+/// What a part needs to work: the clients, where they point, and the signal to stop.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    /// The clients.
+    pub clients: Clients,
+    /// The region all regional parts are in.
+    pub region: String,
+    /// Turns true when the user interrupts: waiting ends, nothing new begins.
+    pub stop: CancellationToken,
+}
+
+impl std::ops::Deref for Aws {
+    type Target = Clients;
+
+    fn deref(&self) -> &Clients {
+        &self.clients
+    }
+}
+
+impl Aws {
+    /// Sends a request, and again while the consistency table says that time will mend its failure.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn call<T, E, Fut>(&self, operation: &'static str, object: &str, send: impl Fn() -> Fut) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let attempt = || async { send().await.map_err(|error| failure(operation, object, &error)) };
+        retry::retry(TABLE, || self.stop.cancelled(), attempt).await
+    }
+
+    /// Polls until `probe` answers with a value: at once, then after 0.1 s, 0.2 s … up to 2 s, for at most `budget`.
+    ///
+    /// # Errors
+    /// A failure of `probe`, or that the time is up or the work was interrupted, naming `state`, what was waited for.
+    pub async fn settle<T, Fut>(&self, object: &str, state: &str, budget: Duration, probe: impl Fn() -> Fut) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<Option<T>, Failure>>,
+    {
+        let begin = Instant::now();
+        let mut pause = Duration::from_millis(100);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            if let Some(value) = probe().await? {
+                return Ok(value);
+            }
+            let gave_up = |message: String| Failure { attempts, elapsed: begin.elapsed(), ..Failure::refusal(object, message) };
+            if begin.elapsed() + pause > budget {
+                return Err(gave_up(format!("it is still not {state}")));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => return Err(gave_up(format!("interrupted while waiting until it is {state}"))),
+            }
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+}
+
+/// Turns an SDK error into a [`Failure`].
+pub fn failure<E>(operation: &'static str, object: &str, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let response = error.raw_response();
+    let header = |name: &str| response.and_then(|r| r.headers().get(name)).map(str::to_owned);
+    let service = error.as_service_error();
+    let message = service
+        .and_then(|e| e.message())
+        .filter(|message| !message.is_empty())
+        .map_or_else(|| innermost(error), str::to_owned);
+    let status = response.map(|r| r.status().as_u16());
+    let unreachable = matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_));
+    Failure {
+        operation,
+        object: object.to_owned(),
+        code: service.and_then(|e| e.code()).map(str::to_owned),
+        message,
+        status,
+        request_id: service
+            .and_then(|e| e.meta().extra("aws_request_id"))
+            .map(str::to_owned)
+            .or_else(|| header("x-amzn-requestid"))
+            .or_else(|| header("x-amz-request-id")),
+        attempts: 1,
+        advice: unreachable.then(|| {
+            "No answer came from AWS. Check the network, the region, `endpoints` and AWS_ENDPOINT_URL, `custom_ca_bundle`, and that \
+             credentials can be had."
+                .to_owned()
+        }),
+        ambiguous: unreachable
+            || matches!(error, SdkError::ResponseError(_))
+            || status.is_some_and(|status| status >= 500),
+        ..Failure::default()
+    }
+}
+
+/// The chain of causes, without repeating itself: what went wrong is at its end.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    if texts.is_empty() { DisplayErrorContext(error).to_string() } else { texts.join(": ") }
+}
+
+/// Takes one of these codes for "it is not there".
+///
+/// # Errors
+/// Every other failure.
+pub fn absent<T>(result: Result<T, Failure>, codes: &[&str]) -> Result<Option<T>, Failure> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(failure) if failure.is(codes) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}

@@ -1,0 +1,311 @@
+//! A Lambda function.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html>
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{
+    Architecture, Environment, FunctionCode, LastUpdateStatus, Runtime, State, TracingConfig, TracingMode,
+};
+use serde::Serialize;
+
+use super::tags::Tags;
+use super::{Aws, absent, attributes, properties};
+use crate::engine::{Attributes, Changes, Failure, Found, Part};
+
+const GONE: &[&str] = &["ResourceNotFoundException"];
+/// How long a function may take to become active or to finish an update.
+const BUDGET: Duration = Duration::from_secs(600);
+
+/// Where a function's code comes from.
+#[derive(Debug, Clone)]
+pub enum Code {
+    /// A zip at hand: embedded in the provider or read from a file.
+    Zip(Arc<[u8]>),
+    /// An object in S3.
+    Object {
+        /// The bucket.
+        s3_bucket: String,
+        /// The key.
+        s3_key: String,
+        /// The version, where the bucket keeps versions.
+        s3_object_version: Option<String>,
+    },
+}
+
+/// How a Lambda function should be. Memory is in MB, the time-out in seconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Function {
+    /// The function's name.
+    pub function_name: String,
+    /// Its ARN, which follows from the name.
+    pub arn: String,
+    /// What it is for.
+    pub description: String,
+    /// The ARN of its role.
+    #[serde(rename = "role_arn")]
+    pub role: String,
+    /// The runtime's name.
+    pub runtime: String,
+    /// The entry point.
+    pub handler: String,
+    /// Memory.
+    pub memory_size: i64,
+    /// Time-out.
+    pub timeout: i64,
+    /// The instruction set, one entry.
+    pub architectures: Vec<String>,
+    /// Environment variables.
+    pub variables: BTreeMap<String, String>,
+    /// `Active` or `PassThrough`.
+    pub tracing_mode: String,
+    /// The key that encrypts the environment variables.
+    pub kms_key_arn: String,
+    /// Invocations reserved for this function; -1 for none.
+    pub reserved_concurrent_executions: i64,
+    /// The code in words: which package of which version.
+    pub package: String,
+    /// The base64 SHA-256 of the package, where it is known beforehand.
+    pub code_sha256: Option<String>,
+    /// The code itself.
+    #[serde(skip)]
+    pub code: Code,
+    /// All tags.
+    pub tags: Tags,
+}
+
+impl Function {
+    fn environment(&self) -> Environment {
+        Environment::builder().set_variables(Some(self.variables.clone().into_iter().collect())).build()
+    }
+
+    fn tracing(&self) -> TracingConfig {
+        TracingConfig::builder().mode(TracingMode::from(self.tracing_mode.as_str())).build()
+    }
+
+    fn architecture_types(&self) -> Vec<Architecture> {
+        self.architectures.iter().map(|text| Architecture::from(text.as_str())).collect()
+    }
+
+    /// Waits until the function is active and its last update is done, and answers with the hash of its code.
+    async fn ready(&self, aws: &Aws) -> Result<String, Failure> {
+        let probe = || async {
+            let get = || aws.lambda.get_function_configuration().function_name(&self.function_name).send();
+            let answer = absent(aws.call("lambda:GetFunctionConfiguration", &self.function_name, get).await, GONE)?;
+            let Some(now) = answer else { return Ok(None) };
+            let reason = |code: Option<&str>, text: Option<&str>| {
+                let message = format!("{}: {}", code.unwrap_or("no reason code"), text.unwrap_or("no reason given"));
+                Err(Failure::refusal(self.title(), message))
+            };
+            match (now.state, now.last_update_status) {
+                (Some(State::Failed), _) => {
+                    reason(now.state_reason_code.as_ref().map(AsRef::as_ref), now.state_reason.as_deref())
+                }
+                (_, Some(LastUpdateStatus::Failed)) => reason(
+                    now.last_update_status_reason_code.as_ref().map(AsRef::as_ref),
+                    now.last_update_status_reason.as_deref(),
+                ),
+                // A function that lies idle for weeks is Inactive and wakes with its next invocation.
+                (None | Some(State::Active | State::Inactive), Some(LastUpdateStatus::Successful)) => {
+                    Ok(Some(now.code_sha256.unwrap_or_default()))
+                }
+                _ => Ok(None),
+            }
+        };
+        aws.settle(&self.title(), "ready", BUDGET, probe).await
+    }
+
+    async fn put_concurrency(&self, aws: &Aws) -> Result<(), Failure> {
+        let name = &self.function_name;
+        if self.reserved_concurrent_executions < 0 {
+            let delete = || aws.lambda.delete_function_concurrency().function_name(name).send();
+            return aws.call("lambda:DeleteFunctionConcurrency", name, delete).await.map(drop);
+        }
+        let count = i32::try_from(self.reserved_concurrent_executions).unwrap_or(i32::MAX);
+        let put = || {
+            aws.lambda.put_function_concurrency().function_name(name).reserved_concurrent_executions(count).send()
+        };
+        aws.call("lambda:PutFunctionConcurrency", name, put).await.map(drop)
+    }
+
+    async fn update_code(&self, aws: &Aws) -> Result<(), Failure> {
+        let send = || {
+            let request = aws.lambda.update_function_code().function_name(&self.function_name);
+            let request = request.set_architectures(Some(self.architecture_types()));
+            match &self.code {
+                Code::Zip(bytes) => request.zip_file(Blob::new(bytes.to_vec())),
+                Code::Object { s3_bucket, s3_key, s3_object_version } => {
+                    request.s3_bucket(s3_bucket).s3_key(s3_key).set_s3_object_version(s3_object_version.clone())
+                }
+            }
+            .send()
+        };
+        aws.call("lambda:UpdateFunctionCode", &self.function_name, send).await.map(drop)
+    }
+
+    async fn update_configuration(&self, aws: &Aws) -> Result<(), Failure> {
+        let send = || {
+            aws.lambda
+                .update_function_configuration()
+                .function_name(&self.function_name)
+                .description(&self.description)
+                .role(&self.role)
+                .runtime(Runtime::from(self.runtime.as_str()))
+                .handler(&self.handler)
+                .memory_size(i32::try_from(self.memory_size).unwrap_or(i32::MAX))
+                .timeout(i32::try_from(self.timeout).unwrap_or(i32::MAX))
+                .environment(self.environment())
+                .tracing_config(self.tracing())
+                .kms_key_arn(&self.kms_key_arn)
+                .send()
+        };
+        aws.call("lambda:UpdateFunctionConfiguration", &self.function_name, send).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Part<Aws> for Function {
+    fn kind(&self) -> &'static str {
+        "Lambda function"
+    }
+
+    fn name(&self) -> &str {
+        &self.function_name
+    }
+
+    fn desired(&self) -> Attributes {
+        let mut desired = properties(self);
+        if self.code_sha256.is_none() {
+            desired.remove("code_sha256");
+        }
+        desired
+    }
+
+    async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
+        let get = || aws.lambda.get_function().function_name(&self.function_name).send();
+        let Some(answer) = absent(aws.call("lambda:GetFunction", &self.function_name, get).await, GONE)? else {
+            return Ok(None);
+        };
+        let tags = Tags::listed(answer.tags.unwrap_or_default());
+        let Some(have) = answer.configuration else { return Ok(None) };
+        let sha256 = have.code_sha256.unwrap_or_default();
+        let same_code = self.code_sha256.as_ref() == Some(&sha256);
+        let found = Self {
+            function_name: have.function_name.unwrap_or_default(),
+            arn: have.function_arn.unwrap_or_default(),
+            description: have.description.unwrap_or_default(),
+            role: have.role.unwrap_or_default(),
+            runtime: have.runtime.map(|runtime| runtime.as_str().to_owned()).unwrap_or_default(),
+            handler: have.handler.unwrap_or_default(),
+            memory_size: have.memory_size.map_or(0, i64::from),
+            timeout: have.timeout.map_or(0, i64::from),
+            architectures: have.architectures.unwrap_or_default().iter().map(|kind| kind.as_str().to_owned()).collect(),
+            variables: have.environment.and_then(|env| env.variables).unwrap_or_default().into_iter().collect(),
+            tracing_mode: have
+                .tracing_config
+                .and_then(|tracing| tracing.mode)
+                .map_or_else(|| "PassThrough".to_owned(), |mode| mode.as_str().to_owned()),
+            kms_key_arn: have.kms_key_arn.unwrap_or_default(),
+            reserved_concurrent_executions: answer
+                .concurrency
+                .and_then(|concurrency| concurrency.reserved_concurrent_executions)
+                .map_or(-1, i64::from),
+            package: if same_code { self.package.clone() } else { format!("other code, SHA-256 {sha256}") },
+            code_sha256: Some(sha256),
+            code: self.code.clone(),
+            tags: tags.clone(),
+        };
+        Ok(Some(Found { attributes: properties(&found), owner: self.tags.owner_of(&tags) }))
+    }
+
+    async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
+        let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
+        let code = match &self.code {
+            Code::Zip(bytes) => FunctionCode::builder().zip_file(Blob::new(bytes.to_vec())),
+            Code::Object { s3_bucket, s3_key, s3_object_version } => FunctionCode::builder()
+                .s3_bucket(s3_bucket)
+                .s3_key(s3_key)
+                .set_s3_object_version(s3_object_version.clone()),
+        }
+        .build();
+        let create = || {
+            aws.lambda
+                .create_function()
+                .function_name(&self.function_name)
+                .description(&self.description)
+                .role(&self.role)
+                .runtime(Runtime::from(self.runtime.as_str()))
+                .handler(&self.handler)
+                .memory_size(i32::try_from(self.memory_size).unwrap_or(i32::MAX))
+                .timeout(i32::try_from(self.timeout).unwrap_or(i32::MAX))
+                .set_architectures(Some(self.architecture_types()))
+                .environment(self.environment())
+                .tracing_config(self.tracing())
+                .kms_key_arn(&self.kms_key_arn)
+                .set_tags(Some(tags.clone()))
+                .code(code.clone())
+                .send()
+        };
+        let answer = aws.call("lambda:CreateFunction", &self.function_name, create).await?;
+        let active = matches!(answer.state, Some(State::Active))
+            && matches!(answer.last_update_status, None | Some(LastUpdateStatus::Successful));
+        let sha256 = match answer.code_sha256 {
+            Some(sha256) if active => sha256,
+            _ => self.ready(aws).await?,
+        };
+        if self.reserved_concurrent_executions >= 0 {
+            self.put_concurrency(aws).await?;
+        }
+        Ok(attributes! { "code_sha256": sha256 })
+    }
+
+    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+        let mut known = Attributes::new();
+        if changes.any(&["package", "code_sha256", "architectures"]) {
+            self.update_code(aws).await?;
+            known = attributes! { "code_sha256": self.ready(aws).await? };
+        }
+        let apart = ["package", "code_sha256", "architectures", "tags", "reserved_concurrent_executions"];
+        if changes.names().any(|name| !apart.contains(&name)) {
+            self.update_configuration(aws).await?;
+            self.ready(aws).await?;
+        }
+        if changes.any(&["reserved_concurrent_executions"]) {
+            self.put_concurrency(aws).await?;
+        }
+        if changes.any(&["tags"]) {
+            retag(aws, &self.arn, &self.tags, &Tags::of(&found.attributes)).await?;
+        }
+        Ok(known)
+    }
+
+    async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
+        let name = &self.function_name;
+        let delete = || aws.lambda.delete_function().function_name(name).send();
+        absent(aws.call("lambda:DeleteFunction", name, delete).await, GONE)?;
+        let gone = || async {
+            let get = || aws.lambda.get_function_configuration().function_name(name).send();
+            Ok(absent(aws.call("lambda:GetFunctionConfiguration", name, get).await, GONE)?.is_none().then_some(()))
+        };
+        aws.settle(&self.title(), "gone", BUDGET, gone).await
+    }
+}
+
+/// Sets and removes tags of a function or an event source mapping.
+pub(super) async fn retag(aws: &Aws, arn: &str, want: &Tags, have: &Tags) -> Result<(), Failure> {
+    let (set, remove) = want.changes_from(have);
+    if !set.is_empty() {
+        let tags: HashMap<String, String> = set.into_iter().collect();
+        let tag = || aws.lambda.tag_resource().resource(arn).set_tags(Some(tags.clone())).send();
+        aws.call("lambda:TagResource", arn, tag).await?;
+    }
+    if !remove.is_empty() {
+        let untag = || aws.lambda.untag_resource().resource(arn).set_tag_keys(Some(remove.clone())).send();
+        aws.call("lambda:UntagResource", arn, untag).await?;
+    }
+    Ok(())
+}

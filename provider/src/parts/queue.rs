@@ -1,0 +1,176 @@
+//! An SQS queue.
+//!
+//! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::types::QueueAttributeName as Name;
+use serde::Serialize;
+
+use super::tags::Tags;
+use super::{Aws, absent, attributes, properties};
+use crate::documents::policy;
+use crate::engine::{Attributes, Changes, Failure, Found, Part};
+
+const GONE: &[&str] = &["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"];
+
+/// How an SQS queue should be. Times are in seconds, sizes in bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Queue {
+    /// The queue's name.
+    pub name: String,
+    /// Its ARN, which follows from the name.
+    pub arn: String,
+    /// How long a message is held back.
+    pub delay_seconds: i64,
+    /// The largest message.
+    pub max_message_size: i64,
+    /// How long a message is kept.
+    pub message_retention_seconds: i64,
+    /// How long a receive call waits for a message.
+    pub receive_wait_time_seconds: i64,
+    /// How long a received message stays hidden.
+    pub visibility_timeout_seconds: i64,
+    /// The key that encrypts messages.
+    pub kms_master_key_id: String,
+    /// How long SQS uses a data key before it asks KMS again.
+    pub kms_data_key_reuse_period_seconds: i64,
+    /// The queue policy.
+    pub policy: String,
+    /// Where messages go that were received too often; none for a dead-letter queue itself.
+    pub redrive_policy: Option<String>,
+    /// Who may use this queue as a dead-letter queue.
+    pub redrive_allow_policy: Option<String>,
+    /// All tags.
+    pub tags: Tags,
+}
+
+impl Queue {
+    /// Attribute name, property, value: one row for everything that `SetQueueAttributes` takes.
+    fn table(&self) -> [(Name, &'static str, String); 10] {
+        [
+            (Name::DelaySeconds, "delay_seconds", self.delay_seconds.to_string()),
+            (Name::MaximumMessageSize, "max_message_size", self.max_message_size.to_string()),
+            (Name::MessageRetentionPeriod, "message_retention_seconds", self.message_retention_seconds.to_string()),
+            (Name::ReceiveMessageWaitTimeSeconds, "receive_wait_time_seconds", self.receive_wait_time_seconds.to_string()),
+            (Name::VisibilityTimeout, "visibility_timeout_seconds", self.visibility_timeout_seconds.to_string()),
+            (Name::KmsMasterKeyId, "kms_master_key_id", self.kms_master_key_id.clone()),
+            (
+                Name::KmsDataKeyReusePeriodSeconds,
+                "kms_data_key_reuse_period_seconds",
+                self.kms_data_key_reuse_period_seconds.to_string(),
+            ),
+            (Name::Policy, "policy", self.policy.clone()),
+            // An empty text removes either of these.
+            (Name::RedrivePolicy, "redrive_policy", self.redrive_policy.clone().unwrap_or_default()),
+            (Name::RedriveAllowPolicy, "redrive_allow_policy", self.redrive_allow_policy.clone().unwrap_or_default()),
+        ]
+    }
+
+    async fn url(&self, aws: &Aws) -> Result<Option<String>, Failure> {
+        let answer = aws.call("sqs:GetQueueUrl", &self.name, || aws.sqs.get_queue_url().queue_name(&self.name).send()).await;
+        Ok(absent(answer, GONE)?.and_then(|answer| answer.queue_url))
+    }
+}
+
+fn number(found: &HashMap<Name, String>, name: &Name) -> i64 {
+    found.get(name).and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+#[async_trait]
+impl Part<Aws> for Queue {
+    fn kind(&self) -> &'static str {
+        "SQS queue"
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn desired(&self) -> Attributes {
+        properties(self)
+    }
+
+    async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
+        let Some(url) = self.url(aws).await? else { return Ok(None) };
+        let get = || aws.sqs.get_queue_attributes().queue_url(&url).attribute_names(Name::All).send();
+        let list = || aws.sqs.list_queue_tags().queue_url(&url).send();
+        let (attributes, tags) = tokio::join!(
+            aws.call("sqs:GetQueueAttributes", &self.name, get),
+            aws.call("sqs:ListQueueTags", &self.name, list),
+        );
+        let (Some(answer), Some(tags)) = (absent(attributes, GONE)?, absent(tags, GONE)?) else { return Ok(None) };
+        let have = answer.attributes.unwrap_or_default();
+        let document = |name: &Name, want: Option<&String>| {
+            have.get(name).filter(|text| !text.is_empty()).map(|text| policy::settled(text, want.map(String::as_str)))
+        };
+        let tags = Tags::listed(tags.tags.unwrap_or_default());
+        let found = Self {
+            name: self.name.clone(),
+            arn: have.get(&Name::QueueArn).cloned().unwrap_or_default(),
+            delay_seconds: number(&have, &Name::DelaySeconds),
+            max_message_size: number(&have, &Name::MaximumMessageSize),
+            message_retention_seconds: number(&have, &Name::MessageRetentionPeriod),
+            receive_wait_time_seconds: number(&have, &Name::ReceiveMessageWaitTimeSeconds),
+            visibility_timeout_seconds: number(&have, &Name::VisibilityTimeout),
+            kms_master_key_id: have.get(&Name::KmsMasterKeyId).cloned().unwrap_or_default(),
+            // AWS leaves the default out.
+            kms_data_key_reuse_period_seconds: have
+                .get(&Name::KmsDataKeyReusePeriodSeconds)
+                .map_or(300, |text| text.parse().unwrap_or_default()),
+            policy: document(&Name::Policy, Some(&self.policy)).unwrap_or_default(),
+            redrive_policy: document(&Name::RedrivePolicy, self.redrive_policy.as_ref()),
+            redrive_allow_policy: document(&Name::RedriveAllowPolicy, self.redrive_allow_policy.as_ref()),
+            tags: tags.clone(),
+        };
+        let mut attributes = properties(&found);
+        attributes.extend(attributes! { "url": url });
+        Ok(Some(Found { attributes, owner: self.tags.owner_of(&tags) }))
+    }
+
+    async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
+        let values: HashMap<Name, String> =
+            self.table().into_iter().filter(|row| !row.2.is_empty()).map(|(name, _, value)| (name, value)).collect();
+        let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
+        let create = || {
+            let (values, tags) = (values.clone(), tags.clone());
+            aws.sqs.create_queue().queue_name(&self.name).set_attributes(Some(values)).set_tags(Some(tags)).send()
+        };
+        let answer = aws.call("sqs:CreateQueue", &self.name, create).await?;
+        Ok(attributes! { "url": answer.queue_url.unwrap_or_default() })
+    }
+
+    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+        let url = found.text("url");
+        let values: HashMap<Name, String> = self
+            .table()
+            .into_iter()
+            .filter(|(_, property, _)| changes.any(&[property]))
+            .map(|(name, _, value)| (name, value))
+            .collect();
+        if !values.is_empty() {
+            let set = || aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(values.clone())).send();
+            aws.call("sqs:SetQueueAttributes", &self.name, set).await?;
+        }
+        let (set, remove): (BTreeMap<_, _>, _) = self.tags.changes_from(&Tags::of(&found.attributes));
+        if !set.is_empty() {
+            let tag = || aws.sqs.tag_queue().queue_url(url).set_tags(Some(set.clone().into_iter().collect())).send();
+            aws.call("sqs:TagQueue", &self.name, tag).await?;
+        }
+        if !remove.is_empty() {
+            let untag = || aws.sqs.untag_queue().queue_url(url).set_tag_keys(Some(remove.clone())).send();
+            aws.call("sqs:UntagQueue", &self.name, untag).await?;
+        }
+        Ok(Attributes::new())
+    }
+
+    async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
+        let url = found.text("url");
+        let delete = || aws.sqs.delete_queue().queue_url(url).send();
+        absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE)?;
+        let gone = || async { Ok(self.url(aws).await?.is_none().then_some(())) };
+        aws.settle(&self.title(), "gone", Duration::from_secs(180), gone).await
+    }
+}

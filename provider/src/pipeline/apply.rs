@@ -1,0 +1,219 @@
+//! Makes a pipeline what it should be, or takes it down: reads everything at once, refuses what is not ours, then works through the graph.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use futures::future::join_all;
+use serde_json::{Map, Value as Json};
+use tokio_util::sync::CancellationToken;
+
+use super::blueprint::{Blueprint, Facts, Node, Path};
+use super::settings::Settings;
+use super::state::{Observed, state};
+use crate::engine::graph::{self, reversed};
+use crate::engine::{Attributes, Failure, Found, Owner, ensure, foreign, remove};
+use crate::parts::Aws;
+
+/// What was found of each part.
+pub type Findings = BTreeMap<Path, Option<Found>>;
+
+/// What came of an apply.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What there is of each part now.
+    pub observed: Observed,
+    /// What went wrong, part by part.
+    pub failures: Vec<Failure>,
+    /// Parts that were not worked on: something they need is missing, or the work was interrupted.
+    pub skipped: Vec<Path>,
+    /// The parts as they should be.
+    pub blueprint: Blueprint,
+}
+
+/// Looks at all parts at once.
+///
+/// # Errors
+/// The failures of the calls that failed, for an incomplete picture is none.
+pub async fn look(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    let reads = blueprint.nodes.iter().map(|node| async move { (node.path.clone(), node.part.read(aws).await) });
+    let results = join_all(reads).await;
+    let mut findings = Findings::new();
+    let mut failures = Vec::new();
+    for (path, result) in results {
+        match result {
+            Ok(found) => {
+                findings.insert(path, found);
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(findings) } else { Err(failures) }
+}
+
+/// The refusals for parts that exist and are somebody else's.
+#[must_use]
+pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
+    let refused = |node: &Node| findings.get(&node.path)?.as_ref().and_then(|found| foreign(node.part.as_ref(), found));
+    blueprint.nodes.iter().filter_map(refused).collect()
+}
+
+/// What there is of ours.
+#[must_use]
+pub fn ours(findings: &Findings) -> Observed {
+    let own = |found: &Option<Found>| {
+        found.as_ref().filter(|found| found.owner == Owner::Us).map(|found| found.attributes.clone())
+    };
+    findings.iter().map(|(path, found)| (path.clone(), own(found))).collect()
+}
+
+/// Creates, repairs and changes until everything is as `settings` say. `checkpoint` gets the state after every part.
+pub async fn converge(
+    settings: &Settings,
+    facts: &Facts,
+    base: &Map<String, Json>,
+    mut findings: Findings,
+    aws: &Aws,
+    checkpoint: &(dyn Fn(Map<String, Json>) + Send + Sync),
+) -> Outcome {
+    let first = Blueprint::of(settings, facts);
+    let observed = Mutex::new(ours(&findings));
+    let created: Mutex<BTreeSet<Path>> = Mutex::default();
+    let key_path: Path = vec!["key".to_owned()];
+    let last: OnceLock<Blueprint> = OnceLock::new();
+    // What a part is made from is complete once the key is there, so the parts that wait for the key are derived anew.
+    let final_blueprint = || {
+        last.get_or_init(|| {
+            let mut facts = facts.clone();
+            let known = lock(&observed);
+            if let Some(Some(key)) = known.get(&key_path) {
+                let text = |name: &str| key.get(name).and_then(Json::as_str).map(str::to_owned);
+                facts.key_arn = text("arn").unwrap_or(facts.key_arn);
+                facts.key_id = text("key_id");
+            }
+            drop(known);
+            Blueprint::of(settings, &facts)
+        })
+    };
+    let remember = |path: &Path, attributes: Attributes| {
+        let mut known = lock(&observed);
+        known.insert(path.clone(), Some(attributes));
+        if let Some(state) = state(base, &first, &known) {
+            checkpoint(state);
+        }
+    };
+    let outcome = {
+        let (first, final_blueprint, created, remember) = (&first, &final_blueprint, &created, &remember);
+        let mut start: BTreeMap<Path, Option<Found>> = std::mem::take(&mut findings);
+        let taken = Mutex::new(&mut start);
+        let taken = &taken;
+        graph::run(&first.edges(), || aws.stop.is_cancelled(), |path: Path| async move {
+            let found = taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&path).flatten();
+            let waits_for_key = first.node(&path).is_some_and(|node| !node.after.is_empty());
+            let blueprint = if waits_for_key { final_blueprint() } else { first };
+            let Some(node) = blueprint.node(&path) else { return Ok(()) };
+            let found = renewed(node, found, created);
+            let new = found.is_none();
+            let attributes = ensure(node.part.as_ref(), aws, found).await?;
+            if new {
+                lock(created).insert(path.clone());
+            }
+            remember(&path, attributes);
+            Ok(())
+        })
+        .await
+    };
+    let observed = observed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let failures = outcome.failed.into_iter().map(|(_, failure): (Path, Failure)| failure).collect();
+    let blueprint = last.into_inner().unwrap_or(first);
+    Outcome { observed, failures, skipped: outcome.skipped, blueprint }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes a property count as changed when the part it names was made anew in this run.
+fn renewed(node: &Node, found: Option<Found>, created: &Mutex<BTreeSet<Path>>) -> Option<Found> {
+    let mut found = found?;
+    if let Some((dependency, property)) = &node.renewed_with
+        && lock(created).contains(dependency)
+    {
+        found.attributes.insert((*property).to_owned(), Json::Null);
+    }
+    Some(found)
+}
+
+/// Removes the parts of `before` that `after` has no more: an alarm switched off, a subscription taken out.
+///
+/// # Errors
+/// The failures, part by part.
+pub async fn remove_surplus(before: &Blueprint, after: &Blueprint, aws: &Aws) -> Result<(), Vec<Failure>> {
+    let kept: BTreeSet<(&str, &str)> = after.nodes.iter().map(|node| (node.part.kind(), node.part.name())).collect();
+    let surplus = before.nodes.iter().filter(|node| !kept.contains(&(node.part.kind(), node.part.name())));
+    let removals = surplus.map(|node| async move {
+        let found = node.part.read(aws).await?;
+        remove(node.part.as_ref(), aws, found).await
+    });
+    let failures: Vec<Failure> = join_all(removals).await.into_iter().filter_map(Result::err).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures) }
+}
+
+/// Takes everything down that is ours, in the reverse order, and goes on past what fails as far as nothing depends on it.
+pub async fn take_down(
+    blueprint: Blueprint,
+    findings: Findings,
+    base: &Map<String, Json>,
+    aws: &Aws,
+    checkpoint: &(dyn Fn(Map<String, Json>) + Send + Sync),
+) -> Outcome {
+    let observed = Mutex::new(ours(&findings));
+    let findings = Mutex::new(findings);
+    let outcome = {
+        let (observed, findings, blueprint) = (&observed, &findings, &blueprint);
+        graph::run(&reversed(&blueprint.edges()), || aws.stop.is_cancelled(), |path: Path| async move {
+            let found = lock(findings).remove(&path).flatten();
+            let Some(node) = blueprint.node(&path) else { return Ok(()) };
+            remove(node.part.as_ref(), aws, found).await?;
+            let mut known = lock(observed);
+            known.insert(path, None);
+            if let Some(state) = state(base, blueprint, &known) {
+                checkpoint(state);
+            }
+            Ok(())
+        })
+        .await
+    };
+    Outcome {
+        observed: observed.into_inner().unwrap_or_else(PoisonError::into_inner),
+        failures: outcome.failed.into_iter().map(|(_, failure): (Path, Failure)| failure).collect(),
+        skipped: outcome.skipped,
+        blueprint,
+    }
+}
+
+/// Ends `stop` when `limit` is over, unless the guard is dropped before.
+#[derive(Debug)]
+pub struct Deadline(tokio::task::JoinHandle<()>);
+
+impl Deadline {
+    /// Starts the clock.
+    #[must_use]
+    pub fn start(limit: std::time::Duration, stop: CancellationToken) -> Self {
+        Self(tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            stop.cancel();
+        }))
+    }
+
+    /// True when the time is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,537 @@
+//! From arguments to parts: everything a pipeline is made of, where each part stands in the resource, and what it waits for.
+
+use std::collections::BTreeMap;
+
+use bellflower_contract::env;
+use serde_json::{Map, Value};
+
+use super::packages::{Package, Packages};
+use super::schema::{ALARMS, AlarmRow};
+use super::settings::{Alarm, Function, Settings};
+use crate::documents::{self, Place, machine, messaging, names, roles, storage};
+use crate::engine::graph::Edges;
+use crate::parts::tags::{MARK, Tags};
+use crate::parts::{self, Part};
+
+/// Where a part stands in the resource: `["processing", "alarms", "errors"]`.
+pub type Path = Vec<String>;
+
+/// What a blueprint needs to know beside the arguments.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Where the pipeline lives.
+    pub place: Place,
+    /// The ARN of the key that encrypts everything.
+    pub key_arn: String,
+    /// The id of the pipeline's own key, where it is known.
+    pub key_id: Option<String>,
+    /// All tags but the mark.
+    pub tags: BTreeMap<String, String>,
+    /// The code of the functions.
+    pub packages: Packages,
+}
+
+/// One part and its place.
+#[derive(Debug)]
+pub struct Node {
+    /// Where it stands.
+    pub path: Path,
+    /// What it is.
+    pub part: Box<Part>,
+    /// What must be there before it.
+    pub after: Vec<Path>,
+    /// A property that counts as changed when the part it names was made anew: a role of the same name is another role.
+    pub renewed_with: Option<(Path, &'static str)>,
+}
+
+/// All parts of a pipeline.
+#[derive(Debug)]
+pub struct Blueprint {
+    /// The parts, in no particular order.
+    pub nodes: Vec<Node>,
+}
+
+fn path(text: &str) -> Path {
+    text.split('.').map(str::to_owned).collect()
+}
+
+impl Blueprint {
+    /// The graph of these parts.
+    #[must_use]
+    pub fn edges(&self) -> Edges<Path> {
+        self.nodes.iter().map(|node| (node.path.clone(), node.after.clone())).collect()
+    }
+
+    /// The part at a place.
+    #[must_use]
+    pub fn node(&self, path: &[String]) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.path == path)
+    }
+
+    /// The properties of all parts as they should be, as one tree.
+    #[must_use]
+    pub fn tree(&self) -> Map<String, Value> {
+        let mut tree = Map::new();
+        for node in &self.nodes {
+            graft(&mut tree, &node.path, node.part.desired());
+        }
+        tree
+    }
+
+    /// Everything a pipeline with these arguments is made of.
+    #[must_use]
+    pub fn of(settings: &Settings, facts: &Facts) -> Self {
+        Builder { settings, facts, tags: tags(settings, facts), nodes: Vec::new() }.build()
+    }
+}
+
+/// Puts attributes into a tree, beside those that are there already.
+pub fn graft(tree: &mut Map<String, Value>, path: &[String], attributes: Map<String, Value>) {
+    let mut here = tree;
+    for step in path {
+        let next = here.entry(step.clone()).or_insert_with(|| Value::Object(Map::new()));
+        if !next.is_object() {
+            *next = Value::Object(Map::new());
+        }
+        match next {
+            Value::Object(map) => here = map,
+            _ => return,
+        }
+    }
+    here.extend(attributes);
+}
+
+/// The value of the mark: which pipeline.
+#[must_use]
+pub fn mark(settings: &Settings) -> String {
+    format!("{}/{}", settings.name, settings.environment)
+}
+
+fn tags(settings: &Settings, facts: &Facts) -> Tags {
+    let mut tags = facts.tags.clone();
+    tags.insert(MARK.to_owned(), mark(settings));
+    Tags(tags)
+}
+
+/// The names of all parts, given or derived.
+struct Names {
+    bucket: String,
+    queue: String,
+    dead_letter_queue: String,
+    topic: String,
+    processing: String,
+    integration: String,
+    machine: String,
+}
+
+struct Builder<'a> {
+    settings: &'a Settings,
+    facts: &'a Facts,
+    tags: Tags,
+    nodes: Vec<Node>,
+}
+
+impl Builder<'_> {
+    fn derived(&self, part: &str) -> String {
+        let Settings { name, environment, .. } = self.settings;
+        names::derived(name, part, environment, &self.facts.place.region)
+    }
+
+    fn given(&self, given: Option<&String>, part: &str) -> String {
+        given.cloned().unwrap_or_else(|| self.derived(part))
+    }
+
+    fn names(&self) -> Names {
+        let s = self.settings;
+        let bucket = || names::bucket(&s.name, &self.facts.place, &s.environment);
+        Names {
+            bucket: s.bucket.bucket.clone().unwrap_or_else(bucket),
+            queue: self.given(s.queue.name.as_ref(), "queue"),
+            dead_letter_queue: self.given(s.dead_letter_queue.name.as_ref(), "dead-letter-queue"),
+            topic: self.given(s.topic.name.as_ref(), "topic"),
+            processing: self.given(s.processing.function.function_name.as_ref(), "processing"),
+            integration: self.given(s.integration.function_name.as_ref(), "integration"),
+            machine: self.given(s.state_machine.name.as_ref(), "state-machine"),
+        }
+    }
+
+    fn add(&mut self, at: &str, after: &[&str], part: impl crate::engine::Part<parts::Aws> + 'static) {
+        let after = after.iter().map(|text| path(text)).collect();
+        self.nodes.push(Node { path: path(at), part: Box::new(part), after, renewed_with: None });
+    }
+
+    fn renewed_with(&mut self, dependency: &str, property: &'static str) {
+        if let Some(node) = self.nodes.last_mut() {
+            node.renewed_with = Some((path(dependency), property));
+        }
+    }
+
+    fn build(mut self) -> Blueprint {
+        let names = self.names();
+        let place = &self.facts.place;
+        let queue_arn = place.arn("sqs", &names.queue);
+        let topic_arn = place.arn("sns", &names.topic);
+        let bucket_arn = place.s3_arn(&names.bucket);
+        let processing_arn = place.arn("lambda", &format!("function:{}", names.processing));
+        let integration_arn = place.arn("lambda", &format!("function:{}", names.integration));
+
+        let processing_log = self.log_group("processing", &format!("/aws/lambda/{}", names.processing));
+        let integration_log = self.log_group("integration", &format!("/aws/lambda/{}", names.integration));
+        // The prefix spares the account's resource policy for log delivery, whose size is limited.
+        let machine_log = self.log_group("state_machine", &format!("/aws/vendedlogs/states/{}", names.machine));
+        self.key([&processing_log, &integration_log, &machine_log]);
+        self.storage(&names);
+        self.queues(&names);
+        self.topic(&names.topic);
+        self.subscriptions(&topic_arn);
+        self.processing(&names, &processing_log, &topic_arn);
+        self.integration(&names, &integration_log, &topic_arn, &queue_arn, &bucket_arn);
+        self.entrances(&names, &integration_arn, &queue_arn, &bucket_arn);
+        self.machine(&names, &processing_arn, &queue_arn, &topic_arn, &machine_log);
+        Blueprint { nodes: self.nodes }
+    }
+
+    fn key(&mut self, log_groups: [&str; 3]) {
+        let s = self.settings;
+        if s.kms_key_arn.is_some() {
+            return;
+        }
+        let key = parts::key::Key {
+            alias: s.key.alias.clone().unwrap_or_else(|| format!("alias/{}", self.derived("key"))),
+            description: s
+                .key
+                .description
+                .clone()
+                .unwrap_or_else(|| format!("Encrypts the callback pipeline {} ({})", s.name, s.environment)),
+            policy: documents::key::policy(&self.facts.place, &log_groups),
+            is_enabled: true,
+            enable_key_rotation: s.key.enable_key_rotation,
+            rotation_period_in_days: s.key.rotation_period_in_days,
+            deletion_window_in_days: s.key.deletion_window_in_days,
+            key_id: self.facts.key_id.clone(),
+            tags: self.tags.clone(),
+        };
+        self.add("key", &[], key);
+    }
+
+    /// Adds a log group and answers with its ARN.
+    fn log_group(&mut self, owner: &str, name: &str) -> String {
+        let arn = self.facts.place.arn("logs", &format!("log-group:{name}"));
+        let group = parts::log_group::LogGroup {
+            name: name.to_owned(),
+            arn: arn.clone(),
+            retention_in_days: self.settings.log_retention_in_days,
+            kms_key_id: self.facts.key_arn.clone(),
+            tags: self.tags.clone(),
+        };
+        self.add(&format!("{owner}.log_group"), &["key"], group);
+        arn
+    }
+
+    fn storage(&mut self, names: &Names) {
+        let s = &self.settings.bucket;
+        let place = &self.facts.place;
+        let bucket = parts::bucket::Bucket {
+            bucket: names.bucket.clone(),
+            arn: place.s3_arn(&names.bucket),
+            region: place.region.clone(),
+            block_public_acls: s.block_public_acls,
+            block_public_policy: s.block_public_policy,
+            ignore_public_acls: s.ignore_public_acls,
+            restrict_public_buckets: s.restrict_public_buckets,
+            object_ownership: "BucketOwnerEnforced".to_owned(),
+            kms_master_key_id: self.facts.key_arn.clone(),
+            bucket_key_enabled: s.bucket_key_enabled,
+            sse_algorithm: "aws:kms".to_owned(),
+            policy: storage::policy(place, &names.bucket),
+            inbound_prefix: s.inbound_prefix.clone(),
+            outbound_prefix: s.outbound_prefix.clone(),
+            expiration_days: s.expiration_days,
+            force_destroy: s.force_destroy,
+            folders: vec![s.inbound_prefix.clone(), s.outbound_prefix.clone()],
+            tags: self.tags.clone(),
+        };
+        self.add("bucket", &["key"], bucket);
+    }
+
+    fn queues(&mut self, names: &Names) {
+        let Settings { queue: q, dead_letter_queue: d, .. } = self.settings;
+        let place = &self.facts.place;
+        let arn = place.arn("sqs", &names.queue);
+        let dead_letter_arn = place.arn("sqs", &names.dead_letter_queue);
+        let queue = parts::queue::Queue {
+            name: names.queue.clone(),
+            arn: arn.clone(),
+            delay_seconds: q.delay_seconds,
+            max_message_size: q.max_message_size,
+            message_retention_seconds: q.message_retention_seconds,
+            receive_wait_time_seconds: q.receive_wait_time_seconds,
+            visibility_timeout_seconds: q.visibility_timeout_seconds,
+            kms_master_key_id: self.facts.key_arn.clone(),
+            kms_data_key_reuse_period_seconds: q.kms_data_key_reuse_period_seconds,
+            policy: messaging::queue_policy(place, &arn),
+            redrive_policy: Some(messaging::redrive_policy(&dead_letter_arn, d.max_receive_count)),
+            redrive_allow_policy: None,
+            tags: self.tags.clone(),
+        };
+        let dead_letter_queue = parts::queue::Queue {
+            name: names.dead_letter_queue.clone(),
+            arn: dead_letter_arn.clone(),
+            delay_seconds: 0,
+            message_retention_seconds: d.message_retention_seconds,
+            receive_wait_time_seconds: 0,
+            visibility_timeout_seconds: 30,
+            policy: messaging::queue_policy(place, &dead_letter_arn),
+            redrive_policy: None,
+            redrive_allow_policy: Some(messaging::redrive_allow_policy(&arn)),
+            ..queue.clone()
+        };
+        self.add("dead_letter_queue", &["key"], dead_letter_queue);
+        self.add("queue", &["key", "dead_letter_queue"], queue);
+    }
+
+    fn topic(&mut self, name: &str) {
+        let place = &self.facts.place;
+        let arn = place.arn("sns", name);
+        let topic = parts::topic::Topic {
+            name: name.to_owned(),
+            policy: messaging::topic_policy(place, &arn),
+            arn,
+            display_name: self.settings.topic.display_name.clone(),
+            kms_master_key_id: self.facts.key_arn.clone(),
+            tags: self.tags.clone(),
+        };
+        self.add("topic", &["key"], topic);
+    }
+
+    fn subscriptions(&mut self, topic_arn: &str) {
+        for (label, s) in self.settings.subscriptions.iter().flatten() {
+            let part = parts::subscription::Subscription {
+                topic_arn: topic_arn.to_owned(),
+                protocol: s.protocol.clone(),
+                endpoint: s.endpoint.clone(),
+                raw_message_delivery: s.raw_message_delivery,
+                filter_policy: s.filter_policy.clone(),
+                filter_policy_scope: s.filter_policy_scope.clone(),
+                redrive_policy: s.redrive_policy.clone(),
+                subscription_role_arn: s.subscription_role_arn.clone(),
+                label: format!("{} {}", s.protocol, s.endpoint),
+            };
+            self.nodes.push(Node {
+                path: vec!["subscriptions".to_owned(), label.clone()],
+                part: Box::new(part),
+                after: vec![path("topic")],
+                renewed_with: None,
+            });
+        }
+    }
+
+    /// Adds a role and answers with its ARN.
+    fn role(&mut self, owner: &str, given: Option<&String>, what: &str, trust: String, policy: String) -> String {
+        let name = self.given(given, &format!("{}-role", owner.replace('_', "-")));
+        let s = self.settings;
+        let arn = self.facts.place.iam_arn(&format!("role{}{name}", s.iam_path));
+        let role = parts::role::Role {
+            arn: arn.clone(),
+            path: s.iam_path.clone(),
+            description: format!("{what} of the callback pipeline {} ({})", s.name, s.environment),
+            assume_role_policy: trust,
+            permissions_boundary: s.permissions_boundary.clone(),
+            policy,
+            tags: self.tags.clone(),
+            name,
+        };
+        self.add(&format!("{owner}.role"), &["key"], role);
+        arn
+    }
+
+    fn processing(&mut self, names: &Names, log_group: &str, topic_arn: &str) {
+        let s = &self.settings.processing;
+        let policy = roles::processing(log_group, s.function.tracing_mode == "Active");
+        let code = &self.facts.packages.processing;
+        self.function("processing", &names.processing, &s.function, policy, code, topic_arn, |function| {
+            function.description = "Makes the payload and the execution id".to_owned();
+            function.runtime.clone_from(&s.runtime);
+            function.handler.clone_from(&s.handler);
+            function.variables.clone_from(&s.variables);
+        });
+    }
+
+    fn integration(&mut self, names: &Names, log_group: &str, topic_arn: &str, queue_arn: &str, bucket_arn: &str) {
+        let s = self.settings;
+        let policy = roles::integration(&roles::Integration {
+            log_group_arn: log_group,
+            tracing: s.integration.tracing_mode == "Active",
+            queue_arn,
+            bucket_arn,
+            inbound_prefix: &s.bucket.inbound_prefix,
+            outbound_prefix: &s.bucket.outbound_prefix,
+            key_arn: &self.facts.key_arn,
+        });
+        let code = &self.facts.packages.integration;
+        self.function("integration", &names.integration, &s.integration, policy, code, topic_arn, |function| {
+            function.description = "Hands work out to the bucket and answers back to the state machine".to_owned();
+            let variables = [
+                (env::BUCKET, &names.bucket),
+                (env::INBOUND_PREFIX, &s.bucket.inbound_prefix),
+                (env::OUTBOUND_PREFIX, &s.bucket.outbound_prefix),
+            ];
+            function.variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        });
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one function, its role and its alarms hang together")]
+    fn function(
+        &mut self,
+        owner: &'static str,
+        name: &str,
+        s: &Function,
+        policy: String,
+        code: &Package,
+        topic_arn: &str,
+        finish: impl FnOnce(&mut parts::function::Function),
+    ) {
+        let place = &self.facts.place;
+        let trust = roles::trust(place, "lambda.amazonaws.com", None);
+        let arn = place.arn("lambda", &format!("function:{name}"));
+        let what = if owner == "processing" { "Processing function" } else { "Integration function" };
+        let role = self.role(owner, s.role.name.as_ref(), what, trust, policy);
+        let mut function = parts::function::Function {
+            function_name: name.to_owned(),
+            arn,
+            description: String::new(),
+            role,
+            runtime: "provided.al2023".to_owned(),
+            handler: "bootstrap".to_owned(),
+            memory_size: s.memory_size,
+            timeout: s.timeout,
+            architectures: s.architectures.clone(),
+            variables: BTreeMap::new(),
+            tracing_mode: s.tracing_mode.clone(),
+            kms_key_arn: self.facts.key_arn.clone(),
+            reserved_concurrent_executions: s.reserved_concurrent_executions,
+            package: code.label.clone(),
+            code_sha256: code.sha256.clone(),
+            code: code.code.clone(),
+            tags: self.tags.clone(),
+        };
+        finish(&mut function);
+        let (role_at, log_at) = (format!("{owner}.role"), format!("{owner}.log_group"));
+        // Lambda refuses a time-out above the queue's visibility time-out, so a raised one finds the queue raised already.
+        self.add(owner, &[&role_at, &log_at, "key", "queue"], function);
+        self.renewed_with(&role_at, "role_arn");
+        for row in ALARMS {
+            if let Some(alarm) = s.alarms.get(row.name).filter(|alarm| alarm.enabled) {
+                self.alarm(owner, name, s, row, alarm, topic_arn);
+            }
+        }
+    }
+
+    fn alarm(&mut self, owner: &str, function: &str, s: &Function, row: &AlarmRow, alarm: &Alarm, topic_arn: &str) {
+        let near_time_out = || f64::from(i32::try_from(s.timeout).unwrap_or(i32::MAX)) * 800.0;
+        let name = format!("{function}-{}", row.name.replace('_', "-"));
+        let part = parts::alarm::Alarm {
+            arn: self.facts.place.arn("cloudwatch", &format!("alarm:{name}")),
+            alarm_name: name,
+            alarm_description: row.doc.to_owned(),
+            namespace: "AWS/Lambda".to_owned(),
+            metric_name: row.metric.to_owned(),
+            dimensions: [("FunctionName".to_owned(), function.to_owned())].into(),
+            statistic: row.statistic.to_owned(),
+            period: alarm.period,
+            evaluation_periods: alarm.evaluation_periods,
+            datapoints_to_alarm: alarm.datapoints_to_alarm,
+            threshold: alarm.threshold.unwrap_or_else(near_time_out),
+            comparison_operator: alarm.comparison_operator.clone(),
+            treat_missing_data: "notBreaching".to_owned(),
+            actions_enabled: true,
+            alarm_actions: vec![topic_arn.to_owned()],
+            ok_actions: Vec::new(),
+            tags: self.tags.clone(),
+        };
+        self.add(&format!("{owner}.alarms.{}", row.name), &[], part);
+    }
+
+    /// What invokes the integration function: the queue and the bucket.
+    fn entrances(&mut self, names: &Names, function_arn: &str, queue_arn: &str, bucket_arn: &str) {
+        let s = self.settings;
+        let place = &self.facts.place;
+        let mapping = parts::event_source::EventSource {
+            function_name: names.integration.clone(),
+            event_source_arn: queue_arn.to_owned(),
+            batch_size: s.event_source.batch_size,
+            maximum_batching_window_in_seconds: s.event_source.maximum_batching_window_in_seconds,
+            maximum_concurrency: s.event_source.maximum_concurrency,
+            function_response_types: vec!["ReportBatchItemFailures".to_owned()],
+            enabled: s.event_source.enabled,
+            arn_prefix: place.arn("lambda", "event-source-mapping:"),
+            tags: self.tags.clone(),
+        };
+        let permission = parts::permission::Permission {
+            function_name: names.integration.clone(),
+            statement_id: "bellflower-bucket".to_owned(),
+            action: "lambda:InvokeFunction".to_owned(),
+            principal: "s3.amazonaws.com".to_owned(),
+            source_arn: bucket_arn.to_owned(),
+            source_account: place.account.clone(),
+        };
+        let notification = parts::notification::Notification {
+            bucket: names.bucket.clone(),
+            lambda_function_arn: function_arn.to_owned(),
+            events: vec!["s3:ObjectCreated:*".to_owned()],
+            filter_prefix: s.bucket.inbound_prefix.clone(),
+            filter_suffix: bellflower_contract::ANSWER_SUFFIX.to_owned(),
+            id: "bellflower-inbound".to_owned(),
+        };
+        self.add("event_source", &["integration", "queue"], mapping);
+        self.add("permission", &["integration"], permission);
+        self.add("notification", &["bucket", "permission"], notification);
+    }
+
+    fn machine(&mut self, names: &Names, function_arn: &str, queue_arn: &str, topic_arn: &str, log_group: &str) {
+        let s = &self.settings.state_machine;
+        let place = &self.facts.place;
+        let arn = place.arn("states", &format!("stateMachine:{}", names.machine));
+        let policy = roles::machine(&roles::Machine {
+            function_arn,
+            queue_arn,
+            topic_arn,
+            key_arn: &self.facts.key_arn,
+            logging: s.log_level != "OFF",
+            tracing: s.tracing_enabled,
+        });
+        let definition = machine::definition(&machine::Definition {
+            pipeline: &self.settings.name,
+            environment: &self.settings.environment,
+            partition: &place.partition,
+            function_arn,
+            function_timeout: self.settings.processing.function.timeout,
+            max_attempts: s.processing_retry.max_attempts,
+            interval_seconds: s.processing_retry.interval_seconds,
+            backoff_rate: s.processing_retry.backoff_rate,
+            queue_url: &place.queue_url(&names.queue),
+            callback_timeout: s.callback_timeout_seconds,
+            callback_heartbeat: s.callback_heartbeat_seconds,
+            topic_arn,
+        });
+        let trust = roles::trust(place, "states.amazonaws.com", Some(&arn));
+        let role_arn = self.role("state_machine", s.role.name.as_ref(), "State machine", trust, policy);
+        let part = parts::state_machine::StateMachine {
+            name: names.machine.clone(),
+            arn,
+            definition,
+            role_arn,
+            kind: "STANDARD".to_owned(),
+            log_level: s.log_level.clone(),
+            include_execution_data: s.include_execution_data,
+            log_destination: format!("{log_group}:*"),
+            tracing_enabled: s.tracing_enabled,
+            force_destroy: self.settings.bucket.force_destroy,
+            tags: self.tags.clone(),
+        };
+        // Nothing starts before it can be carried through: the state machine comes last.
+        let after = ["state_machine.role", "state_machine.log_group", "processing", "queue", "topic"];
+        self.add("state_machine", &after, part);
+        self.renewed_with("state_machine.role", "role_arn");
+    }
+}

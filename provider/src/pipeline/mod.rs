@@ -1,0 +1,442 @@
+//! `bellflower_callback_pipeline`.
+
+mod apply;
+pub mod blueprint;
+mod packages;
+pub mod plan;
+pub mod schema;
+pub mod settings;
+mod state;
+mod validate;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value as Json, json};
+use tfplugin::{
+    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, Path, PlanReply, PlanRequest, ReadReply, ReadRequest,
+    Resource, Schema, Value, Work,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Session;
+use crate::documents::Place;
+use crate::engine::{Failure, Owner};
+use crate::parts::tags::{MARK, Tags};
+use crate::parts::Aws;
+use crate::plugin::Shared;
+use apply::{Deadline, Findings, Outcome, converge, look, ours, refusals, remove_surplus, take_down};
+use blueprint::{Blueprint, Facts};
+use packages::Packages;
+use plan::{Known, all_tags, key_arn, settled};
+use settings::Settings;
+
+/// The resource's name.
+pub const NAME: &str = "bellflower_callback_pipeline";
+
+type Tree = Map<String, Json>;
+
+/// The resource.
+#[derive(Debug)]
+pub struct CallbackPipeline {
+    shared: Shared,
+}
+
+impl CallbackPipeline {
+    /// A resource that works with what the provider block is configured with.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self { shared }
+    }
+}
+
+fn told(failure: &Failure) -> Diagnostic {
+    let summary = if failure.operation.is_empty() {
+        failure.object.clone()
+    } else {
+        format!("{} failed for \"{}\"", failure.operation, failure.object)
+    };
+    let mut detail = failure.to_string();
+    if let Some(advice) = &failure.advice {
+        detail.push_str("\n\n");
+        detail.push_str(advice);
+    }
+    Diagnostic::error(summary, detail)
+}
+
+fn all_told(failures: &[Failure]) -> Diagnostics {
+    failures.iter().map(told).collect()
+}
+
+fn tree_of(value: &Value) -> Option<Tree> {
+    match value.clone().unknown_to_null().to_json() {
+        Some(Json::Object(map)) => Some(map),
+        _ => None,
+    }
+}
+
+fn value_of(tree: Tree) -> Value {
+    schema::schema().conform(Value::from_json(&Json::Object(tree)))
+}
+
+fn settings_of(tree: &Tree) -> Result<Settings, Diagnostic> {
+    Settings::read(tree).map_err(|error| Diagnostic::error("Arguments not understood", error.to_string()))
+}
+
+/// The time limit of an operation, from the `timeouts` block.
+fn limit(tree: &Tree, operation: &str) -> Duration {
+    let text = tree.get("timeouts").and_then(|block| block.get(operation)).and_then(Json::as_str);
+    let default = Duration::from_secs(if operation == "read" { 5 * 60 } else { 20 * 60 });
+    text.and_then(|text| humantime::parse_duration(text).ok()).unwrap_or(default)
+}
+
+fn not_configured() -> Diagnostics {
+    let detail = "The provider block depends on values that are not known yet.";
+    vec![Diagnostic::error("Provider not configured", detail)]
+}
+
+impl CallbackPipeline {
+    async fn session(&self) -> Result<std::sync::Arc<Session>, Diagnostics> {
+        self.shared.session().await?.ok_or_else(not_configured)
+    }
+
+    async fn refresh(&self, state: &Value) -> Result<Option<Tree>, Diagnostics> {
+        let session = self.session().await?;
+        let mut base = tree_of(state).ok_or_else(not_configured)?;
+        let place = session.place().await.map_err(|failure| vec![told(&failure)])?;
+        let stop = CancellationToken::new();
+        let deadline = Deadline::start(limit(&base, "read"), stop.clone());
+        let aws = session.aws(stop);
+        if base.get("tags_all").is_none_or(Json::is_null) {
+            discover(&mut base, &place, &session, &aws).await?;
+        }
+        let settings = settings_of(&base).map_err(|error| vec![error])?;
+        let recorded = settings.processing.function.package.is_some();
+        let packages = if recorded { None } else { Packages::of(&settings).ok() };
+        let facts = Facts {
+            key_arn: key_arn(&settings, Some(&base)).unwrap_or_default(),
+            key_id: settings.key.key_id.clone(),
+            tags: settings.tags_all.clone().unwrap_or_default(),
+            packages: packages.unwrap_or_else(|| Packages::recorded(&settings)),
+            place,
+        };
+        let blueprint = Blueprint::of(&settings, &facts);
+        let findings = look(&blueprint, &aws).await.map_err(|failures| {
+            let mut told = all_told(&failures);
+            if deadline.is_over() {
+                told.push(too_late("read", limit(&base, "read")));
+            }
+            told
+        })?;
+        Ok(state::state(&base, &blueprint, &ours(&findings)))
+    }
+
+    async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
+        if request.config.is_null() {
+            return Ok(PlanReply { private: request.private.clone(), ..PlanReply::default() });
+        }
+        let mut known = Known { prior: tree_of(&request.prior), ..Known::default() };
+        if let Some(session) = self.shared.session().await? {
+            known.place = Some(session.place().await.map_err(|failure| vec![told(&failure)])?);
+            known.default_tags = Some(session.config.default_tags());
+        }
+        let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
+        let diagnostics = match &known.place {
+            Some(place) => validate::validate_planned(&request.config, &planned.value, place),
+            None => Vec::new(),
+        };
+        Ok(PlanReply {
+            planned: planned.value,
+            requires_replace: planned.replace,
+            private: request.private.clone(),
+            diagnostics,
+        })
+    }
+
+    async fn make(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
+        let nothing = request.prior.clone();
+        let prepared = async {
+            let session = self.session().await?;
+            let base = tree_of(&request.planned).ok_or_else(not_configured)?;
+            let settings = settings_of(&base).map_err(|error| vec![error])?;
+            let place = session.place().await.map_err(|failure| vec![told(&failure)])?;
+            let packages = Packages::of(&settings).map_err(|none| {
+                let path = Path::root().attribute(none.function).attribute(none.argument);
+                vec![Diagnostic::error("No code for the function", none.message).at(path)]
+            })?;
+            check_code(&base, &packages)?;
+            Ok::<_, Diagnostics>((session, base, settings, place, packages))
+        };
+        let (session, base, settings, place, packages) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(diagnostics) => return (nothing, diagnostics),
+        };
+        let prior = tree_of(&request.prior);
+        let creating = prior.is_none();
+        let operation = if creating { "create" } else { "update" };
+        let stop = stop_with(work);
+        let deadline = Deadline::start(limit(&base, operation), stop.clone());
+        let aws = session.aws(stop);
+        let facts = Facts {
+            key_arn: key_arn(&settings, prior.as_ref()).unwrap_or_default(),
+            key_id: prior.as_ref().and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
+            tags: all_tags(&session.config.default_tags(), settings.tags.as_ref()),
+            packages,
+            place: place.clone(),
+        };
+        let known = Known { place: Some(place), prior: prior.clone(), ..Known::default() };
+        let before = prior.as_ref().and_then(|prior| plan::recorded(prior, &known));
+        let blueprint = Blueprint::of(&settings, &facts);
+        let findings = match look(&blueprint, &aws).await {
+            Ok(findings) => findings,
+            Err(failures) => return (nothing, all_told(&failures)),
+        };
+        let refused = refusals(&blueprint, &findings);
+        if !refused.is_empty() {
+            return (nothing, all_told(&refused));
+        }
+        if creating && findings.values().all(Option::is_some) {
+            let mark = blueprint::mark(&settings);
+            let detail = format!(
+                "The pipeline \"{mark}\" stands complete in this account and region, so another configuration may hold it. To take it over, run \
+                 `terraform import ADDRESS {mark}`; otherwise choose another name or environment."
+            );
+            let path = Path::root().attribute("name");
+            return (nothing, vec![Diagnostic::error("Pipeline exists already", detail).at(path)]);
+        }
+        if let Some(before) = &before
+            && let Err(failures) = remove_surplus(before, &blueprint, &aws).await
+        {
+            return (nothing, all_told(&failures));
+        }
+        let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
+        let outcome = converge(&settings, &facts, &base, findings, &aws, &checkpoint).await;
+        if outcome.failures.is_empty() && outcome.skipped.is_empty() {
+            let mut tree = Tree::new();
+            for (path, attributes) in outcome.observed {
+                blueprint::graft(&mut tree, &path, attributes.unwrap_or_default());
+            }
+            return (settled(request.planned, &Json::Object(tree)), Vec::new());
+        }
+        let mut diagnostics = all_told(&outcome.failures);
+        diagnostics.extend(unfinished(&outcome, work, &deadline, operation, limit(&base, operation)));
+        let state = state::state(&base, &outcome.blueprint, &outcome.observed).map_or(Value::Null, value_of);
+        if creating && !state.is_null() {
+            diagnostics.push(Diagnostic::warning(
+                "The pipeline is there in part",
+                "What exists is in the state, and Terraform calls it tainted: the next apply would destroy it and begin anew. To go on from \
+                 where this apply ended, run `terraform untaint` for this resource before the next apply.",
+            ));
+        }
+        (state, diagnostics)
+    }
+
+    async fn destroy(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
+        let kept = request.prior.clone();
+        let prepared = async {
+            let session = self.session().await?;
+            let base = tree_of(&request.prior).ok_or_else(not_configured)?;
+            let place = session.place().await.map_err(|failure| vec![told(&failure)])?;
+            Ok::<_, Diagnostics>((session, base, place))
+        };
+        let (session, base, place) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(diagnostics) => return (kept, diagnostics),
+        };
+        let known = Known { place: Some(place), prior: Some(base.clone()), ..Known::default() };
+        let Some(blueprint) = plan::recorded(&base, &known) else { return (kept, not_configured()) };
+        let stop = stop_with(work);
+        let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
+        let aws = session.aws(stop);
+        let findings = match look(&blueprint, &aws).await {
+            Ok(findings) => findings,
+            Err(failures) => return (kept, all_told(&failures)),
+        };
+        match in_use(&blueprint, &findings, &aws).await {
+            Ok(reasons) if reasons.is_empty() => {}
+            Ok(reasons) => {
+                let mut told = all_told(&reasons);
+                told.push(Diagnostic::error("Nothing was destroyed", "The pipeline is still in use."));
+                return (kept, told);
+            }
+            Err(failure) => return (kept, vec![told(&failure)]),
+        }
+        let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
+        let outcome = take_down(blueprint, findings, &base, &aws, &checkpoint).await;
+        if outcome.failures.is_empty() && outcome.skipped.is_empty() {
+            return (Value::Null, Vec::new());
+        }
+        let mut diagnostics = all_told(&outcome.failures);
+        diagnostics.extend(unfinished(&outcome, work, &deadline, "delete", limit(&base, "delete")));
+        let state = state::state(&base, &outcome.blueprint, &outcome.observed);
+        (state.map_or(Value::Null, value_of), diagnostics)
+    }
+}
+
+/// Finds what an import cannot know from the name: the tags, and whether the key is the pipeline's own.
+async fn discover(base: &mut Tree, place: &Place, session: &Session, aws: &Aws) -> Result<(), Diagnostics> {
+    let settings = settings_of(base).map_err(|error| vec![error])?;
+    let facts = Facts {
+        place: place.clone(),
+        key_arn: settings.kms_key_arn.clone().unwrap_or_default(),
+        key_id: None,
+        tags: session.config.default_tags(),
+        packages: Packages::recorded(&settings),
+    };
+    let blueprint = Blueprint::of(&settings, &facts);
+    let mut tags = session.config.default_tags();
+    let [key, bucket] = ["key", "bucket"].map(|name| blueprint.node(&[name.to_owned()]));
+    let mut own_key = false;
+    if let Some(node) = key
+        && let Some(found) = node.part.read(aws).await.map_err(|failure| vec![told(&failure)])?
+        && found.owner == Owner::Us
+    {
+        own_key = true;
+        let text = |name: &str| json!(found.text(name));
+        base.insert("key".to_owned(), json!({"arn": text("arn"), "key_id": text("key_id")}));
+    }
+    if let Some(node) = bucket
+        && let Some(found) = node.part.read(aws).await.map_err(|failure| vec![told(&failure)])?
+        && found.owner == Owner::Us
+    {
+        tags = Tags::of(&found.attributes).0;
+        let key = found.text("kms_master_key_id");
+        if !own_key && key.starts_with("arn:") {
+            base.insert("kms_key_arn".to_owned(), json!(key));
+        }
+    }
+    tags.remove(MARK);
+    let defaults = session.config.default_tags();
+    let own: Map<String, Json> = tags
+        .iter()
+        .filter(|(key, value)| defaults.get(*key) != Some(value))
+        .map(|(key, value)| (key.clone(), json!(value)))
+        .collect();
+    base.insert("tags_all".to_owned(), json!(tags));
+    base.insert("tags".to_owned(), if own.is_empty() { Json::Null } else { Json::Object(own) });
+    Ok(())
+}
+
+/// A file that changed since the plan would make another function than the one that was agreed to.
+fn check_code(base: &Tree, packages: &Packages) -> Result<(), Diagnostics> {
+    for (function, package) in [("processing", &packages.processing), ("integration", &packages.integration)] {
+        let planned = base.get(function).and_then(|part| part.get("code_sha256")).and_then(Json::as_str);
+        if let (Some(planned), Some(now)) = (planned, &package.sha256)
+            && planned != now
+        {
+            let detail = format!("The code was {planned} (SHA-256) in the plan and is {now} now. Make a new plan.");
+            let path = Path::root().attribute(function);
+            return Err(vec![Diagnostic::error("Code changed since the plan", detail).at(path)]);
+        }
+    }
+    Ok(())
+}
+
+/// A signal that follows Terraform's.
+fn stop_with(work: &Work) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let (work, signal) = (work.clone(), stop.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = work.cancelled() => signal.cancel(),
+            () = signal.cancelled() => {}
+        }
+    });
+    stop
+}
+
+fn too_late(operation: &str, limit: Duration) -> Diagnostic {
+    let detail = format!(
+        "The {operation} was not done within {}. Raise timeouts.{operation} if it needs longer.",
+        humantime::format_duration(limit)
+    );
+    Diagnostic::error("Time is over", detail)
+}
+
+/// Why parts were left: interrupted, too late, or waiting for one that failed.
+fn unfinished(outcome: &Outcome, work: &Work, deadline: &Deadline, operation: &str, limit: Duration) -> Diagnostics {
+    let mut found = Vec::new();
+    if work.is_cancelled() {
+        let detail = "Terraform was interrupted. What exists is in the state.";
+        found.push(Diagnostic::error("Interrupted", detail));
+    } else if deadline.is_over() {
+        found.push(too_late(operation, limit));
+    }
+    if !outcome.skipped.is_empty() {
+        let list: Vec<String> = outcome.skipped.iter().map(|path| path.join(".")).collect();
+        let detail = format!("These parts were not worked on: {}.", list.join(", "));
+        found.push(Diagnostic::warning("Parts left as they are", detail));
+    }
+    found
+}
+
+/// What stands against a destroy: objects in the bucket, running executions.
+async fn in_use(blueprint: &Blueprint, findings: &Findings, aws: &Aws) -> Result<Vec<Failure>, Failure> {
+    let mut reasons = Vec::new();
+    for node in &blueprint.nodes {
+        let found = findings.get(&node.path).and_then(Option::as_ref);
+        if found.is_some_and(|found| found.owner == Owner::Us) {
+            reasons.extend(node.part.in_use(aws).await?);
+        }
+    }
+    Ok(reasons)
+}
+
+#[async_trait]
+impl Resource for CallbackPipeline {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn schema(&self) -> Schema {
+        schema::schema()
+    }
+
+    async fn validate(&self, config: &Value) -> Diagnostics {
+        validate::validate(config)
+    }
+
+    async fn read(&self, request: ReadRequest) -> ReadReply {
+        match self.refresh(&request.state).await {
+            Ok(state) => ReadReply {
+                state: state.map_or(Value::Null, value_of),
+                private: request.private,
+                diagnostics: Vec::new(),
+            },
+            Err(diagnostics) => ReadReply { state: request.state, private: request.private, diagnostics },
+        }
+    }
+
+    async fn plan(&self, request: PlanRequest) -> PlanReply {
+        match self.planned(&request).await {
+            Ok(reply) => reply,
+            Err(diagnostics) => {
+                PlanReply { planned: request.proposed, private: request.private, diagnostics, ..PlanReply::default() }
+            }
+        }
+    }
+
+    async fn apply(&self, request: ApplyRequest, work: Work) -> ApplyReply {
+        let private = request.private.clone();
+        let (state, diagnostics) = if request.planned.is_null() {
+            self.destroy(request, &work).await
+        } else {
+            self.make(request, &work).await
+        };
+        ApplyReply { state, private, diagnostics }
+    }
+
+    async fn import(&self, id: &str) -> ImportReply {
+        let (name, environment) = id.split_once('/').unwrap_or((id, "devl"));
+        let mut tree = Tree::new();
+        tree.insert("name".to_owned(), json!(name));
+        tree.insert("environment".to_owned(), json!(environment));
+        let legal = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if !legal(name) || !legal(environment) {
+            let detail = format!("\"{id}\" is not NAME or NAME/ENVIRONMENT, such as orders or orders/prod.");
+            let diagnostics = vec![Diagnostic::error("Not an import id", detail)];
+            return ImportReply { diagnostics, ..ImportReply::default() };
+        }
+        ImportReply { state: value_of(tree), ..ImportReply::default() }
+    }
+}

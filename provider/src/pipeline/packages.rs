@@ -1,0 +1,142 @@
+//! The code of the two functions: embedded in this program, or the user's own.
+
+use std::path::Path as FilePath;
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::settings::Settings;
+use crate::parts::function::Code;
+
+/// Function, architecture, zip.
+static EMBEDDED: &[(&str, &str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/zips.rs"));
+
+/// The largest zip that Lambda takes in a request, in bytes.
+const MOST_DIRECT: usize = 50 * 1024 * 1024;
+
+/// A function's code.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// In words.
+    pub label: String,
+    /// The base64 SHA-256 of the zip, where it is at hand.
+    pub sha256: Option<String>,
+    /// Where it is.
+    pub code: Code,
+}
+
+/// The code of both functions.
+#[derive(Debug, Clone)]
+pub struct Packages {
+    /// The processing function's.
+    pub processing: Package,
+    /// The integration function's.
+    pub integration: Package,
+}
+
+/// Why there is no code, and the argument that is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoPackage {
+    /// The function's attribute.
+    pub function: &'static str,
+    /// The argument under it.
+    pub argument: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// The base64 SHA-256 of a zip, as Lambda tells it.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    STANDARD.encode(Sha256::digest(bytes))
+}
+
+fn embedded(function: &'static str, architectures: &[String]) -> Result<Package, NoPackage> {
+    let architecture = architectures.first().map_or("x86_64", String::as_str);
+    static HASHES: OnceLock<Vec<String>> = OnceLock::new();
+    let hashes = HASHES.get_or_init(|| EMBEDDED.iter().map(|row| sha256(row.2)).collect());
+    let found = EMBEDDED.iter().zip(hashes).find(|((name, arch, _), _)| *name == function && *arch == architecture);
+    let Some(((_, _, zip), hash)) = found else {
+        let have: Vec<&str> = EMBEDDED.iter().filter(|row| row.0 == function).map(|row| row.1).collect();
+        let have = if have.is_empty() { "none".to_owned() } else { have.join(", ") };
+        return Err(NoPackage {
+            function,
+            argument: "architectures",
+            message: format!(
+                "This build of the provider carries no {architecture} code of the {function} function (it carries: {have}). \
+                 Choose an architecture it carries{}.",
+                if function == "processing" { ", or give code of your own in filename or s3_bucket and s3_key" } else { "" }
+            ),
+        });
+    };
+    Ok(Package {
+        label: format!("Bellflower {} for {architecture}", env!("CARGO_PKG_VERSION")),
+        sha256: Some(hash.clone()),
+        code: Code::Zip(Arc::from(*zip)),
+    })
+}
+
+fn file(path: &str) -> Result<Package, NoPackage> {
+    let complain = |message: String| NoPackage { function: "processing", argument: "filename", message };
+    let bytes = std::fs::read(FilePath::new(path))
+        .map_err(|error| complain(format!("The file \"{path}\" cannot be read: {error}.")))?;
+    if !bytes.starts_with(b"PK\x03\x04") {
+        return Err(complain(format!("The file \"{path}\" is not a zip: Lambda takes zip files only.")));
+    }
+    if bytes.len() > MOST_DIRECT {
+        return Err(complain(format!(
+            "The file \"{path}\" has {} bytes; Lambda takes at most {MOST_DIRECT} directly. Upload it to S3 and give s3_bucket and s3_key.",
+            bytes.len()
+        )));
+    }
+    let hash = sha256(&bytes);
+    Ok(Package { label: format!("file {path}, SHA-256 {hash}"), sha256: Some(hash), code: Code::Zip(bytes.into()) })
+}
+
+impl Packages {
+    /// Finds the code that the arguments ask for, reading a file where they name one.
+    ///
+    /// # Errors
+    /// Which argument asks for code that is not there.
+    pub fn of(settings: &Settings) -> Result<Self, NoPackage> {
+        let processing = &settings.processing;
+        let own = match (&processing.filename, &processing.s3_bucket, &processing.s3_key) {
+            (Some(path), _, _) => Some(file(path)?),
+            (None, Some(bucket), Some(key)) => {
+                let version = processing.s3_object_version.clone();
+                let suffix = version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+                let label = format!("s3://{bucket}/{key}{suffix}");
+                // Its hash is what it was when it was deployed, as long as it is the same object.
+                let same = processing.function.package.as_ref() == Some(&label);
+                Some(Package {
+                    sha256: processing.function.code_sha256.clone().filter(|_| same),
+                    label,
+                    code: Code::Object { s3_bucket: bucket.clone(), s3_key: key.clone(), s3_object_version: version },
+                })
+            }
+            _ => None,
+        };
+        let processing = match own {
+            Some(package) => package,
+            None => embedded("processing", &processing.function.architectures)?,
+        };
+        Ok(Self { processing, integration: embedded("integration", &settings.integration.architectures)? })
+    }
+
+    /// The code as a state tells of it, for looking at what is there.
+    #[must_use]
+    pub fn recorded(settings: &Settings) -> Self {
+        let of = |label: &Option<String>, sha256: &Option<String>| Package {
+            label: label.clone().unwrap_or_default(),
+            sha256: sha256.clone(),
+            code: Code::Zip(Arc::from([])),
+        };
+        let (processing, integration) = (&settings.processing.function, &settings.integration);
+        Self {
+            processing: of(&processing.package, &processing.code_sha256),
+            integration: of(&integration.package, &integration.code_sha256),
+        }
+    }
+}

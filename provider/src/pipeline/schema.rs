@@ -1,0 +1,575 @@
+//! Every argument and attribute of `bellflower_callback_pipeline`, as one table: its schema, defaults, checks, what forces a replacement and
+//! the documentation all come from here.
+
+use serde_json::{Map, Value, json};
+use tfplugin::{Attribute, Block, Kind, Nesting, Schema, Type};
+
+use crate::documents::names::{self, Limit};
+
+/// The schema's version; it rises when a state of an older version needs a change to be read.
+pub const VERSION: i64 = 0;
+
+/// What a field's value looks like.
+#[derive(Debug, Clone)]
+pub enum Shape {
+    /// Text.
+    Text,
+    /// A number.
+    Number,
+    /// True or false.
+    Flag,
+    /// Texts by name.
+    TextMap,
+    /// A list of texts.
+    TextList,
+    /// Fields of its own.
+    Object(Vec<Field>),
+    /// Any number of these, by name.
+    ObjectMap(Vec<Field>),
+}
+
+/// Who says what a field's value is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// The user must.
+    Required,
+    /// The user may; otherwise it has none.
+    Optional,
+    /// The user may; otherwise this.
+    Default(Value),
+    /// The user may; otherwise it follows from other values.
+    Derived,
+    /// Bellflower or AWS.
+    Computed,
+}
+
+/// What a value must be, beyond its shape.
+#[derive(Debug, Clone)]
+pub enum Check {
+    /// Anything.
+    None,
+    /// A whole number from, to.
+    Whole(i64, i64),
+    /// One of these whole numbers.
+    OneOfWhole(&'static [i64]),
+    /// A number from, to.
+    Between(f64, f64),
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// At most so many characters.
+    Length(usize),
+    /// A name that the service takes.
+    Name(Limit),
+    /// The beginning of names: a letter or a digit, then letters, digits and hyphens, all small.
+    NamePart,
+    /// An ARN of one of these services.
+    Arn(&'static [&'static str]),
+    /// A path of IAM: `/` or `/…/`.
+    Path,
+    /// A JSON document.
+    Json,
+    /// A folder in the bucket: ends in `/`, does not begin with one.
+    Prefix,
+}
+
+/// One argument or attribute.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its name, as in hashicorp/aws where the same thing is meant.
+    pub name: &'static str,
+    /// What it looks like.
+    pub shape: Shape,
+    /// Who says what it is.
+    pub origin: Origin,
+    /// What it must be.
+    pub check: Check,
+    /// Whether a change makes everything anew, since AWS cannot change it in place.
+    pub replace: bool,
+    /// What it means, with its unit.
+    pub doc: &'static str,
+}
+
+impl Field {
+    fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
+        Self { name, shape, origin: Origin::Optional, check: Check::None, replace: false, doc }
+    }
+
+    fn origin(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    fn required(self) -> Self {
+        self.origin(Origin::Required)
+    }
+
+    fn derived(self) -> Self {
+        self.origin(Origin::Derived)
+    }
+
+    fn computed(self) -> Self {
+        self.origin(Origin::Computed)
+    }
+
+    fn default(self, value: impl Into<Value>) -> Self {
+        self.origin(Origin::Default(value.into()))
+    }
+
+    fn check(mut self, check: Check) -> Self {
+        self.check = check;
+        self
+    }
+
+    fn replaces(mut self) -> Self {
+        self.replace = true;
+        self
+    }
+
+    fn attribute(&self) -> Attribute {
+        let kind = match &self.shape {
+            Shape::Text => Kind::Type(Type::String),
+            Shape::Number => Kind::Type(Type::Number),
+            Shape::Flag => Kind::Type(Type::Bool),
+            Shape::TextMap => Kind::Type(Type::Map(Box::new(Type::String))),
+            Shape::TextList => Kind::Type(Type::List(Box::new(Type::String))),
+            Shape::Object(fields) => Kind::Nested { nesting: Nesting::Single, attributes: attributes(fields) },
+            Shape::ObjectMap(fields) => Kind::Nested { nesting: Nesting::Map, attributes: attributes(fields) },
+        };
+        let attribute = Attribute::new(self.name, kind).describe(self.description());
+        match self.origin {
+            Origin::Required => attribute.required(),
+            Origin::Optional => attribute.optional(),
+            Origin::Default(_) | Origin::Derived => attribute.optional().computed(),
+            Origin::Computed => attribute.computed(),
+        }
+    }
+
+    /// The text of the documentation: what it means, what is allowed, the default, whether it replaces.
+    #[must_use]
+    pub fn description(&self) -> String {
+        let mut text = self.doc.to_owned();
+        if let Some(allowed) = self.check.allowed() {
+            text.push_str(&format!(" Allowed: {allowed}."));
+        }
+        match &self.origin {
+            Origin::Default(Value::Object(_)) => {}
+            Origin::Default(value) => text.push_str(&format!(" Default: `{value}`.")),
+            _ => {}
+        }
+        if self.replace {
+            text.push_str(" A change replaces the whole pipeline.");
+        }
+        text
+    }
+}
+
+impl Check {
+    /// What is allowed, in words; nothing for names, whose rules are the service's.
+    #[must_use]
+    pub fn allowed(&self) -> Option<String> {
+        Some(match self {
+            Self::None => return None,
+            Self::Name(limit) => format!("at most {} characters: letters, digits and `{}`", limit.length, limit.extra),
+            Self::Whole(from, to) => format!("a whole number from {from} to {to}"),
+            Self::OneOfWhole(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Self::Between(from, to) => format!("a number from {from} to {to}"),
+            Self::OneOf(list) => list.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(", "),
+            Self::Length(most) => format!("at most {most} characters"),
+            Self::NamePart => "small letters, digits and hyphens, beginning and ending with a letter or a digit".to_owned(),
+            Self::Arn(services) => format!("an ARN of {}", services.join(" or ")),
+            Self::Path => "`/`, or a path that begins and ends with `/`".to_owned(),
+            Self::Json => "a JSON document".to_owned(),
+            Self::Prefix => "a folder: ends with `/`, does not begin with `/`".to_owned(),
+        })
+    }
+}
+
+fn attributes(fields: &[Field]) -> Vec<Attribute> {
+    fields.iter().map(Field::attribute).collect()
+}
+
+fn text(name: &'static str, doc: &'static str) -> Field {
+    Field::new(name, Shape::Text, doc)
+}
+
+fn number(name: &'static str, doc: &'static str) -> Field {
+    Field::new(name, Shape::Number, doc)
+}
+
+fn flag(name: &'static str, default: bool, doc: &'static str) -> Field {
+    Field::new(name, Shape::Flag, doc).default(default)
+}
+
+fn whole(name: &'static str, default: i64, (from, to): (i64, i64), doc: &'static str) -> Field {
+    number(name, doc).default(default).check(Check::Whole(from, to))
+}
+
+fn named(name: &'static str, limit: Limit, doc: &'static str) -> Field {
+    text(name, doc).derived().check(Check::Name(limit)).replaces()
+}
+
+fn arn(doc: &'static str) -> Field {
+    text("arn", doc).computed()
+}
+
+fn object(name: &'static str, doc: &'static str, fields: Vec<Field>) -> Field {
+    Field::new(name, Shape::Object(fields), doc).default(json!({}))
+}
+
+/// The schema as Terraform takes it.
+#[must_use]
+pub fn schema() -> Schema {
+    let timeouts = ["create", "read", "update", "delete"].map(|name| {
+        let doc = "How long this may take, as in `30s`, `20m` or `1h`. Default: `20m`, for read `5m`.";
+        Attribute::new(name, Kind::Type(Type::String)).optional().describe(doc)
+    });
+    Schema {
+        version: VERSION,
+        description: "A complete AWS Step Functions callback pipeline: KMS key, S3 bucket, SQS queues, SNS topic, IAM roles, log groups, two \
+                      Lambda functions, state machine and CloudWatch alarms."
+            .to_owned(),
+        attributes: attributes(&fields()),
+        blocks: vec![Block {
+            name: "timeouts".to_owned(),
+            nesting: Nesting::Single,
+            attributes: timeouts.to_vec(),
+            blocks: Vec::new(),
+            description: "How long operations may take.".to_owned(),
+        }],
+    }
+}
+
+/// The days CloudWatch Logs can keep events; 0 is for ever.
+const RETENTIONS: &[i64] =
+    &[0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/// Every field of the resource.
+#[must_use]
+pub fn fields() -> Vec<Field> {
+    vec![
+        text("name", "The pipeline's name, with which the names of all parts begin.").required().check(Check::NamePart).replaces(),
+        text("environment", "The environment, which the names of all parts contain.").default("devl").check(Check::NamePart).replaces(),
+        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it.")
+            .check(Check::Arn(&["kms"])),
+        number("log_retention_in_days", "How many days the log groups keep events; 0 keeps them for ever.")
+            .default(14)
+            .check(Check::OneOfWhole(RETENTIONS)),
+        text("iam_path", "The path of the IAM roles.").default("/").check(Check::Path).replaces(),
+        text("permissions_boundary", "The ARN of the IAM policy that bounds the IAM roles.").check(Check::Arn(&["iam"])),
+        Field::new("tags", Shape::TextMap, "Tags of every part that takes tags, over those of the provider's `default_tags`."),
+        Field::new("tags_all", Shape::TextMap, "All tags, those of the provider's `default_tags` among them.").computed(),
+        object("key", "The customer-managed KMS key that encrypts everything. None is made when `kms_key_arn` is set.", key()),
+        object("bucket", "The S3 bucket that work and answers go through.", bucket()),
+        object("queue", "The SQS queue between the state machine and the integration function.", queue()),
+        object("dead_letter_queue", "The SQS queue for messages that could not be handled.", dead_letter_queue()),
+        object("topic", "The SNS topic for messages of success and failure and for alarms.", topic()),
+        Field::new("subscriptions", Shape::ObjectMap(subscription()), "Subscriptions to the topic, each under a name of your choice."),
+        object("processing", "The Lambda function that makes the payload and the execution id.", processing()),
+        object("integration", "The Lambda function between queue, bucket and state machine.", integration()),
+        object("event_source", "How Lambda takes messages from the queue for the integration function.", event_source()),
+        object("state_machine", "The Step Functions state machine.", state_machine()),
+        Field::new(
+            "drift",
+            Shape::TextMap,
+            "What was found changed in AWS among properties that have no attribute here, by part and property. Empty after apply.",
+        )
+        .computed(),
+    ]
+}
+
+fn key() -> Vec<Field> {
+    vec![
+        named("alias", names::KEY_ALIAS, "The key's alias, beginning with `alias/`."),
+        text("description", "The key's description.").derived().check(Check::Length(8192)),
+        whole("deletion_window_in_days", 30, (7, 30), "Days between destroy and the end of the key."),
+        flag("enable_key_rotation", true, "Whether KMS rotates the key material by itself."),
+        whole("rotation_period_in_days", 365, (90, 2560), "Days between rotations."),
+        text("policy", "The key policy, JSON.").computed(),
+        arn("The key's ARN."),
+        text("key_id", "The key's id.").computed(),
+    ]
+}
+
+fn bucket() -> Vec<Field> {
+    let prefix = |name, default: &str, doc| text(name, doc).default(default).check(Check::Prefix);
+    vec![
+        named("bucket", names::BUCKET, "The bucket's name."),
+        flag("force_destroy", false, "Whether destroy deletes the objects in the bucket and stops running executions. Without it, destroy refuses while there are any."),
+        flag("block_public_acls", true, "Whether S3 refuses public ACLs."),
+        flag("block_public_policy", true, "Whether S3 refuses public bucket policies."),
+        flag("ignore_public_acls", true, "Whether S3 ignores public ACLs."),
+        flag("restrict_public_buckets", true, "Whether S3 restricts a bucket with a public policy to this account and AWS services."),
+        flag("bucket_key_enabled", true, "Whether the bucket uses an S3 Bucket Key, so that far fewer KMS calls are made."),
+        prefix("inbound_prefix", "inbound/", "The folder of answers."),
+        prefix("outbound_prefix", "outbound/", "The folder of work handed out."),
+        whole("expiration_days", 90, (0, 36500), "Days after which objects of an exchange expire; 0 keeps them. It must be longer than the callback time-out."),
+        text("policy", "The bucket policy, JSON.").computed(),
+        arn("The bucket's ARN."),
+    ]
+}
+
+fn queue() -> Vec<Field> {
+    vec![
+        named("name", names::QUEUE, "The queue's name."),
+        whole("delay_seconds", 0, (0, 900), "Seconds for which a message is held back."),
+        whole("max_message_size", 1_048_576, (1024, 1_048_576), "The largest message, in bytes."),
+        whole("message_retention_seconds", 345_600, (60, 1_209_600), "Seconds for which a message is kept."),
+        whole("receive_wait_time_seconds", 20, (0, 20), "Seconds for which a receive call waits for a message."),
+        whole("visibility_timeout_seconds", 360, (0, 43200), "Seconds for which a received message stays hidden: at least the integration function's time-out; AWS advises six times as much."),
+        whole("kms_data_key_reuse_period_seconds", 300, (60, 86400), "Seconds for which SQS uses a data key again."),
+        text("policy", "The queue policy, JSON.").computed(),
+        arn("The queue's ARN."),
+        text("url", "The queue's URL.").computed(),
+    ]
+}
+
+fn dead_letter_queue() -> Vec<Field> {
+    vec![
+        named("name", names::QUEUE, "The queue's name."),
+        whole("max_receive_count", 5, (1, 1000), "How often a message is received before it goes here."),
+        whole("message_retention_seconds", 1_209_600, (60, 1_209_600), "Seconds for which a message is kept, counted from when it was first sent."),
+        text("policy", "The queue policy, JSON.").computed(),
+        arn("The queue's ARN."),
+        text("url", "The queue's URL.").computed(),
+    ]
+}
+
+fn topic() -> Vec<Field> {
+    vec![
+        named("name", names::TOPIC, "The topic's name."),
+        text("display_name", "The name shown as the sender of e-mails.").check(Check::Length(100)),
+        text("policy", "The topic policy, JSON.").computed(),
+        arn("The topic's ARN."),
+    ]
+}
+
+/// The protocols SNS delivers by.
+pub const PROTOCOLS: &[&str] =
+    &["application", "email", "email-json", "firehose", "http", "https", "lambda", "sms", "sqs"];
+
+fn subscription() -> Vec<Field> {
+    vec![
+        text("protocol", "How messages are delivered.").required().check(Check::OneOf(PROTOCOLS)),
+        text("endpoint", "Where to: an address, a URL, a phone number or an ARN, as the protocol says.").required(),
+        flag("raw_message_delivery", false, "Whether the message comes without SNS's envelope; for sqs, http, https and firehose."),
+        text("filter_policy", "Which messages are delivered, JSON.").check(Check::Json),
+        text("filter_policy_scope", "What the filter policy looks at.").check(Check::OneOf(&["MessageAttributes", "MessageBody"])),
+        text("redrive_policy", "Where messages go that cannot be delivered, JSON.").check(Check::Json),
+        text("subscription_role_arn", "The ARN of the role that delivers to Firehose.").check(Check::Arn(&["iam"])),
+        arn("The subscription's ARN."),
+        Field::new("pending_confirmation", Shape::Flag, "Whether the receiver has still to confirm.").computed(),
+    ]
+}
+
+fn function(part: &[(&'static str, i64)], more: Vec<Field>) -> Vec<Field> {
+    let default = |name: &str| part.iter().find(|row| row.0 == name).map_or(0, |row| row.1);
+    let architectures = Field::new("architectures", Shape::TextList, "The instruction set, one entry: `x86_64` or `arm64`.");
+    let mut fields = vec![
+        named("function_name", names::FUNCTION, "The function's name."),
+        whole("memory_size", default("memory_size"), (128, 10240), "Memory, in MB."),
+        whole("timeout", default("timeout"), (1, 900), "Time-out, in seconds."),
+        architectures.default(json!(["x86_64"])),
+        whole("reserved_concurrent_executions", -1, (-1, 1_000_000), "Invocations reserved for this function, which is also the most it runs at once; -1 reserves none, 0 stops it."),
+        text("tracing_mode", "Whether AWS X-Ray traces every sampled invocation (`Active`) or only those its caller traces.").default("Active").check(Check::OneOf(&["Active", "PassThrough"])),
+        text("package", "The code in words: which package, of which version.").computed(),
+        text("code_sha256", "The base64 SHA-256 of the package.").computed(),
+        arn("The function's ARN."),
+        object("role", "The function's IAM role.", role()),
+        object("log_group", "The function's CloudWatch log group.", log_group()),
+        object("alarms", "CloudWatch alarms on the function; they notify the topic.", alarms()),
+    ];
+    fields.extend(more);
+    fields
+}
+
+fn processing() -> Vec<Field> {
+    function(
+        &[("memory_size", 128), ("timeout", 30)],
+        vec![
+            text("filename", "The path of a zip with code of your own."),
+            text("s3_bucket", "The bucket of a zip with code of your own, in this region."),
+            text("s3_key", "The key of that zip."),
+            text("s3_object_version", "The version of that zip."),
+            text("runtime", "The runtime's name.").default("provided.al2023"),
+            text("handler", "The entry point.").default("bootstrap").check(Check::Length(128)),
+            Field::new("variables", Shape::TextMap, "Environment variables.").default(json!({})),
+        ],
+    )
+}
+
+fn integration() -> Vec<Field> {
+    function(&[("memory_size", 128), ("timeout", 60)], Vec::new())
+}
+
+fn role() -> Vec<Field> {
+    vec![
+        named("name", names::ROLE, "The role's name."),
+        arn("The role's ARN."),
+        text("assume_role_policy", "Who may assume it, JSON.").computed(),
+        text("policy", "What it may do, JSON.").computed(),
+    ]
+}
+
+fn log_group() -> Vec<Field> {
+    vec![
+        text("name", "The log group's name.").computed(),
+        arn("The log group's ARN."),
+        number("retention_in_days", "How many days events are kept; 0 keeps them for ever.").computed(),
+    ]
+}
+
+fn event_source() -> Vec<Field> {
+    vec![
+        whole("batch_size", 10, (1, 10000), "The most messages one invocation gets; more than 10 need a batching window."),
+        whole("maximum_batching_window_in_seconds", 0, (0, 300), "Seconds for which Lambda collects messages."),
+        number("maximum_concurrency", "The most invocations the queue causes at once.").check(Check::Whole(2, 1000)),
+        flag("enabled", true, "Whether messages are handed to the function."),
+        text("uuid", "The event source mapping's id.").computed(),
+        arn("The event source mapping's ARN."),
+    ]
+}
+
+fn state_machine() -> Vec<Field> {
+    vec![
+        named("name", names::STATE_MACHINE, "The state machine's name."),
+        whole("callback_timeout_seconds", 86400, (1, 31_536_000), "Seconds for which an execution waits for its answer."),
+        number("callback_heartbeat_seconds", "Seconds for which the application may stay silent. Below the callback time-out.")
+            .check(Check::Whole(1, 31_536_000)),
+        object(
+            "processing_retry",
+            "How a failed processing is tried again.",
+            vec![
+                whole("max_attempts", 3, (0, 99_999_999), "How often."),
+                whole("interval_seconds", 5, (1, 99_999_999), "Seconds before the first retry."),
+                number("backoff_rate", "By how much each pause is longer than the one before.").default(2).check(Check::Between(1.0, 1000.0)),
+            ],
+        ),
+        text("log_level", "Which events are logged.").default("ALL").check(Check::OneOf(&["ALL", "ERROR", "FATAL", "OFF"])),
+        flag("include_execution_data", false, "Whether log events hold input and output. These hold task tokens: who reads the log could answer callbacks."),
+        flag("tracing_enabled", true, "Whether AWS X-Ray traces executions."),
+        text("definition", "The definition in Amazon States Language, JSON.").computed(),
+        arn("The state machine's ARN."),
+        object("role", "The state machine's IAM role.", role()),
+        object("log_group", "The state machine's CloudWatch log group.", log_group()),
+    ]
+}
+
+/// One alarm of a function: its name here, the metric, and defaults an operator would keep.
+#[derive(Debug)]
+pub struct AlarmRow {
+    /// The attribute's name, which also ends the alarm's name.
+    pub name: &'static str,
+    /// The metric of `AWS/Lambda`.
+    pub metric: &'static str,
+    /// The metric's statistic.
+    pub statistic: &'static str,
+    /// The threshold; none where it follows from the function's settings.
+    pub threshold: Option<i64>,
+    /// Period in seconds, evaluation periods, datapoints to alarm.
+    pub periods: (i64, i64, i64),
+    /// What it tells.
+    pub doc: &'static str,
+}
+
+/// The alarms of a function. None of them goes off in ordinary use: a single error is retried, a burst is queued.
+pub const ALARMS: &[AlarmRow] = &[
+    AlarmRow {
+        name: "invocations",
+        metric: "Invocations",
+        statistic: "Sum",
+        threshold: Some(50_000),
+        periods: (900, 1, 1),
+        doc: "Far more invocations than usual: a loop, or a flood.",
+    },
+    AlarmRow {
+        name: "errors",
+        metric: "Errors",
+        statistic: "Sum",
+        threshold: Some(10),
+        periods: (300, 3, 2),
+        doc: "Errors that do not go away.",
+    },
+    AlarmRow {
+        name: "throttles",
+        metric: "Throttles",
+        statistic: "Sum",
+        threshold: Some(10),
+        periods: (300, 3, 2),
+        doc: "Invocations that Lambda turned away.",
+    },
+    AlarmRow {
+        name: "duration",
+        metric: "Duration",
+        statistic: "Average",
+        threshold: None,
+        periods: (300, 3, 3),
+        doc: "Invocations that on average come near the time-out (80 %).",
+    },
+    AlarmRow {
+        name: "concurrent_executions",
+        metric: "ConcurrentExecutions",
+        statistic: "Maximum",
+        threshold: Some(800),
+        periods: (60, 5, 5),
+        doc: "Invocations at once near the account's usual limit of 1,000.",
+    },
+];
+
+const OPERATORS: &[&str] = &[
+    "GreaterThanOrEqualToThreshold",
+    "GreaterThanThreshold",
+    "LessThanOrEqualToThreshold",
+    "LessThanThreshold",
+];
+
+fn alarms() -> Vec<Field> {
+    ALARMS
+        .iter()
+        .map(|row| {
+            let (period, evaluation, datapoints) = row.periods;
+            let threshold = number("threshold", "The threshold, in the metric's unit (Duration: milliseconds).");
+            let fields = vec![
+                flag("enabled", true, "Whether there is such an alarm."),
+                match row.threshold {
+                    Some(value) => threshold.default(value),
+                    None => threshold.derived(),
+                }
+                .check(Check::Between(0.0, 1e15)),
+                whole("period", period, (10, 86400), "Seconds each datapoint covers: 10, 30 or a multiple of 60."),
+                whole("evaluation_periods", evaluation, (1, 8640), "How many datapoints are looked at."),
+                whole("datapoints_to_alarm", datapoints, (1, 8640), "How many of these must breach."),
+                text("comparison_operator", "How datapoints are compared with the threshold.")
+                    .default("GreaterThanOrEqualToThreshold")
+                    .check(Check::OneOf(OPERATORS)),
+                text("alarm_name", "The alarm's name.").computed(),
+                arn("The alarm's ARN."),
+            ];
+            object(row.name, row.doc, fields)
+        })
+        .collect()
+}
+
+/// `given` with every default filled in; what is derived or computed stays null.
+#[must_use]
+pub fn with_defaults(fields: &[Field], given: &Map<String, Value>) -> Map<String, Value> {
+    let fill = |field: &Field| {
+        let value = match (given.get(field.name), &field.origin) {
+            (Some(value), _) if !value.is_null() => value.clone(),
+            (_, Origin::Default(value)) => value.clone(),
+            _ => Value::Null,
+        };
+        let value = match (&field.shape, value) {
+            (Shape::Object(inner), Value::Object(map)) => Value::Object(with_defaults(inner, &map)),
+            (Shape::ObjectMap(inner), Value::Object(map)) => {
+                let each = |(name, value): (String, Value)| match value {
+                    Value::Object(map) => (name, Value::Object(with_defaults(inner, &map))),
+                    other => (name, other),
+                };
+                Value::Object(map.into_iter().map(each).collect())
+            }
+            (_, value) => value,
+        };
+        (field.name.to_owned(), value)
+    };
+    fields.iter().map(fill).collect()
+}

@@ -1,0 +1,184 @@
+//! The arguments of a pipeline, typed. Every default is already filled in (see [`super::schema::with_defaults`]).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::schema;
+
+/// All arguments. Names that are `None` follow from `name`, `environment` and the place.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Settings {
+    pub name: String,
+    pub environment: String,
+    pub kms_key_arn: Option<String>,
+    pub log_retention_in_days: i64,
+    pub iam_path: String,
+    pub permissions_boundary: Option<String>,
+    pub tags: Option<BTreeMap<String, String>>,
+    pub tags_all: Option<BTreeMap<String, String>>,
+    pub key: Key,
+    pub bucket: Bucket,
+    pub queue: Queue,
+    pub dead_letter_queue: DeadLetterQueue,
+    pub topic: Topic,
+    pub subscriptions: Option<BTreeMap<String, Subscription>>,
+    pub processing: Processing,
+    pub integration: Function,
+    pub event_source: EventSource,
+    pub state_machine: StateMachine,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Key {
+    pub alias: Option<String>,
+    pub description: Option<String>,
+    pub deletion_window_in_days: i64,
+    pub enable_key_rotation: bool,
+    pub rotation_period_in_days: i64,
+    pub key_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(clippy::struct_excessive_bools, reason = "S3 has these four switches")]
+pub struct Bucket {
+    pub bucket: Option<String>,
+    pub force_destroy: bool,
+    pub block_public_acls: bool,
+    pub block_public_policy: bool,
+    pub ignore_public_acls: bool,
+    pub restrict_public_buckets: bool,
+    pub bucket_key_enabled: bool,
+    pub inbound_prefix: String,
+    pub outbound_prefix: String,
+    pub expiration_days: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Queue {
+    pub name: Option<String>,
+    pub delay_seconds: i64,
+    pub max_message_size: i64,
+    pub message_retention_seconds: i64,
+    pub receive_wait_time_seconds: i64,
+    pub visibility_timeout_seconds: i64,
+    pub kms_data_key_reuse_period_seconds: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct DeadLetterQueue {
+    pub name: Option<String>,
+    pub max_receive_count: i64,
+    pub message_retention_seconds: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Topic {
+    pub name: Option<String>,
+    pub display_name: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Subscription {
+    pub protocol: String,
+    pub endpoint: String,
+    pub raw_message_delivery: bool,
+    pub filter_policy: Option<String>,
+    pub filter_policy_scope: Option<String>,
+    pub redrive_policy: Option<String>,
+    pub subscription_role_arn: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Function {
+    pub function_name: Option<String>,
+    pub memory_size: i64,
+    pub timeout: i64,
+    pub architectures: Vec<String>,
+    pub reserved_concurrent_executions: i64,
+    pub tracing_mode: String,
+    pub package: Option<String>,
+    pub code_sha256: Option<String>,
+    pub role: Role,
+    pub alarms: BTreeMap<String, Alarm>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Processing {
+    #[serde(flatten)]
+    pub function: Function,
+    pub filename: Option<String>,
+    pub s3_bucket: Option<String>,
+    pub s3_key: Option<String>,
+    pub s3_object_version: Option<String>,
+    pub runtime: String,
+    pub handler: String,
+    pub variables: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Role {
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Alarm {
+    pub enabled: bool,
+    pub threshold: Option<f64>,
+    pub period: i64,
+    pub evaluation_periods: i64,
+    pub datapoints_to_alarm: i64,
+    pub comparison_operator: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct EventSource {
+    pub batch_size: i64,
+    pub maximum_batching_window_in_seconds: i64,
+    pub maximum_concurrency: Option<i64>,
+    pub enabled: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct StateMachine {
+    pub name: Option<String>,
+    pub callback_timeout_seconds: i64,
+    pub callback_heartbeat_seconds: Option<i64>,
+    pub processing_retry: Retry,
+    pub log_level: String,
+    pub include_execution_data: bool,
+    pub tracing_enabled: bool,
+    pub role: Role,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+pub struct Retry {
+    pub max_attempts: i64,
+    pub interval_seconds: i64,
+    pub backoff_rate: f64,
+}
+
+impl Settings {
+    /// Reads the arguments out of a configuration or a state, filling in the defaults.
+    ///
+    /// # Errors
+    /// What does not fit: a number that is not whole, a value of another shape.
+    pub fn read(given: &Map<String, Value>) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(Value::Object(schema::with_defaults(&schema::fields(), given)))
+    }
+}

@@ -1,0 +1,119 @@
+//! From what was found in AWS to the state that Terraform keeps.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::blueprint::{Blueprint, Path};
+use super::schema::{Field, Shape, fields};
+use crate::engine::{Attributes, Changes};
+
+/// What there is of each part: its attributes, or nothing.
+pub type Observed = BTreeMap<Path, Option<Attributes>>;
+
+/// A state with the arguments of `base`, and of each part what was observed. A part that is not there leaves its place empty; what
+/// differs among properties without an attribute is told in `drift`. `None` when no part is there at all.
+#[must_use]
+pub fn state(base: &Map<String, Json>, blueprint: &Blueprint, observed: &Observed) -> Option<Map<String, Json>> {
+    if observed.values().all(Option::is_none) {
+        return None;
+    }
+    let fields = fields();
+    let mut tree = Json::Object(base.clone());
+    let mut drift = Map::new();
+    for node in &blueprint.nodes {
+        let Some(found) = observed.get(&node.path) else { continue };
+        let shown = fields_at(&fields, &node.path);
+        let label = node.path.join(".");
+        match found {
+            Some(attributes) => {
+                if let Some(here) = place(&mut tree, &node.path) {
+                    for field in shown.unwrap_or_default().iter().filter(|field| is_leaf(field)) {
+                        if let Some(value) = attributes.get(field.name) {
+                            here.insert(field.name.to_owned(), value.clone());
+                        }
+                    }
+                }
+                let desired = node.part.desired();
+                for name in Changes::between(&desired, attributes).names() {
+                    if !shown.unwrap_or_default().iter().any(|field| field.name == name) {
+                        let [is, should] = [attributes, &desired].map(|from| words(from.get(name)));
+                        drift.insert(format!("{label}.{name}"), json!(format!("is {is}, should be {should}")));
+                    }
+                }
+            }
+            None if shown.is_some() => {
+                if let Some(here) = place(&mut tree, &node.path) {
+                    for field in shown.unwrap_or_default().iter().filter(|field| is_leaf(field)) {
+                        here.insert(field.name.to_owned(), Json::Null);
+                    }
+                }
+            }
+            None => {
+                drift.insert(label, json!(format!("{} is missing", node.part.title())));
+            }
+        }
+    }
+    let Json::Object(mut tree) = tree else { return None };
+    tree.insert("drift".to_owned(), Json::Object(drift));
+    prune(&fields, &mut tree);
+    Some(tree)
+}
+
+fn words(value: Option<&Json>) -> String {
+    match value {
+        None | Some(Json::Null) => "not set".to_owned(),
+        Some(Json::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn is_leaf(field: &Field) -> bool {
+    !matches!(field.shape, Shape::Object(_) | Shape::ObjectMap(_))
+}
+
+/// The fields of the object at a place in the resource; none if it has no attribute.
+fn fields_at<'a>(fields: &'a [Field], path: &[String]) -> Option<&'a [Field]> {
+    let (first, rest) = path.split_first()?;
+    let field = fields.iter().find(|field| field.name == first)?;
+    match (&field.shape, rest) {
+        (Shape::Object(inner), []) => Some(inner),
+        (Shape::Object(inner), rest) => fields_at(inner, rest),
+        (Shape::ObjectMap(inner), [_]) => Some(inner),
+        _ => None,
+    }
+}
+
+fn place<'a>(tree: &'a mut Json, path: &[String]) -> Option<&'a mut Map<String, Json>> {
+    let mut here = tree;
+    for step in path {
+        let map = here.as_object_mut()?;
+        let next = map.entry(step.clone()).or_insert_with(|| json!({}));
+        if next.is_null() {
+            *next = json!({});
+        }
+        here = next;
+    }
+    here.as_object_mut()
+}
+
+/// Objects with nothing in them become null; entries of maps with nothing in them go.
+fn prune(fields: &[Field], tree: &mut Map<String, Json>) {
+    for field in fields {
+        let Some(value) = tree.get_mut(field.name) else { continue };
+        match (&field.shape, value) {
+            (Shape::Object(inner), value @ Json::Object(_)) => {
+                if let Json::Object(map) = value {
+                    prune(inner, map);
+                    if map.values().all(Json::is_null) {
+                        *value = Json::Null;
+                    }
+                }
+            }
+            (Shape::ObjectMap(_), Json::Object(map)) => {
+                map.retain(|_, entry| entry.as_object().is_some_and(|entry| !entry.values().all(Json::is_null)));
+            }
+            _ => {}
+        }
+    }
+}
