@@ -18,7 +18,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let zip = zips.join(format!("{function}-{architecture}.zip"));
             if zip.is_file() {
                 let zip = zip.canonicalize()?;
-                writeln!(table, "    ({function:?}, {architecture:?}, include_bytes!({zip:?})),")?;
+                writeln!(
+                    table,
+                    "    ({function:?}, {architecture:?}, include_bytes!({zip:?})),"
+                )?;
             }
         }
     }

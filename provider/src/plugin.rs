@@ -65,7 +65,12 @@ impl Provider for Bellflower {
         let configured = match config::read(config) {
             Ok(Some(config)) => match Session::open(config).await {
                 Ok(session) => Configured::Ready(Arc::new(session)),
-                Err(error) => return vec![Diagnostic::error("AWS clients cannot be made", error.to_string())],
+                Err(error) => {
+                    return vec![Diagnostic::error(
+                        "AWS clients cannot be made",
+                        error.to_string(),
+                    )];
+                }
             },
             Ok(None) => Configured::Unknown,
             Err(diagnostics) => return diagnostics,

@@ -60,17 +60,29 @@ impl Session {
     pub async fn open(config: Config) -> Result<Self, SetupError> {
         let http = http_client(&config)?;
         let sdk = sdk_config(&config, http).await;
-        let region = sdk.region().map(ToString::to_string).filter(|region| !region.is_empty());
+        let region = sdk
+            .region()
+            .map(ToString::to_string)
+            .filter(|region| !region.is_empty());
         let region = region.ok_or(SetupError::NoRegion)?;
         let sdk = assume_role(&config, sdk).await;
         let clients = clients(&config, &sdk);
-        Ok(Self { config, clients, region, place: OnceCell::new() })
+        Ok(Self {
+            config,
+            clients,
+            region,
+            place: OnceCell::new(),
+        })
     }
 
     /// The clients, with the signal that ends their work.
     #[must_use]
     pub fn aws(&self, stop: CancellationToken) -> Aws {
-        Aws { clients: self.clients.clone(), region: self.region.clone(), stop }
+        Aws {
+            clients: self.clients.clone(),
+            region: self.region.clone(),
+            stop,
+        }
     }
 
     /// Where this session works: asks STS whose credentials these are, once.
@@ -80,10 +92,16 @@ impl Session {
     pub async fn place(&self) -> Result<Place, Failure> {
         let ask = || async {
             let answer = self.clients.sts.get_caller_identity().send().await;
-            let answer = answer.map_err(|error| failure("sts:GetCallerIdentity", "the credentials in use", &error))?;
-            let partition = answer.arn().and_then(|arn| arn.split(':').nth(1)).map(str::to_owned);
+            let answer = answer.map_err(|error| {
+                failure("sts:GetCallerIdentity", "the credentials in use", &error)
+            })?;
+            let partition = answer
+                .arn()
+                .and_then(|arn| arn.split(':').nth(1))
+                .map(str::to_owned);
             Ok(Place {
-                partition: partition.unwrap_or_else(|| names::partition_of(&self.region).to_owned()),
+                partition: partition
+                    .unwrap_or_else(|| names::partition_of(&self.region).to_owned()),
                 region: self.region.clone(),
                 account: answer.account.unwrap_or_default(),
             })
@@ -94,17 +112,32 @@ impl Session {
 
 fn http_client(config: &Config) -> Result<SharedHttpClient, SetupError> {
     let builder = HttpBuilder::new().tls_provider(Tls::Rustls(CryptoMode::Ring));
-    let from_environment = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let Some(path) = config.custom_ca_bundle.as_ref().map(PathBuf::from).or_else(from_environment) else {
+    let from_environment = || {
+        std::env::var_os("AWS_CA_BUNDLE")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    let Some(path) = config
+        .custom_ca_bundle
+        .as_ref()
+        .map(PathBuf::from)
+        .or_else(from_environment)
+    else {
         return Ok(builder.build_https());
     };
-    let complain = |reason: String| SetupError::CaBundle { path: path.clone(), reason };
+    let complain = |reason: String| SetupError::CaBundle {
+        path: path.clone(),
+        reason,
+    };
     let pem = fs::read(&path).map_err(|error| complain(error.to_string()))?;
     if !pem.windows(11).any(|window| window == b"-----BEGIN ") {
         return Err(complain("it holds no certificate in PEM form".to_owned()));
     }
     let trust = TrustStore::empty().with_pem_certificate(pem);
-    let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| complain(error.to_string()))?;
+    let context = TlsContext::builder()
+        .with_trust_store(trust)
+        .build()
+        .map_err(|error| complain(error.to_string()))?;
     Ok(builder.tls_context(context).build_https())
 }
 
@@ -113,7 +146,8 @@ async fn sdk_config(config: &Config, http: SharedHttpClient) -> SdkConfig {
         .connect_timeout(Duration::from_secs(5))
         .operation_attempt_timeout(Duration::from_secs(60))
         .build();
-    let retries = RetryConfig::standard().with_max_attempts(config.max_retries.unwrap_or(DEFAULT_RETRIES) + 1);
+    let retries = RetryConfig::standard()
+        .with_max_attempts(config.max_retries.unwrap_or(DEFAULT_RETRIES) + 1);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .timeout_config(timeouts)
@@ -126,36 +160,61 @@ async fn sdk_config(config: &Config, http: SharedHttpClient) -> SdkConfig {
         loader = loader.profile_name(profile);
     }
     if let (Some(key), Some(secret)) = (&config.access_key, &config.secret_key) {
-        loader = loader.credentials_provider(Credentials::new(key, secret, config.token.clone(), None, "provider block"));
+        loader = loader.credentials_provider(Credentials::new(
+            key,
+            secret,
+            config.token.clone(),
+            None,
+            "provider block",
+        ));
     }
     loader.load().await
 }
 
 fn app_name() -> aws_config::AppName {
     let version = concat!("terraform-provider-bellflower-", env!("CARGO_PKG_VERSION"));
-    aws_config::AppName::new(version).unwrap_or_else(|_| unreachable!("a literal of allowed characters"))
+    aws_config::AppName::new(version)
+        .unwrap_or_else(|_| unreachable!("a literal of allowed characters"))
 }
 
 async fn assume_role(config: &Config, sdk: SdkConfig) -> SdkConfig {
-    let Some(role) = &config.assume_role else { return sdk };
-    let Some(arn) = &role.role_arn else { return sdk };
+    let Some(role) = &config.assume_role else {
+        return sdk;
+    };
+    let Some(arn) = &role.role_arn else {
+        return sdk;
+    };
     let mut base = sdk.to_builder();
-    base.set_endpoint_url(config.endpoint("sts").or_else(|| sdk.endpoint_url().map(str::to_owned)));
+    base.set_endpoint_url(
+        config
+            .endpoint("sts")
+            .or_else(|| sdk.endpoint_url().map(str::to_owned)),
+    );
     let mut builder = AssumeRoleProvider::builder(arn)
         .configure(&base.build())
-        .session_name(role.session_name.as_deref().unwrap_or("terraform-provider-bellflower"));
+        .session_name(
+            role.session_name
+                .as_deref()
+                .unwrap_or("terraform-provider-bellflower"),
+        );
     if let Some(id) = &role.external_id {
         builder = builder.external_id(id);
     }
     if let Some(policy) = &role.policy {
         builder = builder.policy(policy);
     }
-    if let Some(duration) = role.duration.as_deref().and_then(|text| humantime::parse_duration(text).ok()) {
+    if let Some(duration) = role
+        .duration
+        .as_deref()
+        .and_then(|text| humantime::parse_duration(text).ok())
+    {
         builder = builder.session_length(duration);
     }
     let provider = builder.build().await;
     sdk.to_builder()
-        .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(provider))
+        .credentials_provider(
+            aws_credential_types::provider::SharedCredentialsProvider::new(provider),
+        )
         .build()
 }
 
@@ -169,13 +228,19 @@ fn clients(config: &Config, sdk: &SdkConfig) -> Clients {
             builder
         }};
     }
-    let s3 = client!(aws_sdk_s3, "s3").force_path_style(config.s3_use_path_style.unwrap_or(false)).build();
+    let s3 = client!(aws_sdk_s3, "s3")
+        .force_path_style(config.s3_use_path_style.unwrap_or(false))
+        .build();
     Clients {
-        cloudwatch: aws_sdk_cloudwatch::Client::from_conf(client!(aws_sdk_cloudwatch, "cloudwatch").build()),
+        cloudwatch: aws_sdk_cloudwatch::Client::from_conf(
+            client!(aws_sdk_cloudwatch, "cloudwatch").build(),
+        ),
         iam: aws_sdk_iam::Client::from_conf(client!(aws_sdk_iam, "iam").build()),
         kms: aws_sdk_kms::Client::from_conf(client!(aws_sdk_kms, "kms").build()),
         lambda: aws_sdk_lambda::Client::from_conf(client!(aws_sdk_lambda, "lambda").build()),
-        logs: aws_sdk_cloudwatchlogs::Client::from_conf(client!(aws_sdk_cloudwatchlogs, "cloudwatchlogs").build()),
+        logs: aws_sdk_cloudwatchlogs::Client::from_conf(
+            client!(aws_sdk_cloudwatchlogs, "cloudwatchlogs").build(),
+        ),
         s3: aws_sdk_s3::Client::from_conf(s3),
         sfn: aws_sdk_sfn::Client::from_conf(client!(aws_sdk_sfn, "sfn").build()),
         sns: aws_sdk_sns::Client::from_conf(client!(aws_sdk_sns, "sns").build()),

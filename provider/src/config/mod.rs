@@ -9,18 +9,34 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use tfplugin::{Attribute, Block, Diagnostic, Diagnostics, Kind, Nesting, Path, Schema, Type, Value};
+use tfplugin::{
+    Attribute, Block, Diagnostic, Diagnostics, Kind, Nesting, Path, Schema, Type, Value,
+};
 
 pub use clients::{Session, SetupError};
 
 /// The services with an endpoint of their own, under hashicorp/aws's names, and the name for all of them.
-pub const ENDPOINTS: &[&str] =
-    &["all", "cloudwatch", "cloudwatchlogs", "iam", "kms", "lambda", "s3", "sfn", "sns", "sqs", "sts"];
+pub const ENDPOINTS: &[&str] = &[
+    "all",
+    "cloudwatch",
+    "cloudwatchlogs",
+    "iam",
+    "kms",
+    "lambda",
+    "s3",
+    "sfn",
+    "sns",
+    "sqs",
+    "sts",
+];
 
 /// The provider block.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Config {
     pub region: Option<String>,
     pub profile: Option<String>,
@@ -37,7 +53,10 @@ pub struct Config {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct AssumeRole {
     pub role_arn: Option<String>,
     pub session_name: Option<String>,
@@ -48,7 +67,10 @@ pub struct AssumeRole {
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct DefaultTags {
     pub tags: Option<BTreeMap<String, String>>,
 }
@@ -57,14 +79,23 @@ impl Config {
     /// The tags for everything that takes tags.
     #[must_use]
     pub fn default_tags(&self) -> BTreeMap<String, String> {
-        self.default_tags.as_ref().and_then(|block| block.tags.clone()).unwrap_or_default()
+        self.default_tags
+            .as_ref()
+            .and_then(|block| block.tags.clone())
+            .unwrap_or_default()
     }
 
     /// The endpoint set for a service: its own, or the one for all.
     #[must_use]
     pub fn endpoint(&self, service: &str) -> Option<String> {
         let endpoints = self.endpoints.as_ref()?;
-        let get = |name: &str| endpoints.get(name).cloned().flatten().filter(|url| !url.is_empty());
+        let get = |name: &str| {
+            endpoints
+                .get(name)
+                .cloned()
+                .flatten()
+                .filter(|url| !url.is_empty())
+        };
         get(service).or_else(|| get("all"))
     }
 }
@@ -72,7 +103,11 @@ impl Config {
 /// The schema of the provider block.
 #[must_use]
 pub fn schema() -> Schema {
-    let text = |name: &str, doc: &str| Attribute::new(name, Kind::Type(Type::String)).optional().describe(doc);
+    let text = |name: &str, doc: &str| {
+        Attribute::new(name, Kind::Type(Type::String))
+            .optional()
+            .describe(doc)
+    };
     let block = |name: &str, doc: &str, attributes| Block {
         name: name.to_owned(),
         nesting: Nesting::Single,
@@ -82,20 +117,33 @@ pub fn schema() -> Schema {
     };
     let assume_role = vec![
         text("role_arn", "The ARN of the role."),
-        text("session_name", "The name of the session, for the logs of AWS."),
+        text(
+            "session_name",
+            "The name of the session, for the logs of AWS.",
+        ),
         text("external_id", "The external id the role's owner asks for."),
-        text("duration", "How long the session's credentials are valid, as in `1h`."),
+        text(
+            "duration",
+            "How long the session's credentials are valid, as in `1h`.",
+        ),
         text("policy", "A policy, JSON, that bounds the session further."),
     ];
     let endpoints = ENDPOINTS
         .iter()
         .map(|name| match *name {
-            "all" => text(name, "The URL used for every service without one of its own. Also `AWS_ENDPOINT_URL`."),
+            "all" => text(
+                name,
+                "The URL used for every service without one of its own. Also `AWS_ENDPOINT_URL`.",
+            ),
             _ => text(name, &format!("The URL used for {name}.")),
         })
         .collect();
     let tags = Kind::Type(Type::Map(Box::new(Type::String)));
-    let default_tags = vec![Attribute::new("tags", tags).optional().describe("The tags.")];
+    let default_tags = vec![
+        Attribute::new("tags", tags)
+            .optional()
+            .describe("The tags."),
+    ];
     Schema {
         version: 0,
         description: "Callback pipelines on AWS Step Functions, each with one block.".to_owned(),
@@ -130,19 +178,31 @@ pub fn validate(config: &Value) -> Diagnostics {
     let given = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
     for (one, other) in [("access_key", "secret_key"), ("secret_key", "access_key")] {
         if given(one) && !given(other) {
-            let detail = format!("{one} is given without {other}: give both, or neither and let the environment or a profile say.");
-            found.push(Diagnostic::error("Incomplete credentials", detail).at(root().attribute(one)));
+            let detail = format!(
+                "{one} is given without {other}: give both, or neither and let the environment or a profile say."
+            );
+            found.push(
+                Diagnostic::error("Incomplete credentials", detail).at(root().attribute(one)),
+            );
         }
     }
     if given("token") && !given("access_key") {
         let detail = "token belongs to temporary credentials: give access_key and secret_key too.";
-        found.push(Diagnostic::error("Incomplete credentials", detail).at(root().attribute("token")));
+        found.push(
+            Diagnostic::error("Incomplete credentials", detail).at(root().attribute("token")),
+        );
     }
-    if let Some(retries) = config.get("max_retries").filter(|value| !value.is_null() && !value.is_unknown())
-        && !retries.as_i64().is_some_and(|number| (0..=100).contains(&number))
+    if let Some(retries) = config
+        .get("max_retries")
+        .filter(|value| !value.is_null() && !value.is_unknown())
+        && !retries
+            .as_i64()
+            .is_some_and(|number| (0..=100).contains(&number))
     {
         let detail = "max_retries must be a whole number from 0 to 100.";
-        found.push(Diagnostic::error("Number out of range", detail).at(root().attribute("max_retries")));
+        found.push(
+            Diagnostic::error("Number out of range", detail).at(root().attribute("max_retries")),
+        );
     }
     for name in ENDPOINTS {
         let path = root().attribute("endpoints").attribute(*name);
@@ -155,7 +215,10 @@ pub fn validate(config: &Value) -> Diagnostics {
         }
     }
     let role = root().attribute("assume_role");
-    if config.at(&role).is_some_and(|value| value.as_map().is_some()) {
+    if config
+        .at(&role)
+        .is_some_and(|value| value.as_map().is_some())
+    {
         let path = role.clone().attribute("role_arn");
         match config.at(&path) {
             Some(Value::Unknown) => {}
@@ -177,7 +240,9 @@ pub fn validate(config: &Value) -> Diagnostics {
         && !std::path::Path::new(&file).is_file()
     {
         let detail = format!("The file \"{file}\" does not exist.");
-        found.push(Diagnostic::error("No CA bundle", detail).at(root().attribute("custom_ca_bundle")));
+        found.push(
+            Diagnostic::error("No CA bundle", detail).at(root().attribute("custom_ca_bundle")),
+        );
     }
     found
 }
@@ -190,18 +255,28 @@ pub fn read(config: &Value) -> Result<Option<Config>, Diagnostics> {
     if config.is_null() {
         return Ok(Some(Config::default()));
     }
-    let Some(json) = config.to_json() else { return Ok(None) };
+    let Some(json) = config.to_json() else {
+        return Ok(None);
+    };
     let json = if json.is_object() { json } else { json!({}) };
     serde_json::from_value::<Config>(without_nulls(json))
         .map(Some)
-        .map_err(|error| vec![Diagnostic::error("Provider block not understood", error.to_string())])
+        .map_err(|error| {
+            vec![Diagnostic::error(
+                "Provider block not understood",
+                error.to_string(),
+            )]
+        })
 }
 
 fn without_nulls(value: Json) -> Json {
     match value {
-        Json::Object(map) => {
-            Json::Object(map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect())
-        }
+        Json::Object(map) => Json::Object(
+            map.into_iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, v)| (k, without_nulls(v)))
+                .collect(),
+        ),
         other => other,
     }
 }

@@ -3,7 +3,9 @@
 //!
 //! <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html>
 
-use bellflower_contract::states::{FAIL, PROCESSING, PUBLISH_FAILURE, PUBLISH_SUCCESS, SUCCESS, WAIT_FOR_RESPONSE};
+use bellflower_contract::states::{
+    FAIL, PROCESSING, PUBLISH_FAILURE, PUBLISH_SUCCESS, SUCCESS, WAIT_FOR_RESPONSE,
+};
 use serde_json::{Value, json};
 
 use super::policy;
@@ -79,7 +81,10 @@ fn processing(with: &Definition) -> Value {
 }
 
 fn wait(with: &Definition) -> Value {
-    let heartbeat = with.callback_heartbeat.map(|seconds| format!(", the heartbeat {seconds} s")).unwrap_or_default();
+    let heartbeat = with
+        .callback_heartbeat
+        .map(|seconds| format!(", the heartbeat {seconds} s"))
+        .unwrap_or_default();
     let late = format!(
         "$states.errorOutput.Error in ['States.Timeout', 'States.HeartbeatTimeout'] \
          ? 'No answer came in time for execution_id ' & $states.input.execution_id & ': the time-out is {} s{heartbeat}.' \
@@ -173,7 +178,11 @@ mod tests {
         assert_eq!(states.len(), 6);
         for (name, state) in states {
             let catches = state["Catch"].as_array().cloned().unwrap_or_default();
-            for next in catches.iter().chain([state]).filter_map(|from| from["Next"].as_str()) {
+            for next in catches
+                .iter()
+                .chain([state])
+                .filter_map(|from| from["Next"].as_str())
+            {
                 assert!(states.contains_key(next), "{name} leads to {next}");
             }
         }

@@ -71,7 +71,9 @@ pub fn topic_policy(place: &Place, topic_arn: &str) -> String {
 /// Where a queue's messages go once they were received `max_receive_count` times.
 #[must_use]
 pub fn redrive_policy(dead_letter_queue_arn: &str, max_receive_count: i64) -> String {
-    policy::text(&json!({"deadLetterTargetArn": dead_letter_queue_arn, "maxReceiveCount": max_receive_count}))
+    policy::text(
+        &json!({"deadLetterTargetArn": dead_letter_queue_arn, "maxReceiveCount": max_receive_count}),
+    )
 }
 
 /// Lets just one queue use another as its dead-letter queue.

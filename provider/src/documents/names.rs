@@ -17,7 +17,10 @@ impl Place {
     /// The ARN of a regional object.
     #[must_use]
     pub fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+        format!(
+            "arn:{}:{service}:{}:{}:{resource}",
+            self.partition, self.region, self.account
+        )
     }
 
     /// The ARN of an object of IAM, which has no region.
@@ -35,13 +38,22 @@ impl Place {
     /// The domain that AWS's own endpoints of this partition end with.
     #[must_use]
     pub fn dns_suffix(&self) -> &'static str {
-        if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
+        if self.partition == "aws-cn" {
+            "amazonaws.com.cn"
+        } else {
+            "amazonaws.com"
+        }
     }
 
     /// The URL under which SQS knows a queue, wherever its endpoint is.
     #[must_use]
     pub fn queue_url(&self, queue: &str) -> String {
-        format!("https://sqs.{}.{}/{}/{queue}", self.region, self.dns_suffix(), self.account)
+        format!(
+            "https://sqs.{}.{}/{}/{queue}",
+            self.region,
+            self.dns_suffix(),
+            self.account
+        )
     }
 }
 
@@ -69,7 +81,10 @@ pub fn derived(name: &str, part: &str, environment: &str, region: &str) -> Strin
 /// The name of the bucket, which must be unique among all accounts.
 #[must_use]
 pub fn bucket(name: &str, place: &Place, environment: &str) -> String {
-    format!("{name}-integration-bucket-{}-{environment}-{}", place.account, place.region)
+    format!(
+        "{name}-integration-bucket-{}-{environment}-{}",
+        place.account, place.region
+    )
 }
 
 /// What a service takes for a name.
@@ -116,13 +131,21 @@ impl Limit {
     /// Says what is wrong with a name: its length or its first illegal character.
     #[must_use]
     pub fn complaint(&self, name: &str) -> Option<String> {
-        let Self { what, length, extra, lower, .. } = self;
+        let Self {
+            what,
+            length,
+            extra,
+            lower,
+            ..
+        } = self;
         let count = name.chars().count();
         if count == 0 {
             return Some(format!("The name of the {what} is empty."));
         }
         if count > *length {
-            return Some(format!("The name of the {what}, \"{name}\", has {count} characters; at most {length} are allowed."));
+            return Some(format!(
+                "The name of the {what}, \"{name}\", has {count} characters; at most {length} are allowed."
+            ));
         }
         let legal = |c: char| {
             (c.is_ascii_alphanumeric() && !(*lower && c.is_ascii_uppercase())) || extra.contains(c)
@@ -133,11 +156,18 @@ impl Limit {
                 "The name of the {what}, \"{name}\", contains {bad:?}; allowed are {letters}, digits and the characters {extra}"
             ));
         }
-        if *lower && name.starts_with(|c: char| extra.contains(c)) | name.ends_with(|c: char| extra.contains(c)) {
-            return Some(format!("The name of the {what}, \"{name}\", must begin and end with a letter or a digit."));
+        if *lower
+            && name.starts_with(|c: char| extra.contains(c))
+                | name.ends_with(|c: char| extra.contains(c))
+        {
+            return Some(format!(
+                "The name of the {what}, \"{name}\", must begin and end with a letter or a digit."
+            ));
         }
         if *lower && (name.contains("..") || name.contains(".-") || name.contains("-.")) {
-            return Some(format!("The name of the {what}, \"{name}\", must not hold a point beside another point or a hyphen."));
+            return Some(format!(
+                "The name of the {what}, \"{name}\", must not hold a point beside another point or a hyphen."
+            ));
         }
         None
     }
@@ -148,21 +178,40 @@ mod tests {
     use super::*;
 
     fn place() -> Place {
-        Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() }
+        Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+        }
     }
 
     #[test]
     fn names_follow_the_original_scheme() {
-        assert_eq!(derived("orders", "queue", "devl", "eu-west-1"), "orders-queue-devl-eu-west-1");
-        assert_eq!(bucket("orders", &place(), "devl"), "orders-integration-bucket-123456789012-devl-eu-west-1");
+        assert_eq!(
+            derived("orders", "queue", "devl", "eu-west-1"),
+            "orders-queue-devl-eu-west-1"
+        );
+        assert_eq!(
+            bucket("orders", &place(), "devl"),
+            "orders-integration-bucket-123456789012-devl-eu-west-1"
+        );
     }
 
     #[test]
     fn arns_have_the_fields_their_service_has() {
-        assert_eq!(place().arn("sqs", "q"), "arn:aws:sqs:eu-west-1:123456789012:q");
-        assert_eq!(place().iam_arn("role/r"), "arn:aws:iam::123456789012:role/r");
+        assert_eq!(
+            place().arn("sqs", "q"),
+            "arn:aws:sqs:eu-west-1:123456789012:q"
+        );
+        assert_eq!(
+            place().iam_arn("role/r"),
+            "arn:aws:iam::123456789012:role/r"
+        );
         assert_eq!(place().s3_arn("b/*"), "arn:aws:s3:::b/*");
-        assert_eq!(place().queue_url("q"), "https://sqs.eu-west-1.amazonaws.com/123456789012/q");
+        assert_eq!(
+            place().queue_url("q"),
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
+        );
         assert_eq!(partition_of("cn-north-1"), "aws-cn");
     }
 
@@ -170,8 +219,15 @@ mod tests {
     fn complaints_name_the_part_the_length_and_the_limit() {
         let long = "x".repeat(70);
         let said = FUNCTION.complaint(&long).unwrap_or_default();
-        assert!(said.contains("Lambda function") && said.contains("70") && said.contains("64"), "{said}");
-        assert!(BUCKET.complaint("Orders").is_some_and(|said| said.contains("'O'")));
+        assert!(
+            said.contains("Lambda function") && said.contains("70") && said.contains("64"),
+            "{said}"
+        );
+        assert!(
+            BUCKET
+                .complaint("Orders")
+                .is_some_and(|said| said.contains("'O'"))
+        );
         assert!(BUCKET.complaint("-orders").is_some());
         assert!(BUCKET.complaint("a..b").is_some());
         assert_eq!(BUCKET.complaint("orders-1"), None);

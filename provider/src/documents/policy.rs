@@ -13,9 +13,16 @@ pub fn text(document: &Value) -> String {
 /// AWS reorders keys, turns lists of one into single values and back, and IAM encodes documents as URLs.
 #[must_use]
 pub fn settled(found: &str, want: Option<&str>) -> String {
-    let Ok(value) = serde_json::from_str::<Value>(found) else { return found.to_owned() };
+    let Ok(value) = serde_json::from_str::<Value>(found) else {
+        return found.to_owned();
+    };
     match want {
-        Some(want) if serde_json::from_str::<Value>(want).is_ok_and(|want| normal(&want) == normal(&value)) => want.to_owned(),
+        Some(want)
+            if serde_json::from_str::<Value>(want)
+                .is_ok_and(|want| normal(&want) == normal(&value)) =>
+        {
+            want.to_owned()
+        }
         _ => text(&value),
     }
 }
@@ -35,9 +42,11 @@ fn normal(value: &Value) -> Value {
                 Err(list) => Value::Array(list),
             }
         }
-        Value::Object(map) => {
-            Value::Object(map.iter().map(|(key, value)| (key.clone(), normal(value))).collect::<Map<_, _>>())
-        }
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, value)| (key.clone(), normal(value)))
+                .collect::<Map<_, _>>(),
+        ),
         Value::Bool(flag) => Value::String(flag.to_string()),
         Value::Number(number) => Value::String(number.to_string()),
         Value::String(text) => Value::String(root_account(text).unwrap_or(text).to_owned()),
@@ -65,7 +74,10 @@ mod tests {
 
     #[test]
     fn another_meaning_is_shown_as_it_is() {
-        assert_eq!(settled(r#"{"b": 1, "a": 2}"#, Some("{}")), r#"{"a":2,"b":1}"#);
+        assert_eq!(
+            settled(r#"{"b": 1, "a": 2}"#, Some("{}")),
+            r#"{"a":2,"b":1}"#
+        );
         assert_eq!(settled("not json", Some("{}")), "not json");
         assert_eq!(root_account("arn:aws:iam::123456789012:role/root"), None);
     }

@@ -49,7 +49,12 @@ pub struct Integration<'a> {
 /// What the integration function does: take messages, write work, read answers and tokens, answer the state machine.
 #[must_use]
 pub fn integration(with: &Integration) -> String {
-    let Integration { bucket_arn, inbound_prefix, outbound_prefix, .. } = with;
+    let Integration {
+        bucket_arn,
+        inbound_prefix,
+        outbound_prefix,
+        ..
+    } = with;
     let mut statements = function(with.log_group_arn, with.tracing);
     statements.extend([
         json!({
@@ -145,7 +150,10 @@ pub fn machine(with: &Machine) -> String {
         }));
     }
     if with.tracing {
-        statements.push(traces(&["xray:GetSamplingRules", "xray:GetSamplingTargets"]));
+        statements.push(traces(&[
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+        ]));
     }
     document(statements)
 }

@@ -35,7 +35,11 @@ impl Failure {
     /// A refusal of our own: never retried, whatever its words.
     #[must_use]
     pub fn refusal(object: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { object: object.into(), message: message.into(), ..Self::default() }
+        Self {
+            object: object.into(),
+            message: message.into(),
+            ..Self::default()
+        }
     }
 
     /// Adds what a person can do about it.
@@ -48,13 +52,17 @@ impl Failure {
     /// True when the service answered with one of these codes.
     #[must_use]
     pub fn is(&self, codes: &[&str]) -> bool {
-        self.code.as_deref().is_some_and(|code| codes.contains(&code))
+        self.code
+            .as_deref()
+            .is_some_and(|code| codes.contains(&code))
     }
 
     /// True when the service's message holds `part`, in any case.
     #[must_use]
     pub fn says(&self, part: &str) -> bool {
-        self.message.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
+        self.message
+            .to_ascii_lowercase()
+            .contains(&part.to_ascii_lowercase())
     }
 }
 
@@ -63,16 +71,28 @@ impl fmt::Display for Failure {
         if self.operation.is_empty() {
             write!(f, "{}: {}", self.object, self.message)?;
         } else {
-            write!(f, "{} of \"{}\": {}", self.operation, self.object, self.message)?;
+            write!(
+                f,
+                "{} of \"{}\": {}",
+                self.operation, self.object, self.message
+            )?;
         }
         let mut facts = Vec::new();
         facts.extend(self.code.clone());
         if self.code.is_none() {
             facts.extend(self.status.map(|status| format!("HTTP {status}")));
         }
-        facts.extend(self.request_id.as_ref().map(|id| format!("request id {id}")));
+        facts.extend(
+            self.request_id
+                .as_ref()
+                .map(|id| format!("request id {id}")),
+        );
         if self.attempts > 1 {
-            facts.push(format!("{} attempts in {:.0} s", self.attempts, self.elapsed.as_secs_f64()));
+            facts.push(format!(
+                "{} attempts in {:.0} s",
+                self.attempts,
+                self.elapsed.as_secs_f64()
+            ));
         }
         if !facts.is_empty() {
             write!(f, " ({})", facts.join(", "))?;
@@ -104,6 +124,9 @@ mod tests {
             "lambda:CreateFunction of \"orders-processing\": the role cannot be assumed \
              (InvalidParameterValueException, request id abc, 9 attempts in 120 s)"
         );
-        assert_eq!(Failure::refusal("SQS queue \"q\"", "is not ours").to_string(), "SQS queue \"q\": is not ours");
+        assert_eq!(
+            Failure::refusal("SQS queue \"q\"", "is not ours").to_string(),
+            "SQS queue \"q\": is not ours"
+        );
     }
 }

@@ -22,7 +22,11 @@ pub struct Outcome<K, E> {
 
 /// Runs `action` for every node. Independent nodes run side by side and go on when another one fails; nodes that wait for a
 /// failed one are skipped. When `stopped` turns true no further node starts, and those under way are awaited.
-pub async fn run<K, E, F, Fut>(edges: &Edges<K>, stopped: impl Fn() -> bool, action: F) -> Outcome<K, E>
+pub async fn run<K, E, F, Fut>(
+    edges: &Edges<K>,
+    stopped: impl Fn() -> bool,
+    action: F,
+) -> Outcome<K, E>
 where
     K: Ord + Clone + Debug,
     F: Fn(K) -> Fut,
@@ -30,20 +34,39 @@ where
 {
     let mut waiting: BTreeMap<K, BTreeSet<K>> = edges
         .iter()
-        .map(|(node, after)| (node.clone(), after.iter().filter(|dep| edges.contains_key(dep)).cloned().collect()))
+        .map(|(node, after)| {
+            (
+                node.clone(),
+                after
+                    .iter()
+                    .filter(|dep| edges.contains_key(dep))
+                    .cloned()
+                    .collect(),
+            )
+        })
         .collect();
-    let mut outcome = Outcome { done: Vec::new(), failed: Vec::new(), skipped: Vec::new() };
+    let mut outcome = Outcome {
+        done: Vec::new(),
+        failed: Vec::new(),
+        skipped: Vec::new(),
+    };
     let mut running = FuturesUnordered::new();
     loop {
         if !stopped() {
-            let ready: Vec<K> = waiting.iter().filter(|(_, after)| after.is_empty()).map(|(node, _)| node.clone()).collect();
+            let ready: Vec<K> = waiting
+                .iter()
+                .filter(|(_, after)| after.is_empty())
+                .map(|(node, _)| node.clone())
+                .collect();
             for node in ready {
                 waiting.remove(&node);
                 let work = action(node.clone());
                 running.push(async move { (node, work.await) });
             }
         }
-        let Some((node, result)) = running.next().await else { break };
+        let Some((node, result)) = running.next().await else {
+            break;
+        };
         match result {
             Ok(()) => {
                 for after in waiting.values_mut() {
@@ -61,7 +84,10 @@ where
 /// The same graph, walked from its end: every node waits for those that waited for it.
 #[must_use]
 pub fn reversed<K: Ord + Clone>(edges: &Edges<K>) -> Edges<K> {
-    let mut result: Edges<K> = edges.keys().map(|node| (node.clone(), Vec::new())).collect();
+    let mut result: Edges<K> = edges
+        .keys()
+        .map(|node| (node.clone(), Vec::new()))
+        .collect();
     for (node, after) in edges {
         for dep in after {
             if let Some(list) = result.get_mut(dep) {
@@ -80,7 +106,9 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     fn edges(list: &[(&'static str, &[&'static str])]) -> Edges<&'static str> {
-        list.iter().map(|(node, after)| (*node, after.to_vec())).collect()
+        list.iter()
+            .map(|(node, after)| (*node, after.to_vec()))
+            .collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -88,19 +116,32 @@ mod tests {
         let graph = edges(&[("a", &[]), ("b", &["a"]), ("c", &[]), ("d", &["b", "c"])]);
         let begin = Instant::now();
         let seconds = |node: &str| if node == "c" { 3 } else { 1 };
-        let outcome: Outcome<_, ()> = run(&graph, || false, |node| async move {
-            sleep(Duration::from_secs(seconds(node))).await;
-            Ok(())
-        })
+        let outcome: Outcome<_, ()> = run(
+            &graph,
+            || false,
+            |node| async move {
+                sleep(Duration::from_secs(seconds(node))).await;
+                Ok(())
+            },
+        )
         .await;
         assert_eq!(outcome.done, ["a", "b", "c", "d"]);
-        assert_eq!(begin.elapsed().as_secs(), 4, "the longest path, not the sum");
+        assert_eq!(
+            begin.elapsed().as_secs(),
+            4,
+            "the longest path, not the sum"
+        );
     }
 
     #[tokio::test]
     async fn a_failure_stops_only_what_waits_for_it() {
         let graph = edges(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &[])]);
-        let outcome = run(&graph, || false, |node| async move { if node == "b" { Err("no") } else { Ok(()) } }).await;
+        let outcome = run(
+            &graph,
+            || false,
+            |node| async move { if node == "b" { Err("no") } else { Ok(()) } },
+        )
+        .await;
         assert_eq!(outcome.failed, [("b", "no")]);
         assert_eq!(outcome.skipped, ["c"]);
         assert!(outcome.done.contains(&"d"));
@@ -110,10 +151,14 @@ mod tests {
     async fn a_stop_starts_nothing_more() {
         let graph = edges(&[("a", &[]), ("b", &["a"])]);
         let stopped = Mutex::new(false);
-        let outcome: Outcome<_, ()> = run(&graph, || *stopped.lock().unwrap(), |_| async {
-            *stopped.lock().unwrap() = true;
-            Ok(())
-        })
+        let outcome: Outcome<_, ()> = run(
+            &graph,
+            || *stopped.lock().unwrap(),
+            |_| async {
+                *stopped.lock().unwrap() = true;
+                Ok(())
+            },
+        )
         .await;
         assert_eq!((outcome.done, outcome.skipped), (vec!["a"], vec!["b"]));
     }
@@ -127,6 +172,9 @@ mod tests {
 
     #[test]
     fn reverses() {
-        assert_eq!(reversed(&edges(&[("a", &[]), ("b", &["a"])])), edges(&[("a", &["b"]), ("b", &[])]));
+        assert_eq!(
+            reversed(&edges(&[("a", &[]), ("b", &["a"])])),
+            edges(&[("a", &["b"]), ("b", &[])])
+        );
     }
 }

@@ -41,7 +41,10 @@ impl Found {
     /// The text of an attribute, empty when it has none.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
-        self.attributes.get(name).and_then(Value::as_str).unwrap_or_default()
+        self.attributes
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 }
 
@@ -94,7 +97,12 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure>;
 
     /// Changes what differs, in place. Answers what AWS alone knows of it.
-    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure>;
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure>;
 
     /// Removes it and waits until it is gone. That it is not there already is success.
     async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure>;
@@ -113,7 +121,9 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
 /// The refusal for a part that exists and is not ours; `None` when it is ours.
 #[must_use]
 pub fn foreign<Aws: Sync>(part: &dyn Part<Aws>, found: &Found) -> Option<Failure> {
-    let Owner::SomeoneElse(mark) = &found.owner else { return None };
+    let Owner::SomeoneElse(mark) = &found.owner else {
+        return None;
+    };
     let whose = match mark {
         Some(other) => format!("belongs to the pipeline \"{other}\""),
         None => "exists already and was not made by this pipeline".to_owned(),
@@ -130,7 +140,11 @@ pub fn foreign<Aws: Sync>(part: &dyn Part<Aws>, found: &Found) -> Option<Failure
 ///
 /// # Errors
 /// The failure of the call that failed, or the refusal when the part is somebody else's.
-pub async fn ensure<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws, found: Option<Found>) -> Result<Attributes, Failure> {
+pub async fn ensure<Aws: Sync>(
+    part: &dyn Part<Aws>,
+    aws: &Aws,
+    found: Option<Found>,
+) -> Result<Attributes, Failure> {
     let found = match found {
         Some(found) => found,
         None => match part.create(aws).await {
@@ -158,7 +172,11 @@ pub async fn ensure<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws, found: Option<Fo
 ///
 /// # Errors
 /// The failure of the call that failed.
-pub async fn remove<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws, found: Option<Found>) -> Result<(), Failure> {
+pub async fn remove<Aws: Sync>(
+    part: &dyn Part<Aws>,
+    aws: &Aws,
+    found: Option<Found>,
+) -> Result<(), Failure> {
     match found {
         Some(found) if found.owner == Owner::Us => part.delete(aws, &found).await,
         _ => Ok(()),

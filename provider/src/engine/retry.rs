@@ -41,19 +41,31 @@ impl Rule {
     /// A row that fits nothing in particular; name what it should fit with struct update syntax.
     #[must_use]
     pub const fn any(class: &'static Class) -> Self {
-        Self { operations: &["*"], codes: &[], messages: &[], but_not: &[], statuses: &[], class }
+        Self {
+            operations: &["*"],
+            codes: &[],
+            messages: &[],
+            but_not: &[],
+            statuses: &[],
+            class,
+        }
     }
 
     fn fits(&self, failure: &Failure) -> bool {
         let service = failure.operation.split(':').next().unwrap_or_default();
         let operation = |pattern: &&str| {
-            *pattern == "*" || *pattern == failure.operation || pattern.strip_suffix(":*") == Some(service)
+            *pattern == "*"
+                || *pattern == failure.operation
+                || pattern.strip_suffix(":*") == Some(service)
         };
         self.operations.iter().any(operation)
             && (self.codes.is_empty() || failure.is(self.codes))
             && (self.messages.is_empty() || self.messages.iter().any(|part| failure.says(part)))
             && !self.but_not.iter().any(|part| failure.says(part))
-            && (self.statuses.is_empty() || failure.status.is_some_and(|status| self.statuses.contains(&status)))
+            && (self.statuses.is_empty()
+                || failure
+                    .status
+                    .is_some_and(|status| self.statuses.contains(&status)))
     }
 }
 
@@ -63,7 +75,10 @@ pub fn classify(table: &[Rule], failure: &Failure) -> Option<&'static Class> {
     if failure.operation.is_empty() {
         return None;
     }
-    table.iter().find(|rule| rule.fits(failure)).map(|rule| rule.class)
+    table
+        .iter()
+        .find(|rule| rule.fits(failure))
+        .map(|rule| rule.class)
 }
 
 /// Repeats `attempt` while its failures have a class in `table` and that class has budget left.
@@ -90,11 +105,16 @@ where
         };
         failure.attempts = failure.attempts.max(1) + attempts - 1;
         failure.elapsed = begin.elapsed();
-        let Some(class) = classify(table, &failure) else { return Err(failure) };
-        let position = steps.iter().position(|step| step.0 == class.name).unwrap_or_else(|| {
-            steps.push((class.name, 0, Instant::now()));
-            steps.len() - 1
-        });
+        let Some(class) = classify(table, &failure) else {
+            return Err(failure);
+        };
+        let position = steps
+            .iter()
+            .position(|step| step.0 == class.name)
+            .unwrap_or_else(|| {
+                steps.push((class.name, 0, Instant::now()));
+                steps.len() - 1
+            });
         let (_, taken, since) = &mut steps[position];
         let pause = pause(class, *taken);
         *taken += 1;
@@ -117,8 +137,17 @@ where
 }
 
 fn pause(class: &Class, taken: usize) -> Duration {
-    let step = class.cadence.get(taken).or(class.cadence.last()).copied().unwrap_or(1.0);
-    let share = if class.jitter { 0.5 + 0.5 * fraction() } else { 1.0 };
+    let step = class
+        .cadence
+        .get(taken)
+        .or(class.cadence.last())
+        .copied()
+        .unwrap_or(1.0);
+    let share = if class.jitter {
+        0.5 + 0.5 * fraction()
+    } else {
+        1.0
+    };
     Duration::from_secs_f64(step * share)
 }
 
@@ -134,8 +163,18 @@ mod tests {
     use super::*;
     use std::future::pending;
 
-    static QUICK: Class = Class { name: "quick", budget: Duration::from_secs(10), cadence: &[1.0, 2.0], jitter: false };
-    static SLOW: Class = Class { name: "slow", budget: Duration::from_secs(60), cadence: &[20.0], jitter: false };
+    static QUICK: Class = Class {
+        name: "quick",
+        budget: Duration::from_secs(10),
+        cadence: &[1.0, 2.0],
+        jitter: false,
+    };
+    static SLOW: Class = Class {
+        name: "slow",
+        budget: Duration::from_secs(60),
+        cadence: &[20.0],
+        jitter: false,
+    };
     static TABLE: &[Rule] = &[
         Rule {
             operations: &["lambda:CreateFunction"],
@@ -144,20 +183,47 @@ mod tests {
             but_not: &["already exist"],
             ..Rule::any(&QUICK)
         },
-        Rule { operations: &["sqs:*"], codes: &["Recently"], ..Rule::any(&SLOW) },
-        Rule { statuses: &[503], ..Rule::any(&QUICK) },
+        Rule {
+            operations: &["sqs:*"],
+            codes: &["Recently"],
+            ..Rule::any(&SLOW)
+        },
+        Rule {
+            statuses: &[503],
+            ..Rule::any(&QUICK)
+        },
     ];
 
     fn failure(operation: &'static str, code: &str, message: &str) -> Failure {
-        Failure { operation, code: Some(code.into()), message: message.into(), ..Failure::default() }
+        Failure {
+            operation,
+            code: Some(code.into()),
+            message: message.into(),
+            ..Failure::default()
+        }
     }
 
     #[test]
     fn classes_by_operation_code_and_message() {
-        let class = |operation, code, message| classify(TABLE, &failure(operation, code, message)).map(|c| c.name);
-        assert_eq!(class("lambda:CreateFunction", "Conflict", "Update IN PROGRESS"), Some("quick"));
-        assert_eq!(class("lambda:CreateFunction", "Conflict", "in progress: already exists"), None);
-        assert_eq!(class("lambda:DeleteFunction", "Conflict", "in progress"), None);
+        let class = |operation, code, message| {
+            classify(TABLE, &failure(operation, code, message)).map(|c| c.name)
+        };
+        assert_eq!(
+            class("lambda:CreateFunction", "Conflict", "Update IN PROGRESS"),
+            Some("quick")
+        );
+        assert_eq!(
+            class(
+                "lambda:CreateFunction",
+                "Conflict",
+                "in progress: already exists"
+            ),
+            None
+        );
+        assert_eq!(
+            class("lambda:DeleteFunction", "Conflict", "in progress"),
+            None
+        );
         assert_eq!(class("sqs:CreateQueue", "Recently", "wait"), Some("slow"));
         assert_eq!(class("", "Recently", "our own words: wait"), None);
     }
@@ -169,7 +235,13 @@ mod tests {
         let result = retry(TABLE, pending::<()>, || {
             left -= 1;
             let done = left < 0;
-            async move { if done { Ok(7) } else { Err(failure("lambda:CreateFunction", "Conflict", "in progress")) } }
+            async move {
+                if done {
+                    Ok(7)
+                } else {
+                    Err(failure("lambda:CreateFunction", "Conflict", "in progress"))
+                }
+            }
         })
         .await;
         assert_eq!(result.ok(), Some(7));
@@ -178,7 +250,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn ends_with_the_budget_and_tells_attempts_and_time() {
-        let failed: Result<(), _> = retry(TABLE, pending::<()>, || async { Err(failure("sqs:CreateQueue", "Recently", "")) }).await;
+        let failed: Result<(), _> = retry(TABLE, pending::<()>, || async {
+            Err(failure("sqs:CreateQueue", "Recently", ""))
+        })
+        .await;
         let failed = failed.err().map(|f| (f.attempts, f.elapsed.as_secs()));
         assert_eq!(failed, Some((4, 60)));
     }
@@ -187,7 +262,10 @@ mod tests {
     async fn a_stop_ends_the_wait_at_once() {
         let begin = Instant::now();
         let stop = || tokio::time::sleep(Duration::from_millis(10));
-        let failed: Result<(), _> = retry(TABLE, stop, || async { Err(failure("sqs:CreateQueue", "Recently", "")) }).await;
+        let failed: Result<(), _> = retry(TABLE, stop, || async {
+            Err(failure("sqs:CreateQueue", "Recently", ""))
+        })
+        .await;
         assert!(failed.is_err());
         assert!(begin.elapsed() < Duration::from_secs(1));
     }

@@ -62,12 +62,21 @@ impl Aws {
     ///
     /// # Errors
     /// The last failure.
-    pub async fn call<T, E, Fut>(&self, operation: &'static str, object: &str, send: impl Fn() -> Fut) -> Result<T, Failure>
+    pub async fn call<T, E, Fut>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        send: impl Fn() -> Fut,
+    ) -> Result<T, Failure>
     where
         Fut: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let attempt = || async { send().await.map_err(|error| failure(operation, object, &error)) };
+        let attempt = || async {
+            send()
+                .await
+                .map_err(|error| failure(operation, object, &error))
+        };
         retry::retry(TABLE, || self.stop.cancelled(), attempt).await
     }
 
@@ -75,7 +84,13 @@ impl Aws {
     ///
     /// # Errors
     /// A failure of `probe`, or that the time is up or the work was interrupted, naming `state`, what was waited for.
-    pub async fn settle<T, Fut>(&self, object: &str, state: &str, budget: Duration, probe: impl Fn() -> Fut) -> Result<T, Failure>
+    pub async fn settle<T, Fut>(
+        &self,
+        object: &str,
+        state: &str,
+        budget: Duration,
+        probe: impl Fn() -> Fut,
+    ) -> Result<T, Failure>
     where
         Fut: Future<Output = Result<Option<T>, Failure>>,
     {
@@ -87,7 +102,11 @@ impl Aws {
             if let Some(value) = probe().await? {
                 return Ok(value);
             }
-            let gave_up = |message: String| Failure { attempts, elapsed: begin.elapsed(), ..Failure::refusal(object, message) };
+            let gave_up = |message: String| Failure {
+                attempts,
+                elapsed: begin.elapsed(),
+                ..Failure::refusal(object, message)
+            };
             if begin.elapsed() + pause > budget {
                 return Err(gave_up(format!("it is still not {state}")));
             }
@@ -101,19 +120,30 @@ impl Aws {
 }
 
 /// Turns an SDK error into a [`Failure`].
-pub fn failure<E>(operation: &'static str, object: &str, error: &SdkError<E, HttpResponse>) -> Failure
+pub fn failure<E>(
+    operation: &'static str,
+    object: &str,
+    error: &SdkError<E, HttpResponse>,
+) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let response = error.raw_response();
-    let header = |name: &str| response.and_then(|r| r.headers().get(name)).map(str::to_owned);
+    let header = |name: &str| {
+        response
+            .and_then(|r| r.headers().get(name))
+            .map(str::to_owned)
+    };
     let service = error.as_service_error();
     let message = service
         .and_then(|e| e.message())
         .filter(|message| !message.is_empty())
         .map_or_else(|| innermost(error), str::to_owned);
     let status = response.map(|r| r.status().as_u16());
-    let unreachable = matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_));
+    let unreachable = matches!(
+        error,
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)
+    );
     Failure {
         operation,
         object: object.to_owned(),
@@ -149,7 +179,11 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         }
         next = cause.source();
     }
-    if texts.is_empty() { DisplayErrorContext(error).to_string() } else { texts.join(": ") }
+    if texts.is_empty() {
+        DisplayErrorContext(error).to_string()
+    } else {
+        texts.join(": ")
+    }
 }
 
 /// Takes one of these codes for "it is not there".

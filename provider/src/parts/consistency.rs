@@ -9,29 +9,65 @@ use std::time::Duration;
 use crate::engine::retry::{Class, Rule};
 
 /// A role, policy or key made a moment ago is not known everywhere yet.
-pub static IAM_PROPAGATION: Class =
-    Class { name: "IAM propagation", budget: Duration::from_secs(120), cadence: &[0.25, 0.5, 1.0, 2.0], jitter: true };
+pub static IAM_PROPAGATION: Class = Class {
+    name: "IAM propagation",
+    budget: Duration::from_secs(120),
+    cadence: &[0.25, 0.5, 1.0, 2.0],
+    jitter: true,
+};
 /// The name of something deleted is not free yet: at most a minute for a queue.
-pub static QUEUE_COOLDOWN: Class =
-    Class { name: "queue name cooldown", budget: Duration::from_secs(90), cadence: &[2.0, 4.0, 8.0, 10.0], jitter: false };
+pub static QUEUE_COOLDOWN: Class = Class {
+    name: "queue name cooldown",
+    budget: Duration::from_secs(90),
+    cadence: &[2.0, 4.0, 8.0, 10.0],
+    jitter: false,
+};
 /// The name of something deleted is not free yet: minutes for a state machine or a bucket.
-pub static NAME_COOLDOWN: Class =
-    Class { name: "name cooldown", budget: Duration::from_secs(300), cadence: &[2.0, 4.0, 8.0, 10.0], jitter: false };
+pub static NAME_COOLDOWN: Class = Class {
+    name: "name cooldown",
+    budget: Duration::from_secs(300),
+    cadence: &[2.0, 4.0, 8.0, 10.0],
+    jitter: false,
+};
 /// Another change of the same object is under way.
-pub static BUSY: Class = Class { name: "busy", budget: Duration::from_secs(300), cadence: &[1.0, 2.0, 4.0, 8.0], jitter: true };
+pub static BUSY: Class = Class {
+    name: "busy",
+    budget: Duration::from_secs(300),
+    cadence: &[1.0, 2.0, 4.0, 8.0],
+    jitter: true,
+};
 /// Too many calls.
-pub static THROTTLE: Class =
-    Class { name: "throttle", budget: Duration::from_secs(120), cadence: &[0.5, 1.0, 2.0, 4.0, 8.0, 16.0], jitter: true };
+pub static THROTTLE: Class = Class {
+    name: "throttle",
+    budget: Duration::from_secs(120),
+    cadence: &[0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+    jitter: true,
+};
 /// The server failed.
-pub static SERVER: Class =
-    Class { name: "server error", budget: Duration::from_secs(120), cadence: &[0.5, 1.0, 2.0, 4.0, 8.0], jitter: true };
+pub static SERVER: Class = Class {
+    name: "server error",
+    budget: Duration::from_secs(120),
+    cadence: &[0.5, 1.0, 2.0, 4.0, 8.0],
+    jitter: true,
+};
 /// Something made a moment ago cannot be read yet.
-pub static READ_AFTER_WRITE: Class =
-    Class { name: "read after write", budget: Duration::from_secs(120), cadence: &[0.1, 0.2, 0.5, 1.0, 2.0], jitter: true };
+pub static READ_AFTER_WRITE: Class = Class {
+    name: "read after write",
+    budget: Duration::from_secs(120),
+    cadence: &[0.1, 0.2, 0.5, 1.0, 2.0],
+    jitter: true,
+};
 
-const WRITE_FUNCTION: &[&str] =
-    &["lambda:CreateFunction", "lambda:UpdateFunctionConfiguration", "lambda:UpdateFunctionCode", "lambda:PutFunctionConcurrency"];
-const WRITE_MAPPING: &[&str] = &["lambda:CreateEventSourceMapping", "lambda:UpdateEventSourceMapping"];
+const WRITE_FUNCTION: &[&str] = &[
+    "lambda:CreateFunction",
+    "lambda:UpdateFunctionConfiguration",
+    "lambda:UpdateFunctionCode",
+    "lambda:PutFunctionConcurrency",
+];
+const WRITE_MAPPING: &[&str] = &[
+    "lambda:CreateEventSourceMapping",
+    "lambda:UpdateEventSourceMapping",
+];
 const WRITE_MACHINE: &[&str] = &["states:CreateStateMachine", "states:UpdateStateMachine"];
 
 /// The rows; the first that fits counts.
@@ -57,8 +93,14 @@ pub static TABLE: &[Rule] = &[
         ],
         ..Rule::any(&THROTTLE)
     },
-    Rule { messages: &["Rate exceeded", "throttled by EC2"], ..Rule::any(&THROTTLE) },
-    Rule { statuses: &[429], ..Rule::any(&THROTTLE) },
+    Rule {
+        messages: &["Rate exceeded", "throttled by EC2"],
+        ..Rule::any(&THROTTLE)
+    },
+    Rule {
+        statuses: &[429],
+        ..Rule::any(&THROTTLE)
+    },
     // IAM
     Rule {
         operations: &["iam:CreateRole", "iam:UpdateAssumeRolePolicy"],
@@ -66,10 +108,23 @@ pub static TABLE: &[Rule] = &[
         messages: &["Invalid principal in policy"],
         ..Rule::any(&IAM_PROPAGATION)
     },
-    Rule { operations: &["iam:*"], codes: &["ConcurrentModification", "EntityTemporarilyUnmodifiable"], ..Rule::any(&BUSY) },
-    Rule { operations: &["iam:DeleteRole"], codes: &["DeleteConflict"], ..Rule::any(&BUSY) },
     Rule {
-        operations: &["iam:PutRolePolicy", "iam:TagRole", "iam:UpdateAssumeRolePolicy", "iam:PutRolePermissionsBoundary"],
+        operations: &["iam:*"],
+        codes: &["ConcurrentModification", "EntityTemporarilyUnmodifiable"],
+        ..Rule::any(&BUSY)
+    },
+    Rule {
+        operations: &["iam:DeleteRole"],
+        codes: &["DeleteConflict"],
+        ..Rule::any(&BUSY)
+    },
+    Rule {
+        operations: &[
+            "iam:PutRolePolicy",
+            "iam:TagRole",
+            "iam:UpdateAssumeRolePolicy",
+            "iam:PutRolePermissionsBoundary",
+        ],
         codes: &["NoSuchEntity"],
         ..Rule::any(&READ_AFTER_WRITE)
     },
@@ -87,7 +142,11 @@ pub static TABLE: &[Rule] = &[
     Rule {
         operations: WRITE_MAPPING,
         codes: &["InvalidParameterValueException"],
-        messages: &["cannot be assumed by Lambda", "execution role does not have permissions", "ensure the role can perform"],
+        messages: &[
+            "cannot be assumed by Lambda",
+            "execution role does not have permissions",
+            "ensure the role can perform",
+        ],
         ..Rule::any(&IAM_PROPAGATION)
     },
     Rule {
@@ -96,12 +155,23 @@ pub static TABLE: &[Rule] = &[
         but_not: &["already exist"],
         ..Rule::any(&BUSY)
     },
-    Rule { operations: &["lambda:AddPermission"], codes: &["ResourceNotFoundException"], ..Rule::any(&READ_AFTER_WRITE) },
-    Rule { operations: &["lambda:*"], messages: &["currently in the following state: Pending"], ..Rule::any(&BUSY) },
+    Rule {
+        operations: &["lambda:AddPermission"],
+        codes: &["ResourceNotFoundException"],
+        ..Rule::any(&READ_AFTER_WRITE)
+    },
+    Rule {
+        operations: &["lambda:*"],
+        messages: &["currently in the following state: Pending"],
+        ..Rule::any(&BUSY)
+    },
     // SQS; an endpoint without the query-compatible header shows the names of the shapes instead.
     Rule {
         operations: &["sqs:CreateQueue"],
-        codes: &["AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"],
+        codes: &[
+            "AWS.SimpleQueueService.QueueDeletedRecently",
+            "QueueDeletedRecently",
+        ],
         ..Rule::any(&QUEUE_COOLDOWN)
     },
     Rule {
@@ -112,7 +182,10 @@ pub static TABLE: &[Rule] = &[
     },
     Rule {
         operations: &["sqs:SetQueueAttributes", "sqs:TagQueue"],
-        codes: &["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"],
+        codes: &[
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "QueueDoesNotExist",
+        ],
         ..Rule::any(&READ_AFTER_WRITE)
     },
     // SNS
@@ -125,17 +198,32 @@ pub static TABLE: &[Rule] = &[
     Rule {
         operations: &["sns:SetTopicAttributes"],
         codes: &["AuthorizationError", "AuthorizationErrorException"],
-        messages: &["no identity-based policy allows", "is not authorized to perform"],
+        messages: &[
+            "no identity-based policy allows",
+            "is not authorized to perform",
+        ],
         ..Rule::any(&IAM_PROPAGATION)
     },
     Rule {
-        operations: &["sns:Subscribe", "sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes"],
+        operations: &[
+            "sns:Subscribe",
+            "sns:GetSubscriptionAttributes",
+            "sns:SetSubscriptionAttributes",
+        ],
         codes: &["NotFound", "NotFoundException"],
         ..Rule::any(&READ_AFTER_WRITE)
     },
     // S3
-    Rule { operations: &["s3:CreateBucket"], codes: &["OperationAborted"], ..Rule::any(&NAME_COOLDOWN) },
-    Rule { operations: &["s3:*"], codes: &["OperationAborted"], ..Rule::any(&BUSY) },
+    Rule {
+        operations: &["s3:CreateBucket"],
+        codes: &["OperationAborted"],
+        ..Rule::any(&NAME_COOLDOWN)
+    },
+    Rule {
+        operations: &["s3:*"],
+        codes: &["OperationAborted"],
+        ..Rule::any(&BUSY)
+    },
     Rule {
         operations: &[
             "s3:PutBucketEncryption",
@@ -150,7 +238,12 @@ pub static TABLE: &[Rule] = &[
         codes: &["NoSuchBucket"],
         ..Rule::any(&READ_AFTER_WRITE)
     },
-    Rule { operations: &["s3:PutBucketPolicy"], codes: &["MalformedPolicy"], messages: &["principal"], ..Rule::any(&IAM_PROPAGATION) },
+    Rule {
+        operations: &["s3:PutBucketPolicy"],
+        codes: &["MalformedPolicy"],
+        messages: &["principal"],
+        ..Rule::any(&IAM_PROPAGATION)
+    },
     Rule {
         operations: &["s3:PutBucketNotificationConfiguration"],
         codes: &["InvalidArgument"],
@@ -158,14 +251,25 @@ pub static TABLE: &[Rule] = &[
         ..Rule::any(&IAM_PROPAGATION)
     },
     // Step Functions
-    Rule { operations: &["states:CreateStateMachine"], codes: &["StateMachineDeleting"], ..Rule::any(&NAME_COOLDOWN) },
+    Rule {
+        operations: &["states:CreateStateMachine"],
+        codes: &["StateMachineDeleting"],
+        ..Rule::any(&NAME_COOLDOWN)
+    },
     Rule {
         operations: WRITE_MACHINE,
         codes: &["AccessDeniedException"],
-        messages: &["is not authorized to access the Log Destination", "authorized to assume the provided role"],
+        messages: &[
+            "is not authorized to access the Log Destination",
+            "authorized to assume the provided role",
+        ],
         ..Rule::any(&IAM_PROPAGATION)
     },
-    Rule { operations: &["states:UpdateStateMachine"], codes: &["ConflictException"], ..Rule::any(&BUSY) },
+    Rule {
+        operations: &["states:UpdateStateMachine"],
+        codes: &["ConflictException"],
+        ..Rule::any(&BUSY)
+    },
     // KMS
     Rule {
         operations: &["kms:CreateKey", "kms:PutKeyPolicy"],
@@ -174,12 +278,26 @@ pub static TABLE: &[Rule] = &[
         ..Rule::any(&IAM_PROPAGATION)
     },
     Rule {
-        operations: &["kms:CreateAlias", "kms:EnableKeyRotation", "kms:PutKeyPolicy", "kms:TagResource", "kms:UpdateKeyDescription"],
+        operations: &[
+            "kms:CreateAlias",
+            "kms:EnableKeyRotation",
+            "kms:PutKeyPolicy",
+            "kms:TagResource",
+            "kms:UpdateKeyDescription",
+        ],
         codes: &["NotFoundException"],
         ..Rule::any(&READ_AFTER_WRITE)
     },
-    Rule { operations: &["kms:EnableKeyRotation"], codes: &["DisabledException"], ..Rule::any(&READ_AFTER_WRITE) },
-    Rule { operations: &["kms:*"], codes: &["DependencyTimeoutException", "KMSInternalException"], ..Rule::any(&SERVER) },
+    Rule {
+        operations: &["kms:EnableKeyRotation"],
+        codes: &["DisabledException"],
+        ..Rule::any(&READ_AFTER_WRITE)
+    },
+    Rule {
+        operations: &["kms:*"],
+        codes: &["DependencyTimeoutException", "KMSInternalException"],
+        ..Rule::any(&SERVER)
+    },
     // CloudWatch Logs
     Rule {
         operations: &["logs:CreateLogGroup", "logs:AssociateKmsKey"],
@@ -193,8 +311,19 @@ pub static TABLE: &[Rule] = &[
         messages: &["no identity-based policy allows"],
         ..Rule::any(&IAM_PROPAGATION)
     },
-    Rule { operations: &["logs:PutRetentionPolicy"], codes: &["ResourceNotFoundException"], ..Rule::any(&READ_AFTER_WRITE) },
-    Rule { operations: &["logs:*"], codes: &["OperationAbortedException"], ..Rule::any(&BUSY) },
+    Rule {
+        operations: &["logs:PutRetentionPolicy"],
+        codes: &["ResourceNotFoundException"],
+        ..Rule::any(&READ_AFTER_WRITE)
+    },
+    Rule {
+        operations: &["logs:*"],
+        codes: &["OperationAbortedException"],
+        ..Rule::any(&BUSY)
+    },
     // Servers that fail, whatever the service. An answer that never came is the SDK's to repeat.
-    Rule { statuses: &[500, 502, 503, 504], ..Rule::any(&SERVER) },
+    Rule {
+        statuses: &[500, 502, 503, 504],
+        ..Rule::any(&SERVER)
+    },
 ];

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration as Mapping, FunctionResponseType, ScalingConfig};
+use aws_sdk_lambda::types::{
+    EventSourceMappingConfiguration as Mapping, FunctionResponseType, ScalingConfig,
+};
 use serde::Serialize;
 
 use super::tags::Tags;
@@ -47,27 +49,50 @@ fn narrow(number: i64) -> i32 {
 impl EventSource {
     async fn find(&self, aws: &Aws) -> Result<Option<Mapping>, Failure> {
         let list = || {
-            let request = aws.lambda.list_event_source_mappings().function_name(&self.function_name);
+            let request = aws
+                .lambda
+                .list_event_source_mappings()
+                .function_name(&self.function_name);
             request.event_source_arn(&self.event_source_arn).send()
         };
-        let answer = absent(aws.call("lambda:ListEventSourceMappings", &self.event_source_arn, list).await, GONE)?;
-        Ok(answer.and_then(|answer| answer.event_source_mappings).unwrap_or_default().into_iter().next())
+        let answer = absent(
+            aws.call(
+                "lambda:ListEventSourceMappings",
+                &self.event_source_arn,
+                list,
+            )
+            .await,
+            GONE,
+        )?;
+        Ok(answer
+            .and_then(|answer| answer.event_source_mappings)
+            .unwrap_or_default()
+            .into_iter()
+            .next())
     }
 
     fn scaling(&self) -> ScalingConfig {
         // An empty configuration, not a missing one, takes the limit away.
-        ScalingConfig::builder().set_maximum_concurrency(self.maximum_concurrency.map(narrow)).build()
+        ScalingConfig::builder()
+            .set_maximum_concurrency(self.maximum_concurrency.map(narrow))
+            .build()
     }
 
     fn response_types(&self) -> Vec<FunctionResponseType> {
-        self.function_response_types.iter().map(|text| FunctionResponseType::from(text.as_str())).collect()
+        self.function_response_types
+            .iter()
+            .map(|text| FunctionResponseType::from(text.as_str()))
+            .collect()
     }
 
     async fn settled(&self, aws: &Aws, uuid: &str) -> Result<(), Failure> {
         let target = if self.enabled { "Enabled" } else { "Disabled" };
         let probe = || async move {
             let get = || aws.lambda.get_event_source_mapping().uuid(uuid).send();
-            let answer = absent(aws.call("lambda:GetEventSourceMapping", uuid, get).await, GONE)?;
+            let answer = absent(
+                aws.call("lambda:GetEventSourceMapping", uuid, get).await,
+                GONE,
+            )?;
             let state = answer.and_then(|answer| answer.state).unwrap_or_default();
             Ok((state == target).then_some(()))
         };
@@ -77,7 +102,11 @@ impl EventSource {
     /// Waits only where the answer did not already show the state it should be in.
     async fn await_state(&self, aws: &Aws, uuid: &str, state: Option<&str>) -> Result<(), Failure> {
         let target = if self.enabled { "Enabled" } else { "Disabled" };
-        if state == Some(target) { Ok(()) } else { self.settled(aws, uuid).await }
+        if state == Some(target) {
+            Ok(())
+        } else {
+            self.settled(aws, uuid).await
+        }
     }
 }
 
@@ -96,19 +125,28 @@ impl Part<Aws> for EventSource {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let Some(mapping) = self.find(aws).await? else { return Ok(None) };
+        let Some(mapping) = self.find(aws).await? else {
+            return Ok(None);
+        };
         let state = mapping.state.unwrap_or_default();
         if state == "Deleting" {
             return Ok(None);
         }
         let uuid = mapping.uuid.unwrap_or_default();
-        let arn = mapping.event_source_mapping_arn.unwrap_or_else(|| format!("{}{uuid}", self.arn_prefix));
+        let arn = mapping
+            .event_source_mapping_arn
+            .unwrap_or_else(|| format!("{}{uuid}", self.arn_prefix));
         let list = || aws.lambda.list_tags().resource(&arn).send();
         let tags = absent(aws.call("lambda:ListTags", &arn, list).await, GONE)?;
         let have = Self {
             batch_size: mapping.batch_size.map_or(0, i64::from),
-            maximum_batching_window_in_seconds: mapping.maximum_batching_window_in_seconds.map_or(0, i64::from),
-            maximum_concurrency: mapping.scaling_config.and_then(|scaling| scaling.maximum_concurrency).map(i64::from),
+            maximum_batching_window_in_seconds: mapping
+                .maximum_batching_window_in_seconds
+                .map_or(0, i64::from),
+            maximum_concurrency: mapping
+                .scaling_config
+                .and_then(|scaling| scaling.maximum_concurrency)
+                .map(i64::from),
             function_response_types: mapping
                 .function_response_types
                 .unwrap_or_default()
@@ -121,13 +159,20 @@ impl Part<Aws> for EventSource {
         };
         let mut attributes = properties(&have);
         attributes.extend(attributes! { "uuid": uuid, "arn": arn });
-        Ok(Some(Found { attributes, owner: Owner::Us }))
+        Ok(Some(Found {
+            attributes,
+            owner: Owner::Us,
+        }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
         // One that is still being deleted would come in the way.
         let free = || async {
-            Ok(self.find(aws).await?.is_none_or(|mapping| mapping.state.as_deref() != Some("Deleting")).then_some(()))
+            Ok(self
+                .find(aws)
+                .await?
+                .is_none_or(|mapping| mapping.state.as_deref() != Some("Deleting"))
+                .then_some(()))
         };
         let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
         let create = || {
@@ -143,19 +188,43 @@ impl Part<Aws> for EventSource {
                 .set_tags(Some(tags.clone()))
                 .send()
         };
-        let mut answer = aws.call("lambda:CreateEventSourceMapping", &self.event_source_arn, create).await;
-        if answer.as_ref().is_err_and(|failure| failure.says("already exist")) {
-            aws.settle(&self.title(), "free to be made again", BUDGET, free).await?;
-            answer = aws.call("lambda:CreateEventSourceMapping", &self.event_source_arn, create).await;
+        let mut answer = aws
+            .call(
+                "lambda:CreateEventSourceMapping",
+                &self.event_source_arn,
+                create,
+            )
+            .await;
+        if answer
+            .as_ref()
+            .is_err_and(|failure| failure.says("already exist"))
+        {
+            aws.settle(&self.title(), "free to be made again", BUDGET, free)
+                .await?;
+            answer = aws
+                .call(
+                    "lambda:CreateEventSourceMapping",
+                    &self.event_source_arn,
+                    create,
+                )
+                .await;
         }
         let answer = answer?;
         let uuid = answer.uuid.unwrap_or_default();
-        self.await_state(aws, &uuid, answer.state.as_deref()).await?;
-        let arn = answer.event_source_mapping_arn.unwrap_or_else(|| format!("{}{uuid}", self.arn_prefix));
+        self.await_state(aws, &uuid, answer.state.as_deref())
+            .await?;
+        let arn = answer
+            .event_source_mapping_arn
+            .unwrap_or_else(|| format!("{}{uuid}", self.arn_prefix));
         Ok(attributes! { "uuid": uuid, "arn": arn })
     }
 
-    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure> {
         let uuid = found.text("uuid");
         if changes.names().any(|name| name != "tags") {
             let update = || {
@@ -164,17 +233,31 @@ impl Part<Aws> for EventSource {
                     .uuid(uuid)
                     .function_name(&self.function_name)
                     .batch_size(narrow(self.batch_size))
-                    .maximum_batching_window_in_seconds(narrow(self.maximum_batching_window_in_seconds))
+                    .maximum_batching_window_in_seconds(narrow(
+                        self.maximum_batching_window_in_seconds,
+                    ))
                     .set_function_response_types(Some(self.response_types()))
                     .scaling_config(self.scaling())
                     .enabled(self.enabled)
                     .send()
             };
-            let answer = aws.call("lambda:UpdateEventSourceMapping", &self.event_source_arn, update).await?;
+            let answer = aws
+                .call(
+                    "lambda:UpdateEventSourceMapping",
+                    &self.event_source_arn,
+                    update,
+                )
+                .await?;
             self.await_state(aws, uuid, answer.state.as_deref()).await?;
         }
         if changes.any(&["tags"]) {
-            super::function::retag(aws, found.text("arn"), &self.tags, &Tags::of(&found.attributes)).await?;
+            super::function::retag(
+                aws,
+                found.text("arn"),
+                &self.tags,
+                &Tags::of(&found.attributes),
+            )
+            .await?;
         }
         Ok(Attributes::new())
     }
@@ -182,10 +265,23 @@ impl Part<Aws> for EventSource {
     async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
         let uuid = found.text("uuid");
         let delete = || aws.lambda.delete_event_source_mapping().uuid(uuid).send();
-        absent(aws.call("lambda:DeleteEventSourceMapping", &self.event_source_arn, delete).await, GONE)?;
+        absent(
+            aws.call(
+                "lambda:DeleteEventSourceMapping",
+                &self.event_source_arn,
+                delete,
+            )
+            .await,
+            GONE,
+        )?;
         let gone = || async {
             let get = || aws.lambda.get_event_source_mapping().uuid(uuid).send();
-            Ok(absent(aws.call("lambda:GetEventSourceMapping", uuid, get).await, GONE)?.is_none().then_some(()))
+            Ok(absent(
+                aws.call("lambda:GetEventSourceMapping", uuid, get).await,
+                GONE,
+            )?
+            .is_none()
+            .then_some(()))
         };
         aws.settle(&self.title(), "gone", BUDGET, gone).await
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    Architecture, Environment, FunctionCode, LastUpdateStatus, Runtime, State, TracingConfig, TracingMode,
+    Architecture, Environment, FunctionCode, LastUpdateStatus, Runtime, State, TracingConfig,
+    TracingMode,
 };
 use serde::Serialize;
 
@@ -80,39 +81,63 @@ pub struct Function {
 
 impl Function {
     fn environment(&self) -> Environment {
-        Environment::builder().set_variables(Some(self.variables.clone().into_iter().collect())).build()
+        Environment::builder()
+            .set_variables(Some(self.variables.clone().into_iter().collect()))
+            .build()
     }
 
     fn tracing(&self) -> TracingConfig {
-        TracingConfig::builder().mode(TracingMode::from(self.tracing_mode.as_str())).build()
+        TracingConfig::builder()
+            .mode(TracingMode::from(self.tracing_mode.as_str()))
+            .build()
     }
 
     fn architecture_types(&self) -> Vec<Architecture> {
-        self.architectures.iter().map(|text| Architecture::from(text.as_str())).collect()
+        self.architectures
+            .iter()
+            .map(|text| Architecture::from(text.as_str()))
+            .collect()
     }
 
     /// Waits until the function is active and its last update is done, and answers with the hash of its code.
     async fn ready(&self, aws: &Aws) -> Result<String, Failure> {
         let probe = || async {
-            let get = || aws.lambda.get_function_configuration().function_name(&self.function_name).send();
-            let answer = absent(aws.call("lambda:GetFunctionConfiguration", &self.function_name, get).await, GONE)?;
+            let get = || {
+                aws.lambda
+                    .get_function_configuration()
+                    .function_name(&self.function_name)
+                    .send()
+            };
+            let answer = absent(
+                aws.call("lambda:GetFunctionConfiguration", &self.function_name, get)
+                    .await,
+                GONE,
+            )?;
             let Some(now) = answer else { return Ok(None) };
             let reason = |code: Option<&str>, text: Option<&str>| {
-                let message = format!("{}: {}", code.unwrap_or("no reason code"), text.unwrap_or("no reason given"));
+                let message = format!(
+                    "{}: {}",
+                    code.unwrap_or("no reason code"),
+                    text.unwrap_or("no reason given")
+                );
                 Err(Failure::refusal(self.title(), message))
             };
             match (now.state, now.last_update_status) {
-                (Some(State::Failed), _) => {
-                    reason(now.state_reason_code.as_ref().map(AsRef::as_ref), now.state_reason.as_deref())
-                }
+                (Some(State::Failed), _) => reason(
+                    now.state_reason_code.as_ref().map(AsRef::as_ref),
+                    now.state_reason.as_deref(),
+                ),
                 (_, Some(LastUpdateStatus::Failed)) => reason(
-                    now.last_update_status_reason_code.as_ref().map(AsRef::as_ref),
+                    now.last_update_status_reason_code
+                        .as_ref()
+                        .map(AsRef::as_ref),
                     now.last_update_status_reason.as_deref(),
                 ),
                 // A function that lies idle for weeks is Inactive and wakes with its next invocation.
-                (None | Some(State::Active | State::Inactive), Some(LastUpdateStatus::Successful)) => {
-                    Ok(Some(now.code_sha256.unwrap_or_default()))
-                }
+                (
+                    None | Some(State::Active | State::Inactive),
+                    Some(LastUpdateStatus::Successful),
+                ) => Ok(Some(now.code_sha256.unwrap_or_default())),
                 _ => Ok(None),
             }
         };
@@ -122,29 +147,53 @@ impl Function {
     async fn put_concurrency(&self, aws: &Aws) -> Result<(), Failure> {
         let name = &self.function_name;
         if self.reserved_concurrent_executions < 0 {
-            let delete = || aws.lambda.delete_function_concurrency().function_name(name).send();
-            return aws.call("lambda:DeleteFunctionConcurrency", name, delete).await.map(drop);
+            let delete = || {
+                aws.lambda
+                    .delete_function_concurrency()
+                    .function_name(name)
+                    .send()
+            };
+            return aws
+                .call("lambda:DeleteFunctionConcurrency", name, delete)
+                .await
+                .map(drop);
         }
         let count = i32::try_from(self.reserved_concurrent_executions).unwrap_or(i32::MAX);
         let put = || {
-            aws.lambda.put_function_concurrency().function_name(name).reserved_concurrent_executions(count).send()
+            aws.lambda
+                .put_function_concurrency()
+                .function_name(name)
+                .reserved_concurrent_executions(count)
+                .send()
         };
-        aws.call("lambda:PutFunctionConcurrency", name, put).await.map(drop)
+        aws.call("lambda:PutFunctionConcurrency", name, put)
+            .await
+            .map(drop)
     }
 
     async fn update_code(&self, aws: &Aws) -> Result<(), Failure> {
         let send = || {
-            let request = aws.lambda.update_function_code().function_name(&self.function_name);
+            let request = aws
+                .lambda
+                .update_function_code()
+                .function_name(&self.function_name);
             let request = request.set_architectures(Some(self.architecture_types()));
             match &self.code {
                 Code::Zip(bytes) => request.zip_file(Blob::new(bytes.to_vec())),
-                Code::Object { s3_bucket, s3_key, s3_object_version } => {
-                    request.s3_bucket(s3_bucket).s3_key(s3_key).set_s3_object_version(s3_object_version.clone())
-                }
+                Code::Object {
+                    s3_bucket,
+                    s3_key,
+                    s3_object_version,
+                } => request
+                    .s3_bucket(s3_bucket)
+                    .s3_key(s3_key)
+                    .set_s3_object_version(s3_object_version.clone()),
             }
             .send()
         };
-        aws.call("lambda:UpdateFunctionCode", &self.function_name, send).await.map(drop)
+        aws.call("lambda:UpdateFunctionCode", &self.function_name, send)
+            .await
+            .map(drop)
     }
 
     async fn update_configuration(&self, aws: &Aws) -> Result<(), Failure> {
@@ -163,7 +212,13 @@ impl Function {
                 .kms_key_arn(&self.kms_key_arn)
                 .send()
         };
-        aws.call("lambda:UpdateFunctionConfiguration", &self.function_name, send).await.map(drop)
+        aws.call(
+            "lambda:UpdateFunctionConfiguration",
+            &self.function_name,
+            send,
+        )
+        .await
+        .map(drop)
     }
 }
 
@@ -186,12 +241,24 @@ impl Part<Aws> for Function {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let get = || aws.lambda.get_function().function_name(&self.function_name).send();
-        let Some(answer) = absent(aws.call("lambda:GetFunction", &self.function_name, get).await, GONE)? else {
+        let get = || {
+            aws.lambda
+                .get_function()
+                .function_name(&self.function_name)
+                .send()
+        };
+        let Some(answer) = absent(
+            aws.call("lambda:GetFunction", &self.function_name, get)
+                .await,
+            GONE,
+        )?
+        else {
             return Ok(None);
         };
         let tags = Tags::listed(answer.tags.unwrap_or_default());
-        let Some(have) = answer.configuration else { return Ok(None) };
+        let Some(have) = answer.configuration else {
+            return Ok(None);
+        };
         let sha256 = have.code_sha256.unwrap_or_default();
         let same_code = self.code_sha256.as_ref() == Some(&sha256);
         let found = Self {
@@ -199,12 +266,25 @@ impl Part<Aws> for Function {
             arn: have.function_arn.unwrap_or_default(),
             description: have.description.unwrap_or_default(),
             role: have.role.unwrap_or_default(),
-            runtime: have.runtime.map(|runtime| runtime.as_str().to_owned()).unwrap_or_default(),
+            runtime: have
+                .runtime
+                .map(|runtime| runtime.as_str().to_owned())
+                .unwrap_or_default(),
             handler: have.handler.unwrap_or_default(),
             memory_size: have.memory_size.map_or(0, i64::from),
             timeout: have.timeout.map_or(0, i64::from),
-            architectures: have.architectures.unwrap_or_default().iter().map(|kind| kind.as_str().to_owned()).collect(),
-            variables: have.environment.and_then(|env| env.variables).unwrap_or_default().into_iter().collect(),
+            architectures: have
+                .architectures
+                .unwrap_or_default()
+                .iter()
+                .map(|kind| kind.as_str().to_owned())
+                .collect(),
+            variables: have
+                .environment
+                .and_then(|env| env.variables)
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             tracing_mode: have
                 .tracing_config
                 .and_then(|tracing| tracing.mode)
@@ -214,19 +294,30 @@ impl Part<Aws> for Function {
                 .concurrency
                 .and_then(|concurrency| concurrency.reserved_concurrent_executions)
                 .map_or(-1, i64::from),
-            package: if same_code { self.package.clone() } else { format!("other code, SHA-256 {sha256}") },
+            package: if same_code {
+                self.package.clone()
+            } else {
+                format!("other code, SHA-256 {sha256}")
+            },
             code_sha256: Some(sha256),
             code: self.code.clone(),
             tags: tags.clone(),
         };
-        Ok(Some(Found { attributes: properties(&found), owner: self.tags.owner_of(&tags) }))
+        Ok(Some(Found {
+            attributes: properties(&found),
+            owner: self.tags.owner_of(&tags),
+        }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
         let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
         let code = match &self.code {
             Code::Zip(bytes) => FunctionCode::builder().zip_file(Blob::new(bytes.to_vec())),
-            Code::Object { s3_bucket, s3_key, s3_object_version } => FunctionCode::builder()
+            Code::Object {
+                s3_bucket,
+                s3_key,
+                s3_object_version,
+            } => FunctionCode::builder()
                 .s3_bucket(s3_bucket)
                 .s3_key(s3_key)
                 .set_s3_object_version(s3_object_version.clone()),
@@ -250,9 +341,14 @@ impl Part<Aws> for Function {
                 .code(code.clone())
                 .send()
         };
-        let answer = aws.call("lambda:CreateFunction", &self.function_name, create).await?;
+        let answer = aws
+            .call("lambda:CreateFunction", &self.function_name, create)
+            .await?;
         let active = matches!(answer.state, Some(State::Active))
-            && matches!(answer.last_update_status, None | Some(LastUpdateStatus::Successful));
+            && matches!(
+                answer.last_update_status,
+                None | Some(LastUpdateStatus::Successful)
+            );
         let sha256 = match answer.code_sha256 {
             Some(sha256) if active => sha256,
             _ => self.ready(aws).await?,
@@ -263,13 +359,24 @@ impl Part<Aws> for Function {
         Ok(attributes! { "code_sha256": sha256 })
     }
 
-    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure> {
         let mut known = Attributes::new();
         if changes.any(&["package", "code_sha256", "architectures"]) {
             self.update_code(aws).await?;
             known = attributes! { "code_sha256": self.ready(aws).await? };
         }
-        let apart = ["package", "code_sha256", "architectures", "tags", "reserved_concurrent_executions"];
+        let apart = [
+            "package",
+            "code_sha256",
+            "architectures",
+            "tags",
+            "reserved_concurrent_executions",
+        ];
         if changes.names().any(|name| !apart.contains(&name)) {
             self.update_configuration(aws).await?;
             self.ready(aws).await?;
@@ -288,8 +395,18 @@ impl Part<Aws> for Function {
         let delete = || aws.lambda.delete_function().function_name(name).send();
         absent(aws.call("lambda:DeleteFunction", name, delete).await, GONE)?;
         let gone = || async {
-            let get = || aws.lambda.get_function_configuration().function_name(name).send();
-            Ok(absent(aws.call("lambda:GetFunctionConfiguration", name, get).await, GONE)?.is_none().then_some(()))
+            let get = || {
+                aws.lambda
+                    .get_function_configuration()
+                    .function_name(name)
+                    .send()
+            };
+            Ok(absent(
+                aws.call("lambda:GetFunctionConfiguration", name, get).await,
+                GONE,
+            )?
+            .is_none()
+            .then_some(()))
         };
         aws.settle(&self.title(), "gone", BUDGET, gone).await
     }
@@ -300,11 +417,23 @@ pub(super) async fn retag(aws: &Aws, arn: &str, want: &Tags, have: &Tags) -> Res
     let (set, remove) = want.changes_from(have);
     if !set.is_empty() {
         let tags: HashMap<String, String> = set.into_iter().collect();
-        let tag = || aws.lambda.tag_resource().resource(arn).set_tags(Some(tags.clone())).send();
+        let tag = || {
+            aws.lambda
+                .tag_resource()
+                .resource(arn)
+                .set_tags(Some(tags.clone()))
+                .send()
+        };
         aws.call("lambda:TagResource", arn, tag).await?;
     }
     if !remove.is_empty() {
-        let untag = || aws.lambda.untag_resource().resource(arn).set_tag_keys(Some(remove.clone())).send();
+        let untag = || {
+            aws.lambda
+                .untag_resource()
+                .resource(arn)
+                .set_tag_keys(Some(remove.clone()))
+                .send()
+        };
         aws.call("lambda:UntagResource", arn, untag).await?;
     }
     Ok(())

@@ -48,29 +48,58 @@ pub struct Key {
 impl Key {
     async fn describe(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
         let describe = || aws.kms.describe_key().key_id(key_id).send();
-        let answer = absent(aws.call("kms:DescribeKey", &self.alias, describe).await, GONE)?;
+        let answer = absent(
+            aws.call("kms:DescribeKey", &self.alias, describe).await,
+            GONE,
+        )?;
         let going = |key: &KeyMetadata| {
-            matches!(key.key_state, Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion))
+            matches!(
+                key.key_state,
+                Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion)
+            )
         };
-        Ok(answer.and_then(|answer| answer.key_metadata).filter(|key| !going(key)))
+        Ok(answer
+            .and_then(|answer| answer.key_metadata)
+            .filter(|key| !going(key)))
     }
 
     async fn tags_of(&self, aws: &Aws, key_id: &str) -> Result<Option<Tags>, Failure> {
         let list = || aws.kms.list_resource_tags().key_id(key_id).send();
-        let answer = absent(aws.call("kms:ListResourceTags", &self.alias, list).await, GONE)?;
-        let pairs = |tags: Vec<Tag>| Tags::listed(tags.into_iter().map(|tag| (tag.tag_key, tag.tag_value)));
+        let answer = absent(
+            aws.call("kms:ListResourceTags", &self.alias, list).await,
+            GONE,
+        )?;
+        let pairs =
+            |tags: Vec<Tag>| Tags::listed(tags.into_iter().map(|tag| (tag.tag_key, tag.tag_value)));
         Ok(answer.map(|answer| pairs(answer.tags.unwrap_or_default())))
     }
 
     /// The aliases of one key, or of all keys, with the keys they point to.
-    async fn aliases(&self, aws: &Aws, key_id: Option<&str>) -> Result<Vec<(String, Option<String>)>, Failure> {
+    async fn aliases(
+        &self,
+        aws: &Aws,
+        key_id: Option<&str>,
+    ) -> Result<Vec<(String, Option<String>)>, Failure> {
         let mut result = Vec::new();
         let mut marker = None;
         loop {
-            let list = || aws.kms.list_aliases().set_key_id(key_id.map(str::to_owned)).set_marker(marker.clone()).send();
-            let Some(page) = absent(aws.call("kms:ListAliases", &self.alias, list).await, GONE)? else { break };
+            let list = || {
+                aws.kms
+                    .list_aliases()
+                    .set_key_id(key_id.map(str::to_owned))
+                    .set_marker(marker.clone())
+                    .send()
+            };
+            let Some(page) = absent(aws.call("kms:ListAliases", &self.alias, list).await, GONE)?
+            else {
+                break;
+            };
             let entries = page.aliases.unwrap_or_default();
-            result.extend(entries.into_iter().filter_map(|entry| Some((entry.alias_name?, entry.target_key_id))));
+            result.extend(
+                entries
+                    .into_iter()
+                    .filter_map(|entry| Some((entry.alias_name?, entry.target_key_id))),
+            );
             marker = page.next_marker;
             if marker.is_none() {
                 break;
@@ -81,18 +110,32 @@ impl Key {
 
     /// A key with our mark and no alias: what a run left behind that ended between making the key and naming it.
     async fn orphan(&self, aws: &Aws) -> Result<Option<String>, Failure> {
-        let named: BTreeSet<String> = self.aliases(aws, None).await?.into_iter().filter_map(|alias| alias.1).collect();
+        let named: BTreeSet<String> = self
+            .aliases(aws, None)
+            .await?
+            .into_iter()
+            .filter_map(|alias| alias.1)
+            .collect();
         let mut marker = None;
         loop {
             let list = || aws.kms.list_keys().set_marker(marker.clone()).send();
             let page = aws.call("kms:ListKeys", &self.alias, list).await?;
-            for id in page.keys.unwrap_or_default().into_iter().filter_map(|key| key.key_id) {
+            for id in page
+                .keys
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|key| key.key_id)
+            {
                 if named.contains(&id) {
                     continue;
                 }
                 // Keys we may not look at are not ours.
-                let Ok(Some(tags)) = self.tags_of(aws, &id).await else { continue };
-                if self.tags.owner_of(&tags) == Owner::Us && self.describe(aws, &id).await?.is_some() {
+                let Ok(Some(tags)) = self.tags_of(aws, &id).await else {
+                    continue;
+                };
+                if self.tags.owner_of(&tags) == Owner::Us
+                    && self.describe(aws, &id).await?.is_some()
+                {
                     return Ok(Some(id));
                 }
             }
@@ -104,25 +147,46 @@ impl Key {
     }
 
     async fn make(&self, aws: &Aws) -> Result<KeyMetadata, Failure> {
-        let tags: Vec<Tag> =
-            self.tags.0.iter().filter_map(|(key, value)| Tag::builder().tag_key(key).tag_value(value).build().ok()).collect();
+        let tags: Vec<Tag> = self
+            .tags
+            .0
+            .iter()
+            .filter_map(|(key, value)| Tag::builder().tag_key(key).tag_value(value).build().ok())
+            .collect();
         let mut tries = 0;
         loop {
             let create = || {
-                let once = aws_sdk_kms::config::Builder::new().retry_config(RetryConfig::disabled());
-                let request = aws.kms.create_key().description(&self.description).policy(&self.policy);
-                request.set_tags(Some(tags.clone())).customize().config_override(once).send()
+                let once =
+                    aws_sdk_kms::config::Builder::new().retry_config(RetryConfig::disabled());
+                let request = aws
+                    .kms
+                    .create_key()
+                    .description(&self.description)
+                    .policy(&self.policy);
+                request
+                    .set_tags(Some(tags.clone()))
+                    .customize()
+                    .config_override(once)
+                    .send()
             };
             let failure = match aws.call("kms:CreateKey", &self.alias, create).await {
                 Ok(answer) => match answer.key_metadata {
                     Some(key) => return Ok(key),
-                    None => return Err(Failure::refusal(self.title(), "KMS answered without the key it made")),
+                    None => {
+                        return Err(Failure::refusal(
+                            self.title(),
+                            "KMS answered without the key it made",
+                        ));
+                    }
                 },
                 Err(failure) => failure,
             };
             tries += 1;
             if !failure.ambiguous || tries == CREATE_TRIES {
-                return Err(Failure { attempts: tries, ..failure });
+                return Err(Failure {
+                    attempts: tries,
+                    ..failure
+                });
             }
             if let Some(id) = self.orphan(aws).await?
                 && let Some(key) = self.describe(aws, &id).await?
@@ -134,11 +198,28 @@ impl Key {
 
     /// Points the alias at the key; an alias that still names a key on its way out is taken over.
     async fn name_it(&self, aws: &Aws, key_id: &str) -> Result<(), Failure> {
-        let create = || aws.kms.create_alias().alias_name(&self.alias).target_key_id(key_id).send();
+        let create = || {
+            aws.kms
+                .create_alias()
+                .alias_name(&self.alias)
+                .target_key_id(key_id)
+                .send()
+        };
         match aws.call("kms:CreateAlias", &self.alias, create).await {
-            Err(failure) if failure.is(&["AlreadyExistsException"]) && self.describe(aws, &self.alias).await?.is_none() => {
-                let update = || aws.kms.update_alias().alias_name(&self.alias).target_key_id(key_id).send();
-                aws.call("kms:UpdateAlias", &self.alias, update).await.map(drop)
+            Err(failure)
+                if failure.is(&["AlreadyExistsException"])
+                    && self.describe(aws, &self.alias).await?.is_none() =>
+            {
+                let update = || {
+                    aws.kms
+                        .update_alias()
+                        .alias_name(&self.alias)
+                        .target_key_id(key_id)
+                        .send()
+                };
+                aws.call("kms:UpdateAlias", &self.alias, update)
+                    .await
+                    .map(drop)
             }
             other => other.map(drop),
         }
@@ -147,11 +228,21 @@ impl Key {
     async fn rotate(&self, aws: &Aws, key_id: &str) -> Result<(), Failure> {
         if self.enable_key_rotation {
             let days = i32::try_from(self.rotation_period_in_days).ok();
-            let enable = || aws.kms.enable_key_rotation().key_id(key_id).set_rotation_period_in_days(days).send();
-            aws.call("kms:EnableKeyRotation", &self.alias, enable).await.map(drop)
+            let enable = || {
+                aws.kms
+                    .enable_key_rotation()
+                    .key_id(key_id)
+                    .set_rotation_period_in_days(days)
+                    .send()
+            };
+            aws.call("kms:EnableKeyRotation", &self.alias, enable)
+                .await
+                .map(drop)
         } else {
             let disable = || aws.kms.disable_key_rotation().key_id(key_id).send();
-            aws.call("kms:DisableKeyRotation", &self.alias, disable).await.map(drop)
+            aws.call("kms:DisableKeyRotation", &self.alias, disable)
+                .await
+                .map(drop)
         }
     }
 }
@@ -181,7 +272,13 @@ impl Part<Aws> for Key {
         };
         let Some(key) = found else { return Ok(None) };
         let id = key.key_id.as_str();
-        let get_policy = || aws.kms.get_key_policy().key_id(id).policy_name(POLICY_NAME).send();
+        let get_policy = || {
+            aws.kms
+                .get_key_policy()
+                .key_id(id)
+                .policy_name(POLICY_NAME)
+                .send()
+        };
         let get_rotation = || aws.kms.get_key_rotation_status().key_id(id).send();
         let (document, rotation, tags, aliases) = tokio::join!(
             aws.call("kms:GetKeyPolicy", &self.alias, get_policy),
@@ -191,21 +288,34 @@ impl Part<Aws> for Key {
         );
         let (document, rotation, tags) = (document?, rotation?, tags?.unwrap_or_default());
         let aliases = aliases?;
-        let alias = aliases.iter().map(|alias| alias.0.clone()).find(|alias| *alias == self.alias);
+        let alias = aliases
+            .iter()
+            .map(|alias| alias.0.clone())
+            .find(|alias| *alias == self.alias);
         let have = Self {
-            alias: alias.or_else(|| aliases.first().map(|alias| alias.0.clone())).unwrap_or_default(),
+            alias: alias
+                .or_else(|| aliases.first().map(|alias| alias.0.clone()))
+                .unwrap_or_default(),
             description: key.description.clone().unwrap_or_default(),
-            policy: policy::settled(document.policy.as_deref().unwrap_or_default(), Some(&self.policy)),
+            policy: policy::settled(
+                document.policy.as_deref().unwrap_or_default(),
+                Some(&self.policy),
+            ),
             is_enabled: key.enabled,
             enable_key_rotation: rotation.key_rotation_enabled,
             // AWS leaves the period out while rotation is off.
-            rotation_period_in_days: rotation.rotation_period_in_days.map_or(self.rotation_period_in_days, i64::from),
+            rotation_period_in_days: rotation
+                .rotation_period_in_days
+                .map_or(self.rotation_period_in_days, i64::from),
             tags: tags.clone(),
             ..self.clone()
         };
         let mut attributes = properties(&have);
         attributes.extend(attributes! { "arn": key.arn.clone().unwrap_or_default(), "key_id": id });
-        Ok(Some(Found { attributes, owner: self.tags.owner_of(&tags) }))
+        Ok(Some(Found {
+            attributes,
+            owner: self.tags.owner_of(&tags),
+        }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
@@ -220,29 +330,64 @@ impl Part<Aws> for Key {
         let id = key.key_id.as_str();
         let put_policy = async {
             if adopted {
-                let put = || aws.kms.put_key_policy().key_id(id).policy_name(POLICY_NAME).policy(&self.policy).send();
+                let put = || {
+                    aws.kms
+                        .put_key_policy()
+                        .key_id(id)
+                        .policy_name(POLICY_NAME)
+                        .policy(&self.policy)
+                        .send()
+                };
                 aws.call("kms:PutKeyPolicy", &self.alias, put).await?;
             }
             Ok(())
         };
-        let rotate = async { if self.enable_key_rotation { self.rotate(aws, id).await } else { Ok(()) } };
+        let rotate = async {
+            if self.enable_key_rotation {
+                self.rotate(aws, id).await
+            } else {
+                Ok(())
+            }
+        };
         tokio::try_join!(self.name_it(aws, id), rotate, put_policy)?;
         Ok(attributes! { "arn": key.arn.clone().unwrap_or_default(), "key_id": id })
     }
 
-    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure> {
         let id = found.text("key_id");
         if changes.any(&["is_enabled"]) {
             // First: a disabled key refuses most of what follows.
-            aws.call("kms:EnableKey", &self.alias, || aws.kms.enable_key().key_id(id).send()).await?;
+            aws.call("kms:EnableKey", &self.alias, || {
+                aws.kms.enable_key().key_id(id).send()
+            })
+            .await?;
         }
         if changes.any(&["policy"]) {
-            let put = || aws.kms.put_key_policy().key_id(id).policy_name(POLICY_NAME).policy(&self.policy).send();
+            let put = || {
+                aws.kms
+                    .put_key_policy()
+                    .key_id(id)
+                    .policy_name(POLICY_NAME)
+                    .policy(&self.policy)
+                    .send()
+            };
             aws.call("kms:PutKeyPolicy", &self.alias, put).await?;
         }
         if changes.any(&["description"]) {
-            let update = || aws.kms.update_key_description().key_id(id).description(&self.description).send();
-            aws.call("kms:UpdateKeyDescription", &self.alias, update).await?;
+            let update = || {
+                aws.kms
+                    .update_key_description()
+                    .key_id(id)
+                    .description(&self.description)
+                    .send()
+            };
+            aws.call("kms:UpdateKeyDescription", &self.alias, update)
+                .await?;
         }
         if changes.any(&["alias"]) {
             self.name_it(aws, id).await?;
@@ -252,13 +397,29 @@ impl Part<Aws> for Key {
         }
         let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
         if !set.is_empty() {
-            let tags: Vec<Tag> =
-                set.iter().filter_map(|(key, value)| Tag::builder().tag_key(key).tag_value(value).build().ok()).collect();
-            let tag = || aws.kms.tag_resource().key_id(id).set_tags(Some(tags.clone())).send();
+            let tags: Vec<Tag> = set
+                .iter()
+                .filter_map(|(key, value)| {
+                    Tag::builder().tag_key(key).tag_value(value).build().ok()
+                })
+                .collect();
+            let tag = || {
+                aws.kms
+                    .tag_resource()
+                    .key_id(id)
+                    .set_tags(Some(tags.clone()))
+                    .send()
+            };
             aws.call("kms:TagResource", &self.alias, tag).await?;
         }
         if !remove.is_empty() {
-            let untag = || aws.kms.untag_resource().key_id(id).set_tag_keys(Some(remove.clone())).send();
+            let untag = || {
+                aws.kms
+                    .untag_resource()
+                    .key_id(id)
+                    .set_tag_keys(Some(remove.clone()))
+                    .send()
+            };
             aws.call("kms:UntagResource", &self.alias, untag).await?;
         }
         Ok(Attributes::new())
@@ -272,14 +433,31 @@ impl Part<Aws> for Key {
             absent(aws.call("kms:DeleteAlias", &self.alias, delete).await, GONE)?;
         }
         let days = i32::try_from(self.deletion_window_in_days).ok();
-        let schedule = || aws.kms.schedule_key_deletion().key_id(id).set_pending_window_in_days(days).send();
-        match aws.call("kms:ScheduleKeyDeletion", &self.alias, schedule).await {
-            Err(failure) if failure.is(&["KMSInvalidStateException"]) && failure.says("pending deletion") => {}
+        let schedule = || {
+            aws.kms
+                .schedule_key_deletion()
+                .key_id(id)
+                .set_pending_window_in_days(days)
+                .send()
+        };
+        match aws
+            .call("kms:ScheduleKeyDeletion", &self.alias, schedule)
+            .await
+        {
+            Err(failure)
+                if failure.is(&["KMSInvalidStateException"])
+                    && failure.says("pending deletion") => {}
             other => {
                 absent(other, GONE)?;
             }
         }
         let gone = || async { Ok(self.describe(aws, id).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "scheduled for deletion", Duration::from_secs(120), gone).await
+        aws.settle(
+            &self.title(),
+            "scheduled for deletion",
+            Duration::from_secs(120),
+            gone,
+        )
+        .await
     }
 }

@@ -35,9 +35,15 @@ impl LogGroup {
         let mut token = None;
         loop {
             let describe = || {
-                aws.logs.describe_log_groups().log_group_name_prefix(&self.name).set_next_token(token.clone()).send()
+                aws.logs
+                    .describe_log_groups()
+                    .log_group_name_prefix(&self.name)
+                    .set_next_token(token.clone())
+                    .send()
             };
-            let page = aws.call("logs:DescribeLogGroups", &self.name, describe).await?;
+            let page = aws
+                .call("logs:DescribeLogGroups", &self.name, describe)
+                .await?;
             let same = |group: &Described| group.log_group_name.as_deref() == Some(&self.name);
             if let Some(group) = page.log_groups.unwrap_or_default().into_iter().find(same) {
                 return Ok(Some(group));
@@ -51,12 +57,28 @@ impl LogGroup {
 
     async fn put_retention(&self, aws: &Aws) -> Result<(), Failure> {
         if self.retention_in_days == 0 {
-            let delete = || aws.logs.delete_retention_policy().log_group_name(&self.name).send();
-            return aws.call("logs:DeleteRetentionPolicy", &self.name, delete).await.map(drop);
+            let delete = || {
+                aws.logs
+                    .delete_retention_policy()
+                    .log_group_name(&self.name)
+                    .send()
+            };
+            return aws
+                .call("logs:DeleteRetentionPolicy", &self.name, delete)
+                .await
+                .map(drop);
         }
         let days = i32::try_from(self.retention_in_days).unwrap_or(i32::MAX);
-        let put = || aws.logs.put_retention_policy().log_group_name(&self.name).retention_in_days(days).send();
-        aws.call("logs:PutRetentionPolicy", &self.name, put).await.map(drop)
+        let put = || {
+            aws.logs
+                .put_retention_policy()
+                .log_group_name(&self.name)
+                .retention_in_days(days)
+                .send()
+        };
+        aws.call("logs:PutRetentionPolicy", &self.name, put)
+            .await
+            .map(drop)
     }
 }
 
@@ -75,10 +97,22 @@ impl Part<Aws> for LogGroup {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let list = || aws.logs.list_tags_for_resource().resource_arn(&self.arn).send();
-        let (group, tags) = tokio::join!(self.find(aws), aws.call("logs:ListTagsForResource", &self.name, list));
+        let list = || {
+            aws.logs
+                .list_tags_for_resource()
+                .resource_arn(&self.arn)
+                .send()
+        };
+        let (group, tags) = tokio::join!(
+            self.find(aws),
+            aws.call("logs:ListTagsForResource", &self.name, list)
+        );
         let Some(group) = group? else { return Ok(None) };
-        let tags = Tags::listed(absent(tags, GONE)?.and_then(|answer| answer.tags).unwrap_or_default());
+        let tags = Tags::listed(
+            absent(tags, GONE)?
+                .and_then(|answer| answer.tags)
+                .unwrap_or_default(),
+        );
         let arn = group.log_group_arn.or(group.arn).unwrap_or_default();
         let have = Self {
             name: self.name.clone(),
@@ -87,13 +121,20 @@ impl Part<Aws> for LogGroup {
             kms_key_id: group.kms_key_id.unwrap_or_default(),
             tags: tags.clone(),
         };
-        Ok(Some(Found { attributes: properties(&have), owner: self.tags.owner_of(&tags) }))
+        Ok(Some(Found {
+            attributes: properties(&have),
+            owner: self.tags.owner_of(&tags),
+        }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
         let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
         let create = || {
-            let request = aws.logs.create_log_group().log_group_name(&self.name).kms_key_id(&self.kms_key_id);
+            let request = aws
+                .logs
+                .create_log_group()
+                .log_group_name(&self.name)
+                .kms_key_id(&self.kms_key_id);
             request.set_tags(Some(tags.clone())).send()
         };
         aws.call("logs:CreateLogGroup", &self.name, create).await?;
@@ -103,31 +144,64 @@ impl Part<Aws> for LogGroup {
         Ok(Attributes::new())
     }
 
-    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure> {
         if changes.any(&["retention_in_days"]) {
             self.put_retention(aws).await?;
         }
         if changes.any(&["kms_key_id"]) {
-            let associate = || aws.logs.associate_kms_key().log_group_name(&self.name).kms_key_id(&self.kms_key_id).send();
-            aws.call("logs:AssociateKmsKey", &self.name, associate).await?;
+            let associate = || {
+                aws.logs
+                    .associate_kms_key()
+                    .log_group_name(&self.name)
+                    .kms_key_id(&self.kms_key_id)
+                    .send()
+            };
+            aws.call("logs:AssociateKmsKey", &self.name, associate)
+                .await?;
         }
         let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
         if !set.is_empty() {
             let tags: HashMap<String, String> = set.into_iter().collect();
-            let tag = || aws.logs.tag_resource().resource_arn(&self.arn).set_tags(Some(tags.clone())).send();
+            let tag = || {
+                aws.logs
+                    .tag_resource()
+                    .resource_arn(&self.arn)
+                    .set_tags(Some(tags.clone()))
+                    .send()
+            };
             aws.call("logs:TagResource", &self.name, tag).await?;
         }
         if !remove.is_empty() {
-            let untag = || aws.logs.untag_resource().resource_arn(&self.arn).set_tag_keys(Some(remove.clone())).send();
+            let untag = || {
+                aws.logs
+                    .untag_resource()
+                    .resource_arn(&self.arn)
+                    .set_tag_keys(Some(remove.clone()))
+                    .send()
+            };
             aws.call("logs:UntagResource", &self.name, untag).await?;
         }
         Ok(Attributes::new())
     }
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
-        let delete = || aws.logs.delete_log_group().log_group_name(&self.name).send();
-        absent(aws.call("logs:DeleteLogGroup", &self.name, delete).await, GONE)?;
+        let delete = || {
+            aws.logs
+                .delete_log_group()
+                .log_group_name(&self.name)
+                .send()
+        };
+        absent(
+            aws.call("logs:DeleteLogGroup", &self.name, delete).await,
+            GONE,
+        )?;
         let gone = || async { Ok(self.find(aws).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "gone", Duration::from_secs(60), gone).await
+        aws.settle(&self.title(), "gone", Duration::from_secs(60), gone)
+            .await
     }
 }

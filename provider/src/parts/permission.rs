@@ -33,12 +33,19 @@ impl Permission {
     fn parsed(&self, document: &str) -> Option<Self> {
         let document: Value = serde_json::from_str(document).ok()?;
         let statements = document["Statement"].as_array()?;
-        let statement = statements.iter().find(|statement| statement["Sid"] == self.statement_id.as_str())?;
+        let statement = statements
+            .iter()
+            .find(|statement| statement["Sid"] == self.statement_id.as_str())?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let condition = |key: &str| {
             let operators = statement["Condition"].as_object();
-            let values = operators.into_iter().flatten().filter_map(|(_, pairs)| pairs.as_object());
-            let found = values.flatten().find(|(name, _)| name.eq_ignore_ascii_case(key));
+            let values = operators
+                .into_iter()
+                .flatten()
+                .filter_map(|(_, pairs)| pairs.as_object());
+            let found = values
+                .flatten()
+                .find(|(name, _)| name.eq_ignore_ascii_case(key));
             found.map(|(_, value)| text(value)).unwrap_or_default()
         };
         let principal = &statement["Principal"];
@@ -46,7 +53,11 @@ impl Permission {
             function_name: self.function_name.clone(),
             statement_id: self.statement_id.clone(),
             action: text(&statement["Action"]),
-            principal: if principal.is_string() { text(principal) } else { text(&principal["Service"]) },
+            principal: if principal.is_string() {
+                text(principal)
+            } else {
+                text(&principal["Service"])
+            },
             source_arn: condition("aws:SourceArn"),
             source_account: condition("aws:SourceAccount"),
         })
@@ -68,10 +79,21 @@ impl Part<Aws> for Permission {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let get = || aws.lambda.get_policy().function_name(&self.function_name).send();
-        let answer = absent(aws.call("lambda:GetPolicy", &self.function_name, get).await, GONE)?;
+        let get = || {
+            aws.lambda
+                .get_policy()
+                .function_name(&self.function_name)
+                .send()
+        };
+        let answer = absent(
+            aws.call("lambda:GetPolicy", &self.function_name, get).await,
+            GONE,
+        )?;
         let document = answer.and_then(|answer| answer.policy).unwrap_or_default();
-        Ok(self.parsed(&document).map(|have| Found { attributes: properties(&have), owner: Owner::Us }))
+        Ok(self.parsed(&document).map(|have| Found {
+            attributes: properties(&have),
+            owner: Owner::Us,
+        }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
@@ -86,11 +108,17 @@ impl Part<Aws> for Permission {
                 .source_account(&self.source_account)
                 .send()
         };
-        aws.call("lambda:AddPermission", &self.function_name, add).await?;
+        aws.call("lambda:AddPermission", &self.function_name, add)
+            .await?;
         Ok(Attributes::new())
     }
 
-    async fn update(&self, aws: &Aws, found: &Found, _changes: &Changes) -> Result<Attributes, Failure> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        _changes: &Changes,
+    ) -> Result<Attributes, Failure> {
         // A statement cannot be changed, only made anew.
         self.delete(aws, found).await?;
         self.create(aws).await
@@ -98,9 +126,18 @@ impl Part<Aws> for Permission {
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
         let remove = || {
-            aws.lambda.remove_permission().function_name(&self.function_name).statement_id(&self.statement_id).send()
+            aws.lambda
+                .remove_permission()
+                .function_name(&self.function_name)
+                .statement_id(&self.statement_id)
+                .send()
         };
-        absent(aws.call("lambda:RemovePermission", &self.function_name, remove).await, GONE).map(drop)
+        absent(
+            aws.call("lambda:RemovePermission", &self.function_name, remove)
+                .await,
+            GONE,
+        )
+        .map(drop)
     }
 }
 
@@ -124,7 +161,9 @@ mod tests {
         let document = r#"{"Version":"2012-10-17","Statement":[{"Sid":"other"},{"Sid":"bucket","Effect":"Allow",
             "Principal":{"Service":"s3.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"arn:f",
             "Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"},"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::b"}}}]}"#;
-        let found = permission().parsed(document).map(|found| properties(&found));
+        let found = permission()
+            .parsed(document)
+            .map(|found| properties(&found));
         assert_eq!(found, Some(properties(&permission())));
         assert!(permission().parsed("{}").is_none());
     }

@@ -14,7 +14,10 @@ use super::{Aws, absent, attributes, properties};
 use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
-const GONE: &[&str] = &["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"];
+const GONE: &[&str] = &[
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
+];
 
 /// How an SQS queue should be. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Serialize)]
@@ -51,12 +54,36 @@ impl Queue {
     /// Attribute name, property, value: one row for everything that `SetQueueAttributes` takes.
     fn table(&self) -> [(Name, &'static str, String); 10] {
         [
-            (Name::DelaySeconds, "delay_seconds", self.delay_seconds.to_string()),
-            (Name::MaximumMessageSize, "max_message_size", self.max_message_size.to_string()),
-            (Name::MessageRetentionPeriod, "message_retention_seconds", self.message_retention_seconds.to_string()),
-            (Name::ReceiveMessageWaitTimeSeconds, "receive_wait_time_seconds", self.receive_wait_time_seconds.to_string()),
-            (Name::VisibilityTimeout, "visibility_timeout_seconds", self.visibility_timeout_seconds.to_string()),
-            (Name::KmsMasterKeyId, "kms_master_key_id", self.kms_master_key_id.clone()),
+            (
+                Name::DelaySeconds,
+                "delay_seconds",
+                self.delay_seconds.to_string(),
+            ),
+            (
+                Name::MaximumMessageSize,
+                "max_message_size",
+                self.max_message_size.to_string(),
+            ),
+            (
+                Name::MessageRetentionPeriod,
+                "message_retention_seconds",
+                self.message_retention_seconds.to_string(),
+            ),
+            (
+                Name::ReceiveMessageWaitTimeSeconds,
+                "receive_wait_time_seconds",
+                self.receive_wait_time_seconds.to_string(),
+            ),
+            (
+                Name::VisibilityTimeout,
+                "visibility_timeout_seconds",
+                self.visibility_timeout_seconds.to_string(),
+            ),
+            (
+                Name::KmsMasterKeyId,
+                "kms_master_key_id",
+                self.kms_master_key_id.clone(),
+            ),
             (
                 Name::KmsDataKeyReusePeriodSeconds,
                 "kms_data_key_reuse_period_seconds",
@@ -64,19 +91,34 @@ impl Queue {
             ),
             (Name::Policy, "policy", self.policy.clone()),
             // An empty text removes either of these.
-            (Name::RedrivePolicy, "redrive_policy", self.redrive_policy.clone().unwrap_or_default()),
-            (Name::RedriveAllowPolicy, "redrive_allow_policy", self.redrive_allow_policy.clone().unwrap_or_default()),
+            (
+                Name::RedrivePolicy,
+                "redrive_policy",
+                self.redrive_policy.clone().unwrap_or_default(),
+            ),
+            (
+                Name::RedriveAllowPolicy,
+                "redrive_allow_policy",
+                self.redrive_allow_policy.clone().unwrap_or_default(),
+            ),
         ]
     }
 
     async fn url(&self, aws: &Aws) -> Result<Option<String>, Failure> {
-        let answer = aws.call("sqs:GetQueueUrl", &self.name, || aws.sqs.get_queue_url().queue_name(&self.name).send()).await;
+        let answer = aws
+            .call("sqs:GetQueueUrl", &self.name, || {
+                aws.sqs.get_queue_url().queue_name(&self.name).send()
+            })
+            .await;
         Ok(absent(answer, GONE)?.and_then(|answer| answer.queue_url))
     }
 }
 
 fn number(found: &HashMap<Name, String>, name: &Name) -> i64 {
-    found.get(name).and_then(|text| text.parse().ok()).unwrap_or_default()
+    found
+        .get(name)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
 }
 
 #[async_trait]
@@ -94,17 +136,29 @@ impl Part<Aws> for Queue {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let Some(url) = self.url(aws).await? else { return Ok(None) };
-        let get = || aws.sqs.get_queue_attributes().queue_url(&url).attribute_names(Name::All).send();
+        let Some(url) = self.url(aws).await? else {
+            return Ok(None);
+        };
+        let get = || {
+            aws.sqs
+                .get_queue_attributes()
+                .queue_url(&url)
+                .attribute_names(Name::All)
+                .send()
+        };
         let list = || aws.sqs.list_queue_tags().queue_url(&url).send();
         let (attributes, tags) = tokio::join!(
             aws.call("sqs:GetQueueAttributes", &self.name, get),
             aws.call("sqs:ListQueueTags", &self.name, list),
         );
-        let (Some(answer), Some(tags)) = (absent(attributes, GONE)?, absent(tags, GONE)?) else { return Ok(None) };
+        let (Some(answer), Some(tags)) = (absent(attributes, GONE)?, absent(tags, GONE)?) else {
+            return Ok(None);
+        };
         let have = answer.attributes.unwrap_or_default();
         let document = |name: &Name, want: Option<&String>| {
-            have.get(name).filter(|text| !text.is_empty()).map(|text| policy::settled(text, want.map(String::as_str)))
+            have.get(name)
+                .filter(|text| !text.is_empty())
+                .map(|text| policy::settled(text, want.map(String::as_str)))
         };
         let tags = Tags::listed(tags.tags.unwrap_or_default());
         let found = Self {
@@ -122,27 +176,47 @@ impl Part<Aws> for Queue {
                 .map_or(300, |text| text.parse().unwrap_or_default()),
             policy: document(&Name::Policy, Some(&self.policy)).unwrap_or_default(),
             redrive_policy: document(&Name::RedrivePolicy, self.redrive_policy.as_ref()),
-            redrive_allow_policy: document(&Name::RedriveAllowPolicy, self.redrive_allow_policy.as_ref()),
+            redrive_allow_policy: document(
+                &Name::RedriveAllowPolicy,
+                self.redrive_allow_policy.as_ref(),
+            ),
             tags: tags.clone(),
         };
         let mut attributes = properties(&found);
         attributes.extend(attributes! { "url": url });
-        Ok(Some(Found { attributes, owner: self.tags.owner_of(&tags) }))
+        Ok(Some(Found {
+            attributes,
+            owner: self.tags.owner_of(&tags),
+        }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
-        let values: HashMap<Name, String> =
-            self.table().into_iter().filter(|row| !row.2.is_empty()).map(|(name, _, value)| (name, value)).collect();
+        let values: HashMap<Name, String> = self
+            .table()
+            .into_iter()
+            .filter(|row| !row.2.is_empty())
+            .map(|(name, _, value)| (name, value))
+            .collect();
         let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
         let create = || {
             let (values, tags) = (values.clone(), tags.clone());
-            aws.sqs.create_queue().queue_name(&self.name).set_attributes(Some(values)).set_tags(Some(tags)).send()
+            aws.sqs
+                .create_queue()
+                .queue_name(&self.name)
+                .set_attributes(Some(values))
+                .set_tags(Some(tags))
+                .send()
         };
         let answer = aws.call("sqs:CreateQueue", &self.name, create).await?;
         Ok(attributes! { "url": answer.queue_url.unwrap_or_default() })
     }
 
-    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure> {
         let url = found.text("url");
         let values: HashMap<Name, String> = self
             .table()
@@ -151,16 +225,35 @@ impl Part<Aws> for Queue {
             .map(|(name, _, value)| (name, value))
             .collect();
         if !values.is_empty() {
-            let set = || aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(values.clone())).send();
+            let set = || {
+                aws.sqs
+                    .set_queue_attributes()
+                    .queue_url(url)
+                    .set_attributes(Some(values.clone()))
+                    .send()
+            };
             aws.call("sqs:SetQueueAttributes", &self.name, set).await?;
         }
-        let (set, remove): (BTreeMap<_, _>, _) = self.tags.changes_from(&Tags::of(&found.attributes));
+        let (set, remove): (BTreeMap<_, _>, _) =
+            self.tags.changes_from(&Tags::of(&found.attributes));
         if !set.is_empty() {
-            let tag = || aws.sqs.tag_queue().queue_url(url).set_tags(Some(set.clone().into_iter().collect())).send();
+            let tag = || {
+                aws.sqs
+                    .tag_queue()
+                    .queue_url(url)
+                    .set_tags(Some(set.clone().into_iter().collect()))
+                    .send()
+            };
             aws.call("sqs:TagQueue", &self.name, tag).await?;
         }
         if !remove.is_empty() {
-            let untag = || aws.sqs.untag_queue().queue_url(url).set_tag_keys(Some(remove.clone())).send();
+            let untag = || {
+                aws.sqs
+                    .untag_queue()
+                    .queue_url(url)
+                    .set_tag_keys(Some(remove.clone()))
+                    .send()
+            };
             aws.call("sqs:UntagQueue", &self.name, untag).await?;
         }
         Ok(Attributes::new())
@@ -171,6 +264,7 @@ impl Part<Aws> for Queue {
         let delete = || aws.sqs.delete_queue().queue_url(url).send();
         absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE)?;
         let gone = || async { Ok(self.url(aws).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "gone", Duration::from_secs(180), gone).await
+        aws.settle(&self.title(), "gone", Duration::from_secs(180), gone)
+            .await
     }
 }

@@ -44,15 +44,24 @@ fn decoded(text: &str) -> String {
 }
 
 fn iam_tags(tags: &std::collections::BTreeMap<String, String>) -> Vec<Tag> {
-    tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
+    tags.iter()
+        .filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok())
+        .collect()
 }
 
 impl Role {
     async fn put_policy(&self, aws: &Aws) -> Result<(), Failure> {
         let put = || {
-            aws.iam.put_role_policy().role_name(&self.name).policy_name(POLICY_NAME).policy_document(&self.policy).send()
+            aws.iam
+                .put_role_policy()
+                .role_name(&self.name)
+                .policy_name(POLICY_NAME)
+                .policy_document(&self.policy)
+                .send()
         };
-        aws.call("iam:PutRolePolicy", &self.name, put).await.map(drop)
+        aws.call("iam:PutRolePolicy", &self.name, put)
+            .await
+            .map(drop)
     }
 }
 
@@ -72,26 +81,50 @@ impl Part<Aws> for Role {
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let get_role = || aws.iam.get_role().role_name(&self.name).send();
-        let get_policy = || aws.iam.get_role_policy().role_name(&self.name).policy_name(POLICY_NAME).send();
+        let get_policy = || {
+            aws.iam
+                .get_role_policy()
+                .role_name(&self.name)
+                .policy_name(POLICY_NAME)
+                .send()
+        };
         let (role, inline) = tokio::join!(
             aws.call("iam:GetRole", &self.name, get_role),
             aws.call("iam:GetRolePolicy", &self.name, get_policy),
         );
-        let Some(role) = absent(role, GONE)?.and_then(|answer| answer.role) else { return Ok(None) };
+        let Some(role) = absent(role, GONE)?.and_then(|answer| answer.role) else {
+            return Ok(None);
+        };
         let inline = absent(inline, GONE)?;
-        let trust = decoded(role.assume_role_policy_document.as_deref().unwrap_or_default());
-        let tags = Tags::listed(role.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
+        let trust = decoded(
+            role.assume_role_policy_document
+                .as_deref()
+                .unwrap_or_default(),
+        );
+        let tags = Tags::listed(
+            role.tags
+                .unwrap_or_default()
+                .into_iter()
+                .map(|tag| (tag.key, tag.value)),
+        );
         let have = Self {
             name: role.role_name,
             arn: role.arn,
             path: role.path,
             description: role.description.unwrap_or_default(),
             assume_role_policy: policy::settled(&trust, Some(&self.assume_role_policy)),
-            permissions_boundary: role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
-            policy: inline.map_or_else(String::new, |answer| policy::settled(&decoded(&answer.policy_document), Some(&self.policy))),
+            permissions_boundary: role
+                .permissions_boundary
+                .and_then(|boundary| boundary.permissions_boundary_arn),
+            policy: inline.map_or_else(String::new, |answer| {
+                policy::settled(&decoded(&answer.policy_document), Some(&self.policy))
+            }),
             tags: tags.clone(),
         };
-        Ok(Some(Found { attributes: properties(&have), owner: self.tags.owner_of(&tags) }))
+        Ok(Some(Found {
+            attributes: properties(&have),
+            owner: self.tags.owner_of(&tags),
+        }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
@@ -111,15 +144,32 @@ impl Part<Aws> for Role {
         Ok(attributes! { "unique_id": answer.role.map(|role| role.role_id).unwrap_or_default() })
     }
 
-    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure> {
         let name = &self.name;
         if changes.any(&["assume_role_policy"]) {
             let document = &self.assume_role_policy;
-            let update = || aws.iam.update_assume_role_policy().role_name(name).policy_document(document).send();
+            let update = || {
+                aws.iam
+                    .update_assume_role_policy()
+                    .role_name(name)
+                    .policy_document(document)
+                    .send()
+            };
             aws.call("iam:UpdateAssumeRolePolicy", name, update).await?;
         }
         if changes.any(&["description"]) {
-            let update = || aws.iam.update_role().role_name(name).description(&self.description).send();
+            let update = || {
+                aws.iam
+                    .update_role()
+                    .role_name(name)
+                    .description(&self.description)
+                    .send()
+            };
             aws.call("iam:UpdateRole", name, update).await?;
         }
         if changes.any(&["policy"]) {
@@ -127,20 +177,48 @@ impl Part<Aws> for Role {
         }
         if changes.any(&["permissions_boundary"]) {
             if let Some(boundary) = &self.permissions_boundary {
-                let put = || aws.iam.put_role_permissions_boundary().role_name(name).permissions_boundary(boundary).send();
-                aws.call("iam:PutRolePermissionsBoundary", name, put).await?;
+                let put = || {
+                    aws.iam
+                        .put_role_permissions_boundary()
+                        .role_name(name)
+                        .permissions_boundary(boundary)
+                        .send()
+                };
+                aws.call("iam:PutRolePermissionsBoundary", name, put)
+                    .await?;
             } else {
-                let delete = || aws.iam.delete_role_permissions_boundary().role_name(name).send();
-                absent(aws.call("iam:DeleteRolePermissionsBoundary", name, delete).await, GONE)?;
+                let delete = || {
+                    aws.iam
+                        .delete_role_permissions_boundary()
+                        .role_name(name)
+                        .send()
+                };
+                absent(
+                    aws.call("iam:DeleteRolePermissionsBoundary", name, delete)
+                        .await,
+                    GONE,
+                )?;
             }
         }
         let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
         if !set.is_empty() {
-            let tag = || aws.iam.tag_role().role_name(name).set_tags(Some(iam_tags(&set))).send();
+            let tag = || {
+                aws.iam
+                    .tag_role()
+                    .role_name(name)
+                    .set_tags(Some(iam_tags(&set)))
+                    .send()
+            };
             aws.call("iam:TagRole", name, tag).await?;
         }
         if !remove.is_empty() {
-            let untag = || aws.iam.untag_role().role_name(name).set_tag_keys(Some(remove.clone())).send();
+            let untag = || {
+                aws.iam
+                    .untag_role()
+                    .role_name(name)
+                    .set_tag_keys(Some(remove.clone()))
+                    .send()
+            };
             aws.call("iam:UntagRole", name, untag).await?;
         }
         Ok(Attributes::new())
@@ -150,32 +228,79 @@ impl Part<Aws> for Role {
         let name = &self.name;
         // What others attached to the role would keep it alive.
         let (attached, inline, profiles) = tokio::join!(
-            aws.call("iam:ListAttachedRolePolicies", name, || aws.iam.list_attached_role_policies().role_name(name).send()),
-            aws.call("iam:ListRolePolicies", name, || aws.iam.list_role_policies().role_name(name).send()),
+            aws.call("iam:ListAttachedRolePolicies", name, || aws
+                .iam
+                .list_attached_role_policies()
+                .role_name(name)
+                .send()),
+            aws.call("iam:ListRolePolicies", name, || aws
+                .iam
+                .list_role_policies()
+                .role_name(name)
+                .send()),
             aws.call("iam:ListInstanceProfilesForRole", name, || {
-                aws.iam.list_instance_profiles_for_role().role_name(name).send()
+                aws.iam
+                    .list_instance_profiles_for_role()
+                    .role_name(name)
+                    .send()
             }),
         );
-        let attached = absent(attached, GONE)?.and_then(|answer| answer.attached_policies).unwrap_or_default();
-        for arn in attached.into_iter().filter_map(|attachment| attachment.policy_arn) {
-            let detach = || aws.iam.detach_role_policy().role_name(name).policy_arn(&arn).send();
+        let attached = absent(attached, GONE)?
+            .and_then(|answer| answer.attached_policies)
+            .unwrap_or_default();
+        for arn in attached
+            .into_iter()
+            .filter_map(|attachment| attachment.policy_arn)
+        {
+            let detach = || {
+                aws.iam
+                    .detach_role_policy()
+                    .role_name(name)
+                    .policy_arn(&arn)
+                    .send()
+            };
             absent(aws.call("iam:DetachRolePolicy", name, detach).await, GONE)?;
         }
-        for policy in absent(inline, GONE)?.map(|answer| answer.policy_names).unwrap_or_default() {
-            let delete = || aws.iam.delete_role_policy().role_name(name).policy_name(&policy).send();
+        for policy in absent(inline, GONE)?
+            .map(|answer| answer.policy_names)
+            .unwrap_or_default()
+        {
+            let delete = || {
+                aws.iam
+                    .delete_role_policy()
+                    .role_name(name)
+                    .policy_name(&policy)
+                    .send()
+            };
             absent(aws.call("iam:DeleteRolePolicy", name, delete).await, GONE)?;
         }
-        for profile in absent(profiles, GONE)?.map(|answer| answer.instance_profiles).unwrap_or_default() {
+        for profile in absent(profiles, GONE)?
+            .map(|answer| answer.instance_profiles)
+            .unwrap_or_default()
+        {
             let profile = &profile.instance_profile_name;
-            let remove = || aws.iam.remove_role_from_instance_profile().role_name(name).instance_profile_name(profile).send();
-            absent(aws.call("iam:RemoveRoleFromInstanceProfile", name, remove).await, GONE)?;
+            let remove = || {
+                aws.iam
+                    .remove_role_from_instance_profile()
+                    .role_name(name)
+                    .instance_profile_name(profile)
+                    .send()
+            };
+            absent(
+                aws.call("iam:RemoveRoleFromInstanceProfile", name, remove)
+                    .await,
+                GONE,
+            )?;
         }
         let delete = || aws.iam.delete_role().role_name(name).send();
         absent(aws.call("iam:DeleteRole", name, delete).await, GONE)?;
         let gone = || async {
             let get = || aws.iam.get_role().role_name(name).send();
-            Ok(absent(aws.call("iam:GetRole", name, get).await, GONE)?.is_none().then_some(()))
+            Ok(absent(aws.call("iam:GetRole", name, get).await, GONE)?
+                .is_none()
+                .then_some(()))
         };
-        aws.settle(&self.title(), "gone", Duration::from_secs(120), gone).await
+        aws.settle(&self.title(), "gone", Duration::from_secs(120), gone)
+            .await
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sfn::types::{
-    CloudWatchLogsLogGroup, ExecutionStatus, LogDestination, LogLevel, LoggingConfiguration, StateMachineStatus,
-    StateMachineType, Tag, TracingConfiguration,
+    CloudWatchLogsLogGroup, ExecutionStatus, LogDestination, LogLevel, LoggingConfiguration,
+    StateMachineStatus, StateMachineType, Tag, TracingConfiguration,
 };
 use serde::Serialize;
 
@@ -53,24 +53,44 @@ pub struct StateMachine {
 
 impl StateMachine {
     fn logging(&self) -> LoggingConfiguration {
-        let group = CloudWatchLogsLogGroup::builder().log_group_arn(&self.log_destination).build();
+        let group = CloudWatchLogsLogGroup::builder()
+            .log_group_arn(&self.log_destination)
+            .build();
         LoggingConfiguration::builder()
             .level(LogLevel::from(self.log_level.as_str()))
             .include_execution_data(self.include_execution_data)
-            .destinations(LogDestination::builder().cloud_watch_logs_log_group(group).build())
+            .destinations(
+                LogDestination::builder()
+                    .cloud_watch_logs_log_group(group)
+                    .build(),
+            )
             .build()
     }
 
     fn tracing(&self) -> TracingConfiguration {
-        TracingConfiguration::builder().enabled(self.tracing_enabled).build()
+        TracingConfiguration::builder()
+            .enabled(self.tracing_enabled)
+            .build()
     }
 
     async fn describe(
         &self,
         aws: &Aws,
-    ) -> Result<Option<aws_sdk_sfn::operation::describe_state_machine::DescribeStateMachineOutput>, Failure> {
-        let describe = || aws.sfn.describe_state_machine().state_machine_arn(&self.arn).send();
-        absent(aws.call("states:DescribeStateMachine", &self.name, describe).await, GONE)
+    ) -> Result<
+        Option<aws_sdk_sfn::operation::describe_state_machine::DescribeStateMachineOutput>,
+        Failure,
+    > {
+        let describe = || {
+            aws.sfn
+                .describe_state_machine()
+                .state_machine_arn(&self.arn)
+                .send()
+        };
+        absent(
+            aws.call("states:DescribeStateMachine", &self.name, describe)
+                .await,
+            GONE,
+        )
     }
 
     /// An execution that waits for a callback makes no transition by itself, so the state machine would never go.
@@ -82,10 +102,21 @@ impl StateMachine {
             }
             for arn in running {
                 let stop = || {
-                    let request = aws.sfn.stop_execution().execution_arn(&arn).error("Bellflower.Destroyed");
-                    request.cause("The callback pipeline was destroyed while this execution was running.").send()
+                    let request = aws
+                        .sfn
+                        .stop_execution()
+                        .execution_arn(&arn)
+                        .error("Bellflower.Destroyed");
+                    request
+                        .cause(
+                            "The callback pipeline was destroyed while this execution was running.",
+                        )
+                        .send()
                 };
-                absent(aws.call("states:StopExecution", &arn, stop).await, &["ExecutionDoesNotExist"])?;
+                absent(
+                    aws.call("states:StopExecution", &arn, stop).await,
+                    &["ExecutionDoesNotExist"],
+                )?;
             }
         }
     }
@@ -97,11 +128,28 @@ async fn running(state_machine_arn: &str, aws: &Aws, limit: usize) -> Result<Vec
     let mut token = None;
     loop {
         let list = || {
-            let request = aws.sfn.list_executions().state_machine_arn(state_machine_arn);
-            request.status_filter(ExecutionStatus::Running).set_next_token(token.clone()).send()
+            let request = aws
+                .sfn
+                .list_executions()
+                .state_machine_arn(state_machine_arn);
+            request
+                .status_filter(ExecutionStatus::Running)
+                .set_next_token(token.clone())
+                .send()
         };
-        let Some(page) = absent(aws.call("states:ListExecutions", state_machine_arn, list).await, GONE)? else { break };
-        arns.extend(page.executions.into_iter().map(|execution| execution.execution_arn));
+        let Some(page) = absent(
+            aws.call("states:ListExecutions", state_machine_arn, list)
+                .await,
+            GONE,
+        )?
+        else {
+            break;
+        };
+        arns.extend(
+            page.executions
+                .into_iter()
+                .map(|execution| execution.execution_arn),
+        );
         token = page.next_token;
         if token.is_none() || arns.len() >= limit {
             break;
@@ -126,17 +174,33 @@ impl Part<Aws> for StateMachine {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let list = || aws.sfn.list_tags_for_resource().resource_arn(&self.arn).send();
-        let (machine, tags) =
-            tokio::join!(self.describe(aws), aws.call("states:ListTagsForResource", &self.name, list));
-        let Some(machine) = machine? else { return Ok(None) };
+        let list = || {
+            aws.sfn
+                .list_tags_for_resource()
+                .resource_arn(&self.arn)
+                .send()
+        };
+        let (machine, tags) = tokio::join!(
+            self.describe(aws),
+            aws.call("states:ListTagsForResource", &self.name, list)
+        );
+        let Some(machine) = machine? else {
+            return Ok(None);
+        };
         if machine.status == Some(StateMachineStatus::Deleting) {
             return Ok(None);
         }
-        let tags = absent(tags, GONE)?.and_then(|answer| answer.tags).unwrap_or_default();
-        let tags = Tags::listed(tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?))));
+        let tags = absent(tags, GONE)?
+            .and_then(|answer| answer.tags)
+            .unwrap_or_default();
+        let tags = Tags::listed(
+            tags.into_iter()
+                .filter_map(|tag| Some((tag.key?, tag.value?))),
+        );
         let logging = machine.logging_configuration;
-        let destination = logging.as_ref().and_then(|logging| logging.destinations().first());
+        let destination = logging
+            .as_ref()
+            .and_then(|logging| logging.destinations().first());
         let have = Self {
             name: machine.name,
             arn: machine.state_machine_arn,
@@ -148,21 +212,33 @@ impl Part<Aws> for StateMachine {
                 .as_ref()
                 .and_then(|logging| logging.level.as_ref())
                 .map_or_else(|| "OFF".to_owned(), |level| level.as_str().to_owned()),
-            include_execution_data: logging.as_ref().is_some_and(|logging| logging.include_execution_data),
+            include_execution_data: logging
+                .as_ref()
+                .is_some_and(|logging| logging.include_execution_data),
             log_destination: destination
                 .and_then(|destination| destination.cloud_watch_logs_log_group.as_ref())
                 .and_then(|group| group.log_group_arn.clone())
                 .unwrap_or_default(),
-            tracing_enabled: machine.tracing_configuration.is_some_and(|tracing| tracing.enabled),
+            // AWS always tells; an endpoint that does not cannot be asked.
+            tracing_enabled: machine
+                .tracing_configuration
+                .map_or(self.tracing_enabled, |tracing| tracing.enabled),
             force_destroy: self.force_destroy,
             tags: tags.clone(),
         };
-        Ok(Some(Found { attributes: properties(&have), owner: self.tags.owner_of(&tags) }))
+        Ok(Some(Found {
+            attributes: properties(&have),
+            owner: self.tags.owner_of(&tags),
+        }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
-        let tags: Vec<Tag> =
-            self.tags.0.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+        let tags: Vec<Tag> = self
+            .tags
+            .0
+            .iter()
+            .map(|(key, value)| Tag::builder().key(key).value(value).build())
+            .collect();
         let create = || {
             aws.sfn
                 .create_state_machine()
@@ -175,11 +251,17 @@ impl Part<Aws> for StateMachine {
                 .set_tags(Some(tags.clone()))
                 .send()
         };
-        aws.call("states:CreateStateMachine", &self.name, create).await?;
+        aws.call("states:CreateStateMachine", &self.name, create)
+            .await?;
         Ok(Attributes::new())
     }
 
-    async fn update(&self, aws: &Aws, found: &Found, changes: &Changes) -> Result<Attributes, Failure> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        found: &Found,
+        changes: &Changes,
+    ) -> Result<Attributes, Failure> {
         if changes.names().any(|name| name != "tags") {
             let update = || {
                 aws.sfn
@@ -191,7 +273,8 @@ impl Part<Aws> for StateMachine {
                     .tracing_configuration(self.tracing())
                     .send()
             };
-            aws.call("states:UpdateStateMachine", &self.name, update).await?;
+            aws.call("states:UpdateStateMachine", &self.name, update)
+                .await?;
             // AWS shows the old values for a moment; a plan made then would see a change that is none.
             let shown = || async {
                 let now = self.read(aws).await?;
@@ -201,16 +284,37 @@ impl Part<Aws> for StateMachine {
                 };
                 Ok(now.as_ref().is_some_and(same).then_some(()))
             };
-            aws.settle(&self.title(), "shown as updated", Duration::from_secs(60), shown).await?;
+            aws.settle(
+                &self.title(),
+                "shown as updated",
+                Duration::from_secs(60),
+                shown,
+            )
+            .await?;
         }
         let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
         if !set.is_empty() {
-            let tags: Vec<Tag> = set.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-            let tag = || aws.sfn.tag_resource().resource_arn(&self.arn).set_tags(Some(tags.clone())).send();
+            let tags: Vec<Tag> = set
+                .iter()
+                .map(|(key, value)| Tag::builder().key(key).value(value).build())
+                .collect();
+            let tag = || {
+                aws.sfn
+                    .tag_resource()
+                    .resource_arn(&self.arn)
+                    .set_tags(Some(tags.clone()))
+                    .send()
+            };
             aws.call("states:TagResource", &self.name, tag).await?;
         }
         if !remove.is_empty() {
-            let untag = || aws.sfn.untag_resource().resource_arn(&self.arn).set_tag_keys(Some(remove.clone())).send();
+            let untag = || {
+                aws.sfn
+                    .untag_resource()
+                    .resource_arn(&self.arn)
+                    .set_tag_keys(Some(remove.clone()))
+                    .send()
+            };
             aws.call("states:UntagResource", &self.name, untag).await?;
         }
         Ok(Attributes::new())
@@ -224,9 +328,16 @@ impl Part<Aws> for StateMachine {
         if running.is_empty() {
             return Ok(None);
         }
-        let count = if running.len() < COUNTED { running.len().to_string() } else { format!("{COUNTED} or more") };
+        let count = if running.len() < COUNTED {
+            running.len().to_string()
+        } else {
+            format!("{COUNTED} or more")
+        };
         let shown: Vec<&str> = running.iter().take(SHOWN).map(String::as_str).collect();
-        let message = format!("{count} executions are running, among them {}", shown.join(", "));
+        let message = format!(
+            "{count} executions are running, among them {}",
+            shown.join(", ")
+        );
         Ok(Some(Failure::refusal(self.title(), message).advise(
             "Wait until they have ended, stop them, or set `force_destroy = true` for the bucket, apply, and destroy again: then they are \
              stopped.",
@@ -237,8 +348,17 @@ impl Part<Aws> for StateMachine {
         if self.force_destroy {
             self.stop_executions(aws).await?;
         }
-        let delete = || aws.sfn.delete_state_machine().state_machine_arn(&self.arn).send();
-        absent(aws.call("states:DeleteStateMachine", &self.name, delete).await, GONE)?;
+        let delete = || {
+            aws.sfn
+                .delete_state_machine()
+                .state_machine_arn(&self.arn)
+                .send()
+        };
+        absent(
+            aws.call("states:DeleteStateMachine", &self.name, delete)
+                .await,
+            GONE,
+        )?;
         let gone = || async { Ok(self.describe(aws).await?.is_none().then_some(())) };
         aws.settle(&self.title(), "gone", BUDGET, gone).await
     }

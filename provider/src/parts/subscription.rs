@@ -137,14 +137,6 @@ impl Subscription {
             && account(&self.endpoint) == account(&self.topic_arn)
     }
 
-    /// True when somebody at the endpoint has to agree.
-    fn asks(&self) -> bool {
-        matches!(
-            self.protocol.as_str(),
-            "email" | "email-json" | "http" | "https"
-        ) || matches!(self.protocol.as_str(), "lambda" | "sqs") && !self.confirms_alone()
-    }
-
     /// The topic's entry for this subscription, the confirmed one before a pending one.
     async fn find(&self, aws: &Aws) -> Result<Option<String>, Failure> {
         let ours = |entry: &Entry| {
@@ -304,15 +296,21 @@ impl Part<Aws> for Subscription {
             .subscription_arn
             .filter(|arn| arn.starts_with("arn:"))
             .unwrap_or_else(|| PENDING.to_owned());
-        if self.confirms_alone() && arn != PENDING {
-            let confirmed = || async {
-                let have = self.attributes(aws, &arn).await?;
-                Ok(have.is_some_and(|have| !is_pending(&have)).then_some(()))
-            };
-            aws.settle(&self.title(), "confirmed", BUDGET, confirmed)
-                .await?;
+        if arn == PENDING {
+            return Ok(Self::known(&arn, true));
         }
-        Ok(Self::known(&arn, self.asks() || arn == PENDING))
+        let pending = || async {
+            let have = self.attributes(aws, &arn).await?;
+            Ok(have.is_none_or(|have| is_pending(&have)))
+        };
+        if !self.confirms_alone() {
+            // Somebody at the endpoint may have to agree, which may take days.
+            return Ok(Self::known(&arn, pending().await?));
+        }
+        let confirmed = || async { Ok((!pending().await?).then_some(())) };
+        aws.settle(&self.title(), "confirmed", BUDGET, confirmed)
+            .await?;
+        Ok(Self::known(&arn, false))
     }
 
     async fn update(
@@ -451,14 +449,7 @@ mod tests {
             endpoint,
             ..subscription()
         };
-        assert!(!theirs.confirms_alone() && theirs.asks());
-        assert!(
-            !Subscription {
-                protocol: "sms".into(),
-                ..theirs
-            }
-            .asks()
-        );
+        assert!(!theirs.confirms_alone());
     }
 
     #[test]

@@ -16,9 +16,16 @@ pub struct Tags(pub BTreeMap<String, String>);
 
 impl Tags {
     /// Collects what a service lists, without the tags that AWS itself sets (`aws:…`).
-    pub fn listed<K: Into<String>, V: Into<String>>(tags: impl IntoIterator<Item = (K, V)>) -> Self {
+    pub fn listed<K: Into<String>, V: Into<String>>(
+        tags: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
         let own = |(key, value): (K, V)| (key.into(), value.into());
-        Self(tags.into_iter().map(own).filter(|(key, _)| !key.starts_with("aws:")).collect())
+        Self(
+            tags.into_iter()
+                .map(own)
+                .filter(|(key, _)| !key.starts_with("aws:"))
+                .collect(),
+        )
     }
 
     /// Whose a part with the tags `found` is, where `self` are the tags it should have.
@@ -33,16 +40,27 @@ impl Tags {
     /// The tags to set so that `found` becomes `self`, and the keys to remove.
     #[must_use]
     pub fn changes_from(&self, found: &Self) -> (BTreeMap<String, String>, Vec<String>) {
-        let set = self.0.iter().filter(|(key, value)| found.0.get(*key) != Some(value));
+        let set = self
+            .0
+            .iter()
+            .filter(|(key, value)| found.0.get(*key) != Some(value));
         let remove = found.0.keys().filter(|key| !self.0.contains_key(*key));
-        (set.map(|(key, value)| (key.clone(), value.clone())).collect(), remove.cloned().collect())
+        (
+            set.map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            remove.cloned().collect(),
+        )
     }
 
     /// The tags as a map of strings from a part's found attributes.
     #[must_use]
     pub fn of(attributes: &crate::engine::Attributes) -> Self {
-        let tags = attributes.get("tags").and_then(serde_json::Value::as_object);
-        let text = |(key, value): (&String, &serde_json::Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        let tags = attributes
+            .get("tags")
+            .and_then(serde_json::Value::as_object);
+        let text = |(key, value): (&String, &serde_json::Value)| {
+            Some((key.clone(), value.as_str()?.to_owned()))
+        };
         Self(tags.into_iter().flatten().filter_map(text).collect())
     }
 }
@@ -56,7 +74,14 @@ mod tests {
         let want = Tags::listed([("a", "1"), ("b", "2")]);
         let have = Tags::listed([("b", "3"), ("c", "4"), ("aws:cloudformation:stack", "x")]);
         let (set, remove) = want.changes_from(&have);
-        assert_eq!(set, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())].into());
+        assert_eq!(
+            set,
+            [
+                ("a".to_owned(), "1".to_owned()),
+                ("b".to_owned(), "2".to_owned())
+            ]
+            .into()
+        );
         assert_eq!(remove, ["c"]);
     }
 
@@ -66,6 +91,9 @@ mod tests {
         assert_eq!(want.owner_of(&want), Owner::Us);
         assert_eq!(want.owner_of(&Tags::default()), Owner::SomeoneElse(None));
         let other = Tags::listed([(MARK, "orders/prod")]);
-        assert_eq!(want.owner_of(&other), Owner::SomeoneElse(Some("orders/prod".into())));
+        assert_eq!(
+            want.owner_of(&other),
+            Owner::SomeoneElse(Some("orders/prod".into()))
+        );
     }
 }

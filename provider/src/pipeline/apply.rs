@@ -35,7 +35,10 @@ pub struct Outcome {
 /// # Errors
 /// The failures of the calls that failed, for an incomplete picture is none.
 pub async fn look(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
-    let reads = blueprint.nodes.iter().map(|node| async move { (node.path.clone(), node.part.read(aws).await) });
+    let reads = blueprint
+        .nodes
+        .iter()
+        .map(|node| async move { (node.path.clone(), node.part.read(aws).await) });
     let results = join_all(reads).await;
     let mut findings = Findings::new();
     let mut failures = Vec::new();
@@ -47,13 +50,22 @@ pub async fn look(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Fail
             Err(failure) => failures.push(failure),
         }
     }
-    if failures.is_empty() { Ok(findings) } else { Err(failures) }
+    if failures.is_empty() {
+        Ok(findings)
+    } else {
+        Err(failures)
+    }
 }
 
 /// The refusals for parts that exist and are somebody else's.
 #[must_use]
 pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
-    let refused = |node: &Node| findings.get(&node.path)?.as_ref().and_then(|found| foreign(node.part.as_ref(), found));
+    let refused = |node: &Node| {
+        findings
+            .get(&node.path)?
+            .as_ref()
+            .and_then(|found| foreign(node.part.as_ref(), found))
+    };
     blueprint.nodes.iter().filter_map(refused).collect()
 }
 
@@ -61,9 +73,15 @@ pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
 #[must_use]
 pub fn ours(findings: &Findings) -> Observed {
     let own = |found: &Option<Found>| {
-        found.as_ref().filter(|found| found.owner == Owner::Us).map(|found| found.attributes.clone())
+        found
+            .as_ref()
+            .filter(|found| found.owner == Owner::Us)
+            .map(|found| found.attributes.clone())
     };
-    findings.iter().map(|(path, found)| (path.clone(), own(found))).collect()
+    findings
+        .iter()
+        .map(|(path, found)| (path.clone(), own(found)))
+        .collect()
 }
 
 /// Creates, repairs and changes until everything is as `settings` say. `checkpoint` gets the state after every part.
@@ -102,30 +120,56 @@ pub async fn converge(
         }
     };
     let outcome = {
-        let (first, final_blueprint, created, remember) = (&first, &final_blueprint, &created, &remember);
+        let (first, final_blueprint, created, remember) =
+            (&first, &final_blueprint, &created, &remember);
         let mut start: BTreeMap<Path, Option<Found>> = std::mem::take(&mut findings);
         let taken = Mutex::new(&mut start);
         let taken = &taken;
-        graph::run(&first.edges(), || aws.stop.is_cancelled(), |path: Path| async move {
-            let found = taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&path).flatten();
-            let waits_for_key = first.node(&path).is_some_and(|node| !node.after.is_empty());
-            let blueprint = if waits_for_key { final_blueprint() } else { first };
-            let Some(node) = blueprint.node(&path) else { return Ok(()) };
-            let found = renewed(node, found, created);
-            let new = found.is_none();
-            let attributes = ensure(node.part.as_ref(), aws, found).await?;
-            if new {
-                lock(created).insert(path.clone());
-            }
-            remember(&path, attributes);
-            Ok(())
-        })
+        graph::run(
+            &first.edges(),
+            || aws.stop.is_cancelled(),
+            |path: Path| async move {
+                let found = taken
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&path)
+                    .flatten();
+                let waits_for_key = first.node(&path).is_some_and(|node| !node.after.is_empty());
+                let blueprint = if waits_for_key {
+                    final_blueprint()
+                } else {
+                    first
+                };
+                let Some(node) = blueprint.node(&path) else {
+                    return Ok(());
+                };
+                let found = renewed(node, found, created);
+                let new = found.is_none();
+                let attributes = ensure(node.part.as_ref(), aws, found).await?;
+                if new {
+                    lock(created).insert(path.clone());
+                }
+                remember(&path, attributes);
+                Ok(())
+            },
+        )
         .await
     };
-    let observed = observed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let failures = outcome.failed.into_iter().map(|(_, failure): (Path, Failure)| failure).collect();
+    let observed = observed
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let failures = outcome
+        .failed
+        .into_iter()
+        .map(|(_, failure): (Path, Failure)| failure)
+        .collect();
     let blueprint = last.into_inner().unwrap_or(first);
-    Outcome { observed, failures, skipped: outcome.skipped, blueprint }
+    Outcome {
+        observed,
+        failures,
+        skipped: outcome.skipped,
+        blueprint,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -147,15 +191,34 @@ fn renewed(node: &Node, found: Option<Found>, created: &Mutex<BTreeSet<Path>>) -
 ///
 /// # Errors
 /// The failures, part by part.
-pub async fn remove_surplus(before: &Blueprint, after: &Blueprint, aws: &Aws) -> Result<(), Vec<Failure>> {
-    let kept: BTreeSet<(&str, &str)> = after.nodes.iter().map(|node| (node.part.kind(), node.part.name())).collect();
-    let surplus = before.nodes.iter().filter(|node| !kept.contains(&(node.part.kind(), node.part.name())));
+pub async fn remove_surplus(
+    before: &Blueprint,
+    after: &Blueprint,
+    aws: &Aws,
+) -> Result<(), Vec<Failure>> {
+    let kept: BTreeSet<(&str, &str)> = after
+        .nodes
+        .iter()
+        .map(|node| (node.part.kind(), node.part.name()))
+        .collect();
+    let surplus = before
+        .nodes
+        .iter()
+        .filter(|node| !kept.contains(&(node.part.kind(), node.part.name())));
     let removals = surplus.map(|node| async move {
         let found = node.part.read(aws).await?;
         remove(node.part.as_ref(), aws, found).await
     });
-    let failures: Vec<Failure> = join_all(removals).await.into_iter().filter_map(Result::err).collect();
-    if failures.is_empty() { Ok(()) } else { Err(failures) }
+    let failures: Vec<Failure> = join_all(removals)
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
+    }
 }
 
 /// Takes everything down that is ours, in the reverse order, and goes on past what fails as far as nothing depends on it.
@@ -170,22 +233,34 @@ pub async fn take_down(
     let findings = Mutex::new(findings);
     let outcome = {
         let (observed, findings, blueprint) = (&observed, &findings, &blueprint);
-        graph::run(&reversed(&blueprint.edges()), || aws.stop.is_cancelled(), |path: Path| async move {
-            let found = lock(findings).remove(&path).flatten();
-            let Some(node) = blueprint.node(&path) else { return Ok(()) };
-            remove(node.part.as_ref(), aws, found).await?;
-            let mut known = lock(observed);
-            known.insert(path, None);
-            if let Some(state) = state(base, blueprint, &known) {
-                checkpoint(state);
-            }
-            Ok(())
-        })
+        graph::run(
+            &reversed(&blueprint.edges()),
+            || aws.stop.is_cancelled(),
+            |path: Path| async move {
+                let found = lock(findings).remove(&path).flatten();
+                let Some(node) = blueprint.node(&path) else {
+                    return Ok(());
+                };
+                remove(node.part.as_ref(), aws, found).await?;
+                let mut known = lock(observed);
+                known.insert(path, None);
+                if let Some(state) = state(base, blueprint, &known) {
+                    checkpoint(state);
+                }
+                Ok(())
+            },
+        )
         .await
     };
     Outcome {
-        observed: observed.into_inner().unwrap_or_else(PoisonError::into_inner),
-        failures: outcome.failed.into_iter().map(|(_, failure): (Path, Failure)| failure).collect(),
+        observed: observed
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner),
+        failures: outcome
+            .failed
+            .into_iter()
+            .map(|(_, failure): (Path, Failure)| failure)
+            .collect(),
         skipped: outcome.skipped,
         blueprint,
     }

@@ -59,7 +59,10 @@ impl Blueprint {
     /// The graph of these parts.
     #[must_use]
     pub fn edges(&self) -> Edges<Path> {
-        self.nodes.iter().map(|node| (node.path.clone(), node.after.clone())).collect()
+        self.nodes
+            .iter()
+            .map(|node| (node.path.clone(), node.after.clone()))
+            .collect()
     }
 
     /// The part at a place.
@@ -81,7 +84,13 @@ impl Blueprint {
     /// Everything a pipeline with these arguments is made of.
     #[must_use]
     pub fn of(settings: &Settings, facts: &Facts) -> Self {
-        Builder { settings, facts, tags: tags(settings, facts), nodes: Vec::new() }.build()
+        Builder {
+            settings,
+            facts,
+            tags: tags(settings, facts),
+            nodes: Vec::new(),
+        }
+        .build()
     }
 }
 
@@ -89,7 +98,9 @@ impl Blueprint {
 pub fn graft(tree: &mut Map<String, Value>, path: &[String], attributes: Map<String, Value>) {
     let mut here = tree;
     for step in path {
-        let next = here.entry(step.clone()).or_insert_with(|| Value::Object(Map::new()));
+        let next = here
+            .entry(step.clone())
+            .or_insert_with(|| Value::Object(Map::new()));
         if !next.is_object() {
             *next = Value::Object(Map::new());
         }
@@ -133,7 +144,9 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn derived(&self, part: &str) -> String {
-        let Settings { name, environment, .. } = self.settings;
+        let Settings {
+            name, environment, ..
+        } = self.settings;
         names::derived(name, part, environment, &self.facts.place.region)
     }
 
@@ -155,9 +168,19 @@ impl Builder<'_> {
         }
     }
 
-    fn add(&mut self, at: &str, after: &[&str], part: impl crate::engine::Part<parts::Aws> + 'static) {
+    fn add(
+        &mut self,
+        at: &str,
+        after: &[&str],
+        part: impl crate::engine::Part<parts::Aws> + 'static,
+    ) {
         let after = after.iter().map(|text| path(text)).collect();
-        self.nodes.push(Node { path: path(at), part: Box::new(part), after, renewed_with: None });
+        self.nodes.push(Node {
+            path: path(at),
+            part: Box::new(part),
+            after,
+            renewed_with: None,
+        });
     }
 
     fn renewed_with(&mut self, dependency: &str, property: &'static str) {
@@ -175,19 +198,36 @@ impl Builder<'_> {
         let processing_arn = place.arn("lambda", &format!("function:{}", names.processing));
         let integration_arn = place.arn("lambda", &format!("function:{}", names.integration));
 
-        let processing_log = self.log_group("processing", &format!("/aws/lambda/{}", names.processing));
-        let integration_log = self.log_group("integration", &format!("/aws/lambda/{}", names.integration));
+        let processing_log =
+            self.log_group("processing", &format!("/aws/lambda/{}", names.processing));
+        let integration_log =
+            self.log_group("integration", &format!("/aws/lambda/{}", names.integration));
         // The prefix spares the account's resource policy for log delivery, whose size is limited.
-        let machine_log = self.log_group("state_machine", &format!("/aws/vendedlogs/states/{}", names.machine));
+        let machine_log = self.log_group(
+            "state_machine",
+            &format!("/aws/vendedlogs/states/{}", names.machine),
+        );
         self.key([&processing_log, &integration_log, &machine_log]);
         self.storage(&names);
         self.queues(&names);
         self.topic(&names.topic);
         self.subscriptions(&topic_arn);
         self.processing(&names, &processing_log, &topic_arn);
-        self.integration(&names, &integration_log, &topic_arn, &queue_arn, &bucket_arn);
+        self.integration(
+            &names,
+            &integration_log,
+            &topic_arn,
+            &queue_arn,
+            &bucket_arn,
+        );
         self.entrances(&names, &integration_arn, &queue_arn, &bucket_arn);
-        self.machine(&names, &processing_arn, &queue_arn, &topic_arn, &machine_log);
+        self.machine(
+            &names,
+            &processing_arn,
+            &queue_arn,
+            &topic_arn,
+            &machine_log,
+        );
         Blueprint { nodes: self.nodes }
     }
 
@@ -197,12 +237,17 @@ impl Builder<'_> {
             return;
         }
         let key = parts::key::Key {
-            alias: s.key.alias.clone().unwrap_or_else(|| format!("alias/{}", self.derived("key"))),
-            description: s
+            alias: s
                 .key
-                .description
+                .alias
                 .clone()
-                .unwrap_or_else(|| format!("Encrypts the callback pipeline {} ({})", s.name, s.environment)),
+                .unwrap_or_else(|| format!("alias/{}", self.derived("key"))),
+            description: s.key.description.clone().unwrap_or_else(|| {
+                format!(
+                    "Encrypts the callback pipeline {} ({})",
+                    s.name, s.environment
+                )
+            }),
             policy: documents::key::policy(&self.facts.place, &log_groups),
             is_enabled: true,
             enable_key_rotation: s.key.enable_key_rotation,
@@ -255,7 +300,11 @@ impl Builder<'_> {
     }
 
     fn queues(&mut self, names: &Names) {
-        let Settings { queue: q, dead_letter_queue: d, .. } = self.settings;
+        let Settings {
+            queue: q,
+            dead_letter_queue: d,
+            ..
+        } = self.settings;
         let place = &self.facts.place;
         let arn = place.arn("sqs", &names.queue);
         let dead_letter_arn = place.arn("sqs", &names.dead_letter_queue);
@@ -270,7 +319,10 @@ impl Builder<'_> {
             kms_master_key_id: self.facts.key_arn.clone(),
             kms_data_key_reuse_period_seconds: q.kms_data_key_reuse_period_seconds,
             policy: messaging::queue_policy(place, &arn),
-            redrive_policy: Some(messaging::redrive_policy(&dead_letter_arn, d.max_receive_count)),
+            redrive_policy: Some(messaging::redrive_policy(
+                &dead_letter_arn,
+                d.max_receive_count,
+            )),
             redrive_allow_policy: None,
             tags: self.tags.clone(),
         };
@@ -327,14 +379,27 @@ impl Builder<'_> {
     }
 
     /// Adds a role and answers with its ARN.
-    fn role(&mut self, owner: &str, given: Option<&String>, what: &str, trust: String, policy: String) -> String {
+    fn role(
+        &mut self,
+        owner: &str,
+        given: Option<&String>,
+        what: &str,
+        trust: String,
+        policy: String,
+    ) -> String {
         let name = self.given(given, &format!("{}-role", owner.replace('_', "-")));
         let s = self.settings;
-        let arn = self.facts.place.iam_arn(&format!("role{}{name}", s.iam_path));
+        let arn = self
+            .facts
+            .place
+            .iam_arn(&format!("role{}{name}", s.iam_path));
         let role = parts::role::Role {
             arn: arn.clone(),
             path: s.iam_path.clone(),
-            description: format!("{what} of the callback pipeline {} ({})", s.name, s.environment),
+            description: format!(
+                "{what} of the callback pipeline {} ({})",
+                s.name, s.environment
+            ),
             assume_role_policy: trust,
             permissions_boundary: s.permissions_boundary.clone(),
             policy,
@@ -349,15 +414,30 @@ impl Builder<'_> {
         let s = &self.settings.processing;
         let policy = roles::processing(log_group, s.function.tracing_mode == "Active");
         let code = &self.facts.packages.processing;
-        self.function("processing", &names.processing, &s.function, policy, code, topic_arn, |function| {
-            function.description = "Makes the payload and the execution id".to_owned();
-            function.runtime.clone_from(&s.runtime);
-            function.handler.clone_from(&s.handler);
-            function.variables.clone_from(&s.variables);
-        });
+        self.function(
+            "processing",
+            &names.processing,
+            &s.function,
+            policy,
+            code,
+            topic_arn,
+            |function| {
+                function.description = "Makes the payload and the execution id".to_owned();
+                function.runtime.clone_from(&s.runtime);
+                function.handler.clone_from(&s.handler);
+                function.variables.clone_from(&s.variables);
+            },
+        );
     }
 
-    fn integration(&mut self, names: &Names, log_group: &str, topic_arn: &str, queue_arn: &str, bucket_arn: &str) {
+    fn integration(
+        &mut self,
+        names: &Names,
+        log_group: &str,
+        topic_arn: &str,
+        queue_arn: &str,
+        bucket_arn: &str,
+    ) {
         let s = self.settings;
         let policy = roles::integration(&roles::Integration {
             log_group_arn: log_group,
@@ -369,18 +449,33 @@ impl Builder<'_> {
             key_arn: &self.facts.key_arn,
         });
         let code = &self.facts.packages.integration;
-        self.function("integration", &names.integration, &s.integration, policy, code, topic_arn, |function| {
-            function.description = "Hands work out to the bucket and answers back to the state machine".to_owned();
-            let variables = [
-                (env::BUCKET, &names.bucket),
-                (env::INBOUND_PREFIX, &s.bucket.inbound_prefix),
-                (env::OUTBOUND_PREFIX, &s.bucket.outbound_prefix),
-            ];
-            function.variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
-        });
+        self.function(
+            "integration",
+            &names.integration,
+            &s.integration,
+            policy,
+            code,
+            topic_arn,
+            |function| {
+                function.description =
+                    "Hands work out to the bucket and answers back to the state machine".to_owned();
+                let variables = [
+                    (env::BUCKET, &names.bucket),
+                    (env::INBOUND_PREFIX, &s.bucket.inbound_prefix),
+                    (env::OUTBOUND_PREFIX, &s.bucket.outbound_prefix),
+                ];
+                function.variables = variables
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value.clone()))
+                    .collect();
+            },
+        );
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one function, its role and its alarms hang together")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one function, its role and its alarms hang together"
+    )]
     fn function(
         &mut self,
         owner: &'static str,
@@ -394,7 +489,11 @@ impl Builder<'_> {
         let place = &self.facts.place;
         let trust = roles::trust(place, "lambda.amazonaws.com", None);
         let arn = place.arn("lambda", &format!("function:{name}"));
-        let what = if owner == "processing" { "Processing function" } else { "Integration function" };
+        let what = if owner == "processing" {
+            "Processing function"
+        } else {
+            "Integration function"
+        };
         let role = self.role(owner, s.role.name.as_ref(), what, trust, policy);
         let mut function = parts::function::Function {
             function_name: name.to_owned(),
@@ -427,7 +526,15 @@ impl Builder<'_> {
         }
     }
 
-    fn alarm(&mut self, owner: &str, function: &str, s: &Function, row: &AlarmRow, alarm: &Alarm, topic_arn: &str) {
+    fn alarm(
+        &mut self,
+        owner: &str,
+        function: &str,
+        s: &Function,
+        row: &AlarmRow,
+        alarm: &Alarm,
+        topic_arn: &str,
+    ) {
         let near_time_out = || f64::from(i32::try_from(s.timeout).unwrap_or(i32::MAX)) * 800.0;
         let name = format!("{function}-{}", row.name.replace('_', "-"));
         let part = parts::alarm::Alarm {
@@ -488,7 +595,14 @@ impl Builder<'_> {
         self.add("notification", &["bucket", "permission"], notification);
     }
 
-    fn machine(&mut self, names: &Names, function_arn: &str, queue_arn: &str, topic_arn: &str, log_group: &str) {
+    fn machine(
+        &mut self,
+        names: &Names,
+        function_arn: &str,
+        queue_arn: &str,
+        topic_arn: &str,
+        log_group: &str,
+    ) {
         let s = &self.settings.state_machine;
         let place = &self.facts.place;
         let arn = place.arn("states", &format!("stateMachine:{}", names.machine));
@@ -515,7 +629,13 @@ impl Builder<'_> {
             topic_arn,
         });
         let trust = roles::trust(place, "states.amazonaws.com", Some(&arn));
-        let role_arn = self.role("state_machine", s.role.name.as_ref(), "State machine", trust, policy);
+        let role_arn = self.role(
+            "state_machine",
+            s.role.name.as_ref(),
+            "State machine",
+            trust,
+            policy,
+        );
         let part = parts::state_machine::StateMachine {
             name: names.machine.clone(),
             arn,
@@ -530,7 +650,13 @@ impl Builder<'_> {
             tags: self.tags.clone(),
         };
         // Nothing starts before it can be carried through: the state machine comes last.
-        let after = ["state_machine.role", "state_machine.log_group", "processing", "queue", "topic"];
+        let after = [
+            "state_machine.role",
+            "state_machine.log_group",
+            "processing",
+            "queue",
+            "topic",
+        ];
         self.add("state_machine", &after, part);
         self.renewed_with("state_machine.role", "role_arn");
     }

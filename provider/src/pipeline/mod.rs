@@ -14,18 +14,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::{
-    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, Path, PlanReply, PlanRequest, ReadReply, ReadRequest,
-    Resource, Schema, Value, Work,
+    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, Path, PlanReply, PlanRequest,
+    ReadReply, ReadRequest, Resource, Schema, Value, Work,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Session;
 use crate::documents::Place;
 use crate::engine::{Failure, Owner};
-use crate::parts::tags::{MARK, Tags};
 use crate::parts::Aws;
+use crate::parts::tags::{MARK, Tags};
 use crate::plugin::Shared;
-use apply::{Deadline, Findings, Outcome, converge, look, ours, refusals, remove_surplus, take_down};
+use apply::{
+    Deadline, Findings, Outcome, converge, look, ours, refusals, remove_surplus, take_down,
+};
 use blueprint::{Blueprint, Facts};
 use packages::Packages;
 use plan::{Known, all_tags, key_arn, settled};
@@ -80,14 +82,19 @@ fn value_of(tree: Tree) -> Value {
 }
 
 fn settings_of(tree: &Tree) -> Result<Settings, Diagnostic> {
-    Settings::read(tree).map_err(|error| Diagnostic::error("Arguments not understood", error.to_string()))
+    Settings::read(tree)
+        .map_err(|error| Diagnostic::error("Arguments not understood", error.to_string()))
 }
 
 /// The time limit of an operation, from the `timeouts` block.
 fn limit(tree: &Tree, operation: &str) -> Duration {
-    let text = tree.get("timeouts").and_then(|block| block.get(operation)).and_then(Json::as_str);
+    let text = tree
+        .get("timeouts")
+        .and_then(|block| block.get(operation))
+        .and_then(Json::as_str);
     let default = Duration::from_secs(if operation == "read" { 5 * 60 } else { 20 * 60 });
-    text.and_then(|text| humantime::parse_duration(text).ok()).unwrap_or(default)
+    text.and_then(|text| humantime::parse_duration(text).ok())
+        .unwrap_or(default)
 }
 
 fn not_configured() -> Diagnostics {
@@ -103,7 +110,10 @@ impl CallbackPipeline {
     async fn refresh(&self, state: &Value) -> Result<Option<Tree>, Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
-        let place = session.place().await.map_err(|failure| vec![told(&failure)])?;
+        let place = session
+            .place()
+            .await
+            .map_err(|failure| vec![told(&failure)])?;
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
@@ -112,7 +122,11 @@ impl CallbackPipeline {
         }
         let settings = settings_of(&base).map_err(|error| vec![error])?;
         let recorded = settings.processing.function.package.is_some();
-        let packages = if recorded { None } else { Packages::of(&settings).ok() };
+        let packages = if recorded {
+            None
+        } else {
+            Packages::of(&settings).ok()
+        };
         let facts = Facts {
             key_arn: key_arn(&settings, Some(&base)).unwrap_or_default(),
             key_id: settings.key.key_id.clone(),
@@ -133,11 +147,22 @@ impl CallbackPipeline {
 
     async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
         if request.config.is_null() {
-            return Ok(PlanReply { private: request.private.clone(), ..PlanReply::default() });
+            return Ok(PlanReply {
+                private: request.private.clone(),
+                ..PlanReply::default()
+            });
         }
-        let mut known = Known { prior: tree_of(&request.prior), ..Known::default() };
+        let mut known = Known {
+            prior: tree_of(&request.prior),
+            ..Known::default()
+        };
         if let Some(session) = self.shared.session().await? {
-            known.place = Some(session.place().await.map_err(|failure| vec![told(&failure)])?);
+            known.place = Some(
+                session
+                    .place()
+                    .await
+                    .map_err(|failure| vec![told(&failure)])?,
+            );
             known.default_tags = Some(session.config.default_tags());
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
@@ -159,9 +184,14 @@ impl CallbackPipeline {
             let session = self.session().await?;
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let settings = settings_of(&base).map_err(|error| vec![error])?;
-            let place = session.place().await.map_err(|failure| vec![told(&failure)])?;
+            let place = session
+                .place()
+                .await
+                .map_err(|failure| vec![told(&failure)])?;
             let packages = Packages::of(&settings).map_err(|none| {
-                let path = Path::root().attribute(none.function).attribute(none.argument);
+                let path = Path::root()
+                    .attribute(none.function)
+                    .attribute(none.argument);
                 vec![Diagnostic::error("No code for the function", none.message).at(path)]
             })?;
             check_code(&base, &packages)?;
@@ -179,13 +209,21 @@ impl CallbackPipeline {
         let aws = session.aws(stop);
         let facts = Facts {
             key_arn: key_arn(&settings, prior.as_ref()).unwrap_or_default(),
-            key_id: prior.as_ref().and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
+            key_id: prior
+                .as_ref()
+                .and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
             tags: all_tags(&session.config.default_tags(), settings.tags.as_ref()),
             packages,
             place: place.clone(),
         };
-        let known = Known { place: Some(place), prior: prior.clone(), ..Known::default() };
-        let before = prior.as_ref().and_then(|prior| plan::recorded(prior, &known));
+        let known = Known {
+            place: Some(place),
+            prior: prior.clone(),
+            ..Known::default()
+        };
+        let before = prior
+            .as_ref()
+            .and_then(|prior| plan::recorded(prior, &known));
         let blueprint = Blueprint::of(&settings, &facts);
         let findings = match look(&blueprint, &aws).await {
             Ok(findings) => findings,
@@ -202,7 +240,10 @@ impl CallbackPipeline {
                  `terraform import ADDRESS {mark}`; otherwise choose another name or environment."
             );
             let path = Path::root().attribute("name");
-            return (nothing, vec![Diagnostic::error("Pipeline exists already", detail).at(path)]);
+            return (
+                nothing,
+                vec![Diagnostic::error("Pipeline exists already", detail).at(path)],
+            );
         }
         if let Some(before) = &before
             && let Err(failures) = remove_surplus(before, &blueprint, &aws).await
@@ -219,8 +260,15 @@ impl CallbackPipeline {
             return (settled(request.planned, &Json::Object(tree)), Vec::new());
         }
         let mut diagnostics = all_told(&outcome.failures);
-        diagnostics.extend(unfinished(&outcome, work, &deadline, operation, limit(&base, operation)));
-        let state = state::state(&base, &outcome.blueprint, &outcome.observed).map_or(Value::Null, value_of);
+        diagnostics.extend(unfinished(
+            &outcome,
+            work,
+            &deadline,
+            operation,
+            limit(&base, operation),
+        ));
+        let state = state::state(&base, &outcome.blueprint, &outcome.observed)
+            .map_or(Value::Null, value_of);
         if creating && !state.is_null() {
             diagnostics.push(Diagnostic::warning(
                 "The pipeline is there in part",
@@ -236,15 +284,24 @@ impl CallbackPipeline {
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.prior).ok_or_else(not_configured)?;
-            let place = session.place().await.map_err(|failure| vec![told(&failure)])?;
+            let place = session
+                .place()
+                .await
+                .map_err(|failure| vec![told(&failure)])?;
             Ok::<_, Diagnostics>((session, base, place))
         };
         let (session, base, place) = match prepared.await {
             Ok(prepared) => prepared,
             Err(diagnostics) => return (kept, diagnostics),
         };
-        let known = Known { place: Some(place), prior: Some(base.clone()), ..Known::default() };
-        let Some(blueprint) = plan::recorded(&base, &known) else { return (kept, not_configured()) };
+        let known = Known {
+            place: Some(place),
+            prior: Some(base.clone()),
+            ..Known::default()
+        };
+        let Some(blueprint) = plan::recorded(&base, &known) else {
+            return (kept, not_configured());
+        };
         let stop = stop_with(work);
         let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
         let aws = session.aws(stop);
@@ -256,7 +313,10 @@ impl CallbackPipeline {
             Ok(reasons) if reasons.is_empty() => {}
             Ok(reasons) => {
                 let mut told = all_told(&reasons);
-                told.push(Diagnostic::error("Nothing was destroyed", "The pipeline is still in use."));
+                told.push(Diagnostic::error(
+                    "Nothing was destroyed",
+                    "The pipeline is still in use.",
+                ));
                 return (kept, told);
             }
             Err(failure) => return (kept, vec![told(&failure)]),
@@ -267,14 +327,25 @@ impl CallbackPipeline {
             return (Value::Null, Vec::new());
         }
         let mut diagnostics = all_told(&outcome.failures);
-        diagnostics.extend(unfinished(&outcome, work, &deadline, "delete", limit(&base, "delete")));
+        diagnostics.extend(unfinished(
+            &outcome,
+            work,
+            &deadline,
+            "delete",
+            limit(&base, "delete"),
+        ));
         let state = state::state(&base, &outcome.blueprint, &outcome.observed);
         (state.map_or(Value::Null, value_of), diagnostics)
     }
 }
 
 /// Finds what an import cannot know from the name: the tags, and whether the key is the pipeline's own.
-async fn discover(base: &mut Tree, place: &Place, session: &Session, aws: &Aws) -> Result<(), Diagnostics> {
+async fn discover(
+    base: &mut Tree,
+    place: &Place,
+    session: &Session,
+    aws: &Aws,
+) -> Result<(), Diagnostics> {
     let settings = settings_of(base).map_err(|error| vec![error])?;
     let facts = Facts {
         place: place.clone(),
@@ -288,15 +359,26 @@ async fn discover(base: &mut Tree, place: &Place, session: &Session, aws: &Aws) 
     let [key, bucket] = ["key", "bucket"].map(|name| blueprint.node(&[name.to_owned()]));
     let mut own_key = false;
     if let Some(node) = key
-        && let Some(found) = node.part.read(aws).await.map_err(|failure| vec![told(&failure)])?
+        && let Some(found) = node
+            .part
+            .read(aws)
+            .await
+            .map_err(|failure| vec![told(&failure)])?
         && found.owner == Owner::Us
     {
         own_key = true;
         let text = |name: &str| json!(found.text(name));
-        base.insert("key".to_owned(), json!({"arn": text("arn"), "key_id": text("key_id")}));
+        base.insert(
+            "key".to_owned(),
+            json!({"arn": text("arn"), "key_id": text("key_id")}),
+        );
     }
     if let Some(node) = bucket
-        && let Some(found) = node.part.read(aws).await.map_err(|failure| vec![told(&failure)])?
+        && let Some(found) = node
+            .part
+            .read(aws)
+            .await
+            .map_err(|failure| vec![told(&failure)])?
         && found.owner == Owner::Us
     {
         tags = Tags::of(&found.attributes).0;
@@ -313,20 +395,37 @@ async fn discover(base: &mut Tree, place: &Place, session: &Session, aws: &Aws) 
         .map(|(key, value)| (key.clone(), json!(value)))
         .collect();
     base.insert("tags_all".to_owned(), json!(tags));
-    base.insert("tags".to_owned(), if own.is_empty() { Json::Null } else { Json::Object(own) });
+    base.insert(
+        "tags".to_owned(),
+        if own.is_empty() {
+            Json::Null
+        } else {
+            Json::Object(own)
+        },
+    );
     Ok(())
 }
 
 /// A file that changed since the plan would make another function than the one that was agreed to.
 fn check_code(base: &Tree, packages: &Packages) -> Result<(), Diagnostics> {
-    for (function, package) in [("processing", &packages.processing), ("integration", &packages.integration)] {
-        let planned = base.get(function).and_then(|part| part.get("code_sha256")).and_then(Json::as_str);
+    for (function, package) in [
+        ("processing", &packages.processing),
+        ("integration", &packages.integration),
+    ] {
+        let planned = base
+            .get(function)
+            .and_then(|part| part.get("code_sha256"))
+            .and_then(Json::as_str);
         if let (Some(planned), Some(now)) = (planned, &package.sha256)
             && planned != now
         {
-            let detail = format!("The code was {planned} (SHA-256) in the plan and is {now} now. Make a new plan.");
+            let detail = format!(
+                "The code was {planned} (SHA-256) in the plan and is {now} now. Make a new plan."
+            );
             let path = Path::root().attribute(function);
-            return Err(vec![Diagnostic::error("Code changed since the plan", detail).at(path)]);
+            return Err(vec![
+                Diagnostic::error("Code changed since the plan", detail).at(path),
+            ]);
         }
     }
     Ok(())
@@ -354,7 +453,13 @@ fn too_late(operation: &str, limit: Duration) -> Diagnostic {
 }
 
 /// Why parts were left: interrupted, too late, or waiting for one that failed.
-fn unfinished(outcome: &Outcome, work: &Work, deadline: &Deadline, operation: &str, limit: Duration) -> Diagnostics {
+fn unfinished(
+    outcome: &Outcome,
+    work: &Work,
+    deadline: &Deadline,
+    operation: &str,
+    limit: Duration,
+) -> Diagnostics {
     let mut found = Vec::new();
     if work.is_cancelled() {
         let detail = "Terraform was interrupted. What exists is in the state.";
@@ -371,7 +476,11 @@ fn unfinished(outcome: &Outcome, work: &Work, deadline: &Deadline, operation: &s
 }
 
 /// What stands against a destroy: objects in the bucket, running executions.
-async fn in_use(blueprint: &Blueprint, findings: &Findings, aws: &Aws) -> Result<Vec<Failure>, Failure> {
+async fn in_use(
+    blueprint: &Blueprint,
+    findings: &Findings,
+    aws: &Aws,
+) -> Result<Vec<Failure>, Failure> {
     let mut reasons = Vec::new();
     for node in &blueprint.nodes {
         let found = findings.get(&node.path).and_then(Option::as_ref);
@@ -403,16 +512,23 @@ impl Resource for CallbackPipeline {
                 private: request.private,
                 diagnostics: Vec::new(),
             },
-            Err(diagnostics) => ReadReply { state: request.state, private: request.private, diagnostics },
+            Err(diagnostics) => ReadReply {
+                state: request.state,
+                private: request.private,
+                diagnostics,
+            },
         }
     }
 
     async fn plan(&self, request: PlanRequest) -> PlanReply {
         match self.planned(&request).await {
             Ok(reply) => reply,
-            Err(diagnostics) => {
-                PlanReply { planned: request.proposed, private: request.private, diagnostics, ..PlanReply::default() }
-            }
+            Err(diagnostics) => PlanReply {
+                planned: request.proposed,
+                private: request.private,
+                diagnostics,
+                ..PlanReply::default()
+            },
         }
     }
 
@@ -423,7 +539,11 @@ impl Resource for CallbackPipeline {
         } else {
             self.make(request, &work).await
         };
-        ApplyReply { state, private, diagnostics }
+        ApplyReply {
+            state,
+            private,
+            diagnostics,
+        }
     }
 
     async fn import(&self, id: &str) -> ImportReply {
@@ -431,12 +551,24 @@ impl Resource for CallbackPipeline {
         let mut tree = Tree::new();
         tree.insert("name".to_owned(), json!(name));
         tree.insert("environment".to_owned(), json!(environment));
-        let legal = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let legal = |text: &str| {
+            !text.is_empty()
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        };
         if !legal(name) || !legal(environment) {
-            let detail = format!("\"{id}\" is not NAME or NAME/ENVIRONMENT, such as orders or orders/prod.");
+            let detail =
+                format!("\"{id}\" is not NAME or NAME/ENVIRONMENT, such as orders or orders/prod.");
             let diagnostics = vec![Diagnostic::error("Not an import id", detail)];
-            return ImportReply { diagnostics, ..ImportReply::default() };
+            return ImportReply {
+                diagnostics,
+                ..ImportReply::default()
+            };
         }
-        ImportReply { state: value_of(tree), ..ImportReply::default() }
+        ImportReply {
+            state: value_of(tree),
+            ..ImportReply::default()
+        }
     }
 }

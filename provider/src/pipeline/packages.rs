@@ -57,33 +57,57 @@ fn embedded(function: &'static str, architectures: &[String]) -> Result<Package,
     let architecture = architectures.first().map_or("x86_64", String::as_str);
     static HASHES: OnceLock<Vec<String>> = OnceLock::new();
     let hashes = HASHES.get_or_init(|| EMBEDDED.iter().map(|row| sha256(row.2)).collect());
-    let found = EMBEDDED.iter().zip(hashes).find(|((name, arch, _), _)| *name == function && *arch == architecture);
+    let found = EMBEDDED
+        .iter()
+        .zip(hashes)
+        .find(|((name, arch, _), _)| *name == function && *arch == architecture);
     let Some(((_, _, zip), hash)) = found else {
-        let have: Vec<&str> = EMBEDDED.iter().filter(|row| row.0 == function).map(|row| row.1).collect();
-        let have = if have.is_empty() { "none".to_owned() } else { have.join(", ") };
+        let have: Vec<&str> = EMBEDDED
+            .iter()
+            .filter(|row| row.0 == function)
+            .map(|row| row.1)
+            .collect();
+        let have = if have.is_empty() {
+            "none".to_owned()
+        } else {
+            have.join(", ")
+        };
         return Err(NoPackage {
             function,
             argument: "architectures",
             message: format!(
                 "This build of the provider carries no {architecture} code of the {function} function (it carries: {have}). \
                  Choose an architecture it carries{}.",
-                if function == "processing" { ", or give code of your own in filename or s3_bucket and s3_key" } else { "" }
+                if function == "processing" {
+                    ", or give code of your own in filename or s3_bucket and s3_key"
+                } else {
+                    ""
+                }
             ),
         });
     };
     Ok(Package {
-        label: format!("Bellflower {} for {architecture}", env!("CARGO_PKG_VERSION")),
+        label: format!(
+            "Bellflower {} for {architecture}",
+            env!("CARGO_PKG_VERSION")
+        ),
         sha256: Some(hash.clone()),
         code: Code::Zip(Arc::from(*zip)),
     })
 }
 
 fn file(path: &str) -> Result<Package, NoPackage> {
-    let complain = |message: String| NoPackage { function: "processing", argument: "filename", message };
+    let complain = |message: String| NoPackage {
+        function: "processing",
+        argument: "filename",
+        message,
+    };
     let bytes = std::fs::read(FilePath::new(path))
         .map_err(|error| complain(format!("The file \"{path}\" cannot be read: {error}.")))?;
     if !bytes.starts_with(b"PK\x03\x04") {
-        return Err(complain(format!("The file \"{path}\" is not a zip: Lambda takes zip files only.")));
+        return Err(complain(format!(
+            "The file \"{path}\" is not a zip: Lambda takes zip files only."
+        )));
     }
     if bytes.len() > MOST_DIRECT {
         return Err(complain(format!(
@@ -92,7 +116,11 @@ fn file(path: &str) -> Result<Package, NoPackage> {
         )));
     }
     let hash = sha256(&bytes);
-    Ok(Package { label: format!("file {path}, SHA-256 {hash}"), sha256: Some(hash), code: Code::Zip(bytes.into()) })
+    Ok(Package {
+        label: format!("file {path}, SHA-256 {hash}"),
+        sha256: Some(hash),
+        code: Code::Zip(bytes.into()),
+    })
 }
 
 impl Packages {
@@ -102,18 +130,29 @@ impl Packages {
     /// Which argument asks for code that is not there.
     pub fn of(settings: &Settings) -> Result<Self, NoPackage> {
         let processing = &settings.processing;
-        let own = match (&processing.filename, &processing.s3_bucket, &processing.s3_key) {
+        let own = match (
+            &processing.filename,
+            &processing.s3_bucket,
+            &processing.s3_key,
+        ) {
             (Some(path), _, _) => Some(file(path)?),
             (None, Some(bucket), Some(key)) => {
                 let version = processing.s3_object_version.clone();
-                let suffix = version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+                let suffix = version
+                    .as_ref()
+                    .map(|version| format!(", version {version}"))
+                    .unwrap_or_default();
                 let label = format!("s3://{bucket}/{key}{suffix}");
                 // Its hash is what it was when it was deployed, as long as it is the same object.
                 let same = processing.function.package.as_ref() == Some(&label);
                 Some(Package {
                     sha256: processing.function.code_sha256.clone().filter(|_| same),
                     label,
-                    code: Code::Object { s3_bucket: bucket.clone(), s3_key: key.clone(), s3_object_version: version },
+                    code: Code::Object {
+                        s3_bucket: bucket.clone(),
+                        s3_key: key.clone(),
+                        s3_object_version: version,
+                    },
                 })
             }
             _ => None,
@@ -122,7 +161,10 @@ impl Packages {
             Some(package) => package,
             None => embedded("processing", &processing.function.architectures)?,
         };
-        Ok(Self { processing, integration: embedded("integration", &settings.integration.architectures)? })
+        Ok(Self {
+            processing,
+            integration: embedded("integration", &settings.integration.architectures)?,
+        })
     }
 
     /// The code as a state tells of it, for looking at what is there.

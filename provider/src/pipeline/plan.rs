@@ -55,14 +55,25 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let fields = fields();
     let (absent, blueprint) = evaluate(config, known, StandIn::Absent)?;
     let (odd, _) = evaluate(config, known, StandIn::Odd)?;
-    let before = known.prior.as_ref().and_then(|prior| recorded(prior, known));
-    let view = View { prior: known.prior.as_ref(), before: before.as_ref(), now: &blueprint };
+    let before = known
+        .prior
+        .as_ref()
+        .and_then(|prior| recorded(prior, known));
+    let view = View {
+        prior: known.prior.as_ref(),
+        before: before.as_ref(),
+        now: &blueprint,
+    };
     let mut value = view.object(&fields, config.as_map(), &absent, &odd, &mut Vec::new());
     if let Some(timeouts) = config.get("timeouts") {
         value.insert("timeouts".to_owned(), timeouts.clone());
     }
     let value = Value::Map(value);
-    let replace = known.prior.as_ref().map(|prior| replacements(&fields, config, &value, prior)).unwrap_or_default();
+    let replace = known
+        .prior
+        .as_ref()
+        .map(|prior| replacements(&fields, config, &value, prior))
+        .unwrap_or_default();
     Ok(Planned { value, replace })
 }
 
@@ -90,24 +101,45 @@ pub fn key_arn(settings: &Settings, state: Option<&Map<String, Json>>) -> Option
 
 /// The tags of everything that takes tags.
 #[must_use]
-pub fn all_tags(defaults: &BTreeMap<String, String>, own: Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> {
+pub fn all_tags(
+    defaults: &BTreeMap<String, String>,
+    own: Option<&BTreeMap<String, String>>,
+) -> BTreeMap<String, String> {
     let mut tags = defaults.clone();
-    tags.extend(own.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+    tags.extend(
+        own.into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
     tags
 }
 
-fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<(Map<String, Json>, Blueprint), Diagnostic> {
+fn evaluate(
+    config: &Value,
+    known: &Known,
+    stand_in: StandIn,
+) -> Result<(Map<String, Json>, Blueprint), Diagnostic> {
     let fields = fields();
     let given = stood_in(&fields, config, stand_in);
     let mut tree = with_defaults(&fields, &given);
-    let settings = Settings::read(&given).map_err(|error| Diagnostic::error("Configuration not understood", error.to_string()))?;
-    let odd = |text: &str| if stand_in == StandIn::Odd { format!("{text}-{ODD}") } else { text.to_owned() };
+    let settings = Settings::read(&given)
+        .map_err(|error| Diagnostic::error("Configuration not understood", error.to_string()))?;
+    let odd = |text: &str| {
+        if stand_in == StandIn::Odd {
+            format!("{text}-{ODD}")
+        } else {
+            text.to_owned()
+        }
+    };
     let place = known.place.clone().unwrap_or_else(|| Place {
         partition: odd("aws"),
         region: odd("region"),
         account: odd("account"),
     });
-    let defaults = known.default_tags.clone().unwrap_or_else(|| [(odd("tag"), ODD.to_owned())].into());
+    let defaults = known
+        .default_tags
+        .clone()
+        .unwrap_or_else(|| [(odd("tag"), ODD.to_owned())].into());
     let tags = all_tags(&defaults, settings.tags.as_ref());
     let facts = Facts {
         place,
@@ -115,7 +147,9 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<(Map<Str
         key_id: None,
         tags: tags.clone(),
         packages: packages(config, &settings, known.prior.as_ref(), stand_in).map_err(|none| {
-            let path = Path::root().attribute(none.function).attribute(none.argument);
+            let path = Path::root()
+                .attribute(none.function)
+                .attribute(none.argument);
             Diagnostic::error("No code for the function", none.message).at(path)
         })?,
     };
@@ -139,17 +173,30 @@ fn packages(
     stand_in: StandIn,
 ) -> Result<Packages, NoPackage> {
     let unknown = |function: &str| {
-        let names = ["filename", "s3_bucket", "s3_key", "s3_object_version", "architectures"];
+        let names = [
+            "filename",
+            "s3_bucket",
+            "s3_key",
+            "s3_object_version",
+            "architectures",
+        ];
         let part = config.get(function);
         part.is_some_and(Value::is_unknown)
             || names.iter().any(|name| {
-                part.and_then(|part| part.get(name)).is_some_and(|value| !value.is_wholly_known())
+                part.and_then(|part| part.get(name))
+                    .is_some_and(|value| !value.is_wholly_known())
             })
     };
     let (processing, integration) = (unknown("processing"), unknown("integration"));
     let mut settings = settings.clone();
     // The hash of an object in S3 is what it was, as long as it is the same object.
-    let before = |name: &str| prior?.get("processing")?.get(name)?.as_str().map(str::to_owned);
+    let before = |name: &str| {
+        prior?
+            .get("processing")?
+            .get(name)?
+            .as_str()
+            .map(str::to_owned)
+    };
     settings.processing.function.package = before("package");
     settings.processing.function.code_sha256 = before("code_sha256");
     if processing {
@@ -181,7 +228,10 @@ fn packages(
 fn stood_in(fields: &[Field], config: &Value, stand_in: StandIn) -> Map<String, Json> {
     let each = |field: &Field| {
         let value = config.get(field.name).unwrap_or(&Value::Null);
-        (field.name.to_owned(), stood_in_value(field, value, stand_in))
+        (
+            field.name.to_owned(),
+            stood_in_value(field, value, stand_in),
+        )
     };
     fields.iter().map(each).collect()
 }
@@ -200,19 +250,42 @@ fn stood_in_value(field: &Field, value: &Value, stand_in: StandIn) -> Json {
             Json::Object(map.iter().map(each).collect())
         }
         (_, Value::Map(map)) => {
-            let odd = || if stand_in == StandIn::Odd { json!(ODD) } else { json!("") };
-            Json::Object(map.iter().map(|(key, value)| (key.clone(), value.to_json().unwrap_or_else(odd))).collect())
+            let odd = || {
+                if stand_in == StandIn::Odd {
+                    json!(ODD)
+                } else {
+                    json!("")
+                }
+            };
+            Json::Object(
+                map.iter()
+                    .map(|(key, value)| (key.clone(), value.to_json().unwrap_or_else(odd)))
+                    .collect(),
+            )
         }
         (_, Value::List(list)) => {
-            let odd = || if stand_in == StandIn::Odd { json!(ODD) } else { json!("") };
-            Json::Array(list.iter().map(|value| value.to_json().unwrap_or_else(odd)).collect())
+            let odd = || {
+                if stand_in == StandIn::Odd {
+                    json!(ODD)
+                } else {
+                    json!("")
+                }
+            };
+            Json::Array(
+                list.iter()
+                    .map(|value| value.to_json().unwrap_or_else(odd))
+                    .collect(),
+            )
         }
         (_, value) => value.to_json().unwrap_or(Json::Null),
     }
 }
 
 fn unknown_object(fields: &[Field], stand_in: StandIn) -> Map<String, Json> {
-    fields.iter().map(|field| (field.name.to_owned(), stand_in_for(field, stand_in))).collect()
+    fields
+        .iter()
+        .map(|field| (field.name.to_owned(), stand_in_for(field, stand_in)))
+        .collect()
 }
 
 fn stand_in_for(field: &Field, stand_in: StandIn) -> Json {
@@ -248,8 +321,13 @@ impl View<'_> {
     ) -> BTreeMap<String, Value> {
         let mut result = BTreeMap::new();
         for field in fields {
-            let given = config.and_then(|map| map.get(field.name)).unwrap_or(&Value::Null);
-            let (a, b) = (absent.get(field.name).unwrap_or(&Json::Null), odd.get(field.name).unwrap_or(&Json::Null));
+            let given = config
+                .and_then(|map| map.get(field.name))
+                .unwrap_or(&Value::Null);
+            let (a, b) = (
+                absent.get(field.name).unwrap_or(&Json::Null),
+                odd.get(field.name).unwrap_or(&Json::Null),
+            );
             path.push(field.name.to_owned());
             let value = match (&field.shape, given) {
                 (_, Value::Unknown) => Value::Unknown,
@@ -257,7 +335,10 @@ impl View<'_> {
                 (Shape::ObjectMap(inner), Value::Map(map)) => {
                     let each = |(name, given): (&String, &Value)| {
                         path.push(name.clone());
-                        let (a, b) = (a.get(name).unwrap_or(&Json::Null), b.get(name).unwrap_or(&Json::Null));
+                        let (a, b) = (
+                            a.get(name).unwrap_or(&Json::Null),
+                            b.get(name).unwrap_or(&Json::Null),
+                        );
                         let value = match given {
                             Value::Unknown => Value::Unknown,
                             given => self.nested(inner, given, a, b, path),
@@ -278,9 +359,18 @@ impl View<'_> {
         result
     }
 
-    fn nested(&self, inner: &[Field], given: &Value, a: &Json, b: &Json, path: &mut Vec<String>) -> Value {
+    fn nested(
+        &self,
+        inner: &[Field],
+        given: &Value,
+        a: &Json,
+        b: &Json,
+        path: &mut Vec<String>,
+    ) -> Value {
         match (a, b) {
-            (Json::Object(a), Json::Object(b)) => Value::Map(self.object(inner, given.as_map(), a, b, path)),
+            (Json::Object(a), Json::Object(b)) => {
+                Value::Map(self.object(inner, given.as_map(), a, b, path))
+            }
             (Json::Null, Json::Null) => Value::Null,
             _ => Value::Unknown,
         }
@@ -288,15 +378,26 @@ impl View<'_> {
 
     /// What only AWS knows: what it was before, as long as it belongs to the same object.
     fn output(&self, path: &[String], nothing: &Json) -> Value {
-        let Some((name, place)) = path.split_last() else { return Value::Null };
-        let Some(node) = self.now.node(place) else { return Value::from_json(nothing) };
-        let same = self.before.and_then(|before| before.node(place)).is_some_and(|old| {
-            let same_package = || old.part.desired().get("package") == node.part.desired().get("package");
-            old.part.name() == node.part.name() && (name != "code_sha256" || same_package())
-        });
+        let Some((name, place)) = path.split_last() else {
+            return Value::Null;
+        };
+        let Some(node) = self.now.node(place) else {
+            return Value::from_json(nothing);
+        };
+        let same = self
+            .before
+            .and_then(|before| before.node(place))
+            .is_some_and(|old| {
+                let same_package =
+                    || old.part.desired().get("package") == node.part.desired().get("package");
+                old.part.name() == node.part.name() && (name != "code_sha256" || same_package())
+            });
         let before = || {
             let tree = Json::Object(self.prior?.clone());
-            let found = path.iter().try_fold(&tree, |here, step| here.get(step))?.clone();
+            let found = path
+                .iter()
+                .try_fold(&tree, |here, step| here.get(step))?
+                .clone();
             Some(found).filter(|value| !value.is_null())
         };
         match same.then(before).flatten() {
@@ -307,22 +408,44 @@ impl View<'_> {
 }
 
 /// The arguments that AWS cannot change in place and that do change: those the user wrote, or else all of them.
-fn replacements(fields: &[Field], config: &Value, planned: &Value, prior: &Map<String, Json>) -> Vec<Path> {
+fn replacements(
+    fields: &[Field],
+    config: &Value,
+    planned: &Value,
+    prior: &Map<String, Json>,
+) -> Vec<Path> {
     let mut found = Vec::new();
-    changed_for_good(fields, Some(planned), Some(&Json::Object(prior.clone())), &Path::root(), &mut found);
+    changed_for_good(
+        fields,
+        Some(planned),
+        Some(&Json::Object(prior.clone())),
+        &Path::root(),
+        &mut found,
+    );
     let key = Path::root().attribute("kms_key_arn");
-    let had = prior.get("kms_key_arn").is_some_and(|value| !value.is_null());
+    let had = prior
+        .get("kms_key_arn")
+        .is_some_and(|value| !value.is_null());
     let has = planned.at(&key).is_some_and(|value| !value.is_null());
     if had != has {
         // What is encrypted with the one key could not be read with the other.
         found.push(key);
     }
-    let written: Vec<Path> =
-        found.iter().filter(|path| config.at(path).is_some_and(|value| !value.is_null())).cloned().collect();
+    let written: Vec<Path> = found
+        .iter()
+        .filter(|path| config.at(path).is_some_and(|value| !value.is_null()))
+        .cloned()
+        .collect();
     if written.is_empty() { found } else { written }
 }
 
-fn changed_for_good(fields: &[Field], planned: Option<&Value>, prior: Option<&Json>, at: &Path, found: &mut Vec<Path>) {
+fn changed_for_good(
+    fields: &[Field],
+    planned: Option<&Value>,
+    prior: Option<&Json>,
+    at: &Path,
+    found: &mut Vec<Path>,
+) {
     for field in fields {
         let path = at.clone().attribute(field.name);
         let now = planned.and_then(|value| value.get(field.name));
@@ -345,11 +468,12 @@ pub fn settled(planned: Value, tree: &Json) -> Value {
     match planned {
         Value::Unknown => Value::from_json(tree),
         Value::Map(map) => Value::Map(
-            map.into_iter().map(|(name, value)| {
-                let part = tree.get(&name).unwrap_or(&Json::Null);
-                (name, settled(value, part))
-            })
-            .collect(),
+            map.into_iter()
+                .map(|(name, value)| {
+                    let part = tree.get(&name).unwrap_or(&Json::Null);
+                    (name, settled(value, part))
+                })
+                .collect(),
         ),
         other => other,
     }

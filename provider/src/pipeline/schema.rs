@@ -91,7 +91,14 @@ pub struct Field {
 
 impl Field {
     fn new(name: &'static str, shape: Shape, doc: &'static str) -> Self {
-        Self { name, shape, origin: Origin::Optional, check: Check::None, replace: false, doc }
+        Self {
+            name,
+            shape,
+            origin: Origin::Optional,
+            check: Check::None,
+            replace: false,
+            doc,
+        }
     }
 
     fn origin(mut self, origin: Origin) -> Self {
@@ -132,8 +139,14 @@ impl Field {
             Shape::Flag => Kind::Type(Type::Bool),
             Shape::TextMap => Kind::Type(Type::Map(Box::new(Type::String))),
             Shape::TextList => Kind::Type(Type::List(Box::new(Type::String))),
-            Shape::Object(fields) => Kind::Nested { nesting: Nesting::Single, attributes: attributes(fields) },
-            Shape::ObjectMap(fields) => Kind::Nested { nesting: Nesting::Map, attributes: attributes(fields) },
+            Shape::Object(fields) => Kind::Nested {
+                nesting: Nesting::Single,
+                attributes: attributes(fields),
+            },
+            Shape::ObjectMap(fields) => Kind::Nested {
+                nesting: Nesting::Map,
+                attributes: attributes(fields),
+            },
         };
         let attribute = Attribute::new(self.name, kind).describe(self.description());
         match self.origin {
@@ -169,13 +182,27 @@ impl Check {
     pub fn allowed(&self) -> Option<String> {
         Some(match self {
             Self::None => return None,
-            Self::Name(limit) => format!("at most {} characters: letters, digits and `{}`", limit.length, limit.extra),
+            Self::Name(limit) => format!(
+                "at most {} characters: letters, digits and `{}`",
+                limit.length, limit.extra
+            ),
             Self::Whole(from, to) => format!("a whole number from {from} to {to}"),
-            Self::OneOfWhole(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            Self::OneOfWhole(list) => list
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
             Self::Between(from, to) => format!("a number from {from} to {to}"),
-            Self::OneOf(list) => list.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(", "),
+            Self::OneOf(list) => list
+                .iter()
+                .map(|text| format!("`{text}`"))
+                .collect::<Vec<_>>()
+                .join(", "),
             Self::Length(most) => format!("at most {most} characters"),
-            Self::NamePart => "small letters, digits and hyphens, beginning and ending with a letter or a digit".to_owned(),
+            Self::NamePart => {
+                "small letters, digits and hyphens, beginning and ending with a letter or a digit"
+                    .to_owned()
+            }
             Self::Arn(services) => format!("an ARN of {}", services.join(" or ")),
             Self::Path => "`/`, or a path that begins and ends with `/`".to_owned(),
             Self::Json => "a JSON document".to_owned(),
@@ -201,11 +228,16 @@ fn flag(name: &'static str, default: bool, doc: &'static str) -> Field {
 }
 
 fn whole(name: &'static str, default: i64, (from, to): (i64, i64), doc: &'static str) -> Field {
-    number(name, doc).default(default).check(Check::Whole(from, to))
+    number(name, doc)
+        .default(default)
+        .check(Check::Whole(from, to))
 }
 
 fn named(name: &'static str, limit: Limit, doc: &'static str) -> Field {
-    text(name, doc).derived().check(Check::Name(limit)).replaces()
+    text(name, doc)
+        .derived()
+        .check(Check::Name(limit))
+        .replaces()
 }
 
 fn arn(doc: &'static str) -> Field {
@@ -220,8 +252,11 @@ fn object(name: &'static str, doc: &'static str, fields: Vec<Field>) -> Field {
 #[must_use]
 pub fn schema() -> Schema {
     let timeouts = ["create", "read", "update", "delete"].map(|name| {
-        let doc = "How long this may take, as in `30s`, `20m` or `1h`. Default: `20m`, for read `5m`.";
-        Attribute::new(name, Kind::Type(Type::String)).optional().describe(doc)
+        let doc =
+            "How long this may take, as in `30s`, `20m` or `1h`. Default: `20m`, for read `5m`.";
+        Attribute::new(name, Kind::Type(Type::String))
+            .optional()
+            .describe(doc)
     });
     Schema {
         version: VERSION,
@@ -240,8 +275,10 @@ pub fn schema() -> Schema {
 }
 
 /// The days CloudWatch Logs can keep events; 0 is for ever.
-const RETENTIONS: &[i64] =
-    &[0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+const RETENTIONS: &[i64] = &[
+    0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
+    3288, 3653,
+];
 
 /// Every field of the resource.
 #[must_use]
@@ -279,11 +316,31 @@ pub fn fields() -> Vec<Field> {
 
 fn key() -> Vec<Field> {
     vec![
-        named("alias", names::KEY_ALIAS, "The key's alias, beginning with `alias/`."),
-        text("description", "The key's description.").derived().check(Check::Length(8192)),
-        whole("deletion_window_in_days", 30, (7, 30), "Days between destroy and the end of the key."),
-        flag("enable_key_rotation", true, "Whether KMS rotates the key material by itself."),
-        whole("rotation_period_in_days", 365, (90, 2560), "Days between rotations."),
+        named(
+            "alias",
+            names::KEY_ALIAS,
+            "The key's alias, beginning with `alias/`.",
+        ),
+        text("description", "The key's description.")
+            .derived()
+            .check(Check::Length(8192)),
+        whole(
+            "deletion_window_in_days",
+            30,
+            (7, 30),
+            "Days between destroy and the end of the key.",
+        ),
+        flag(
+            "enable_key_rotation",
+            true,
+            "Whether KMS rotates the key material by itself.",
+        ),
+        whole(
+            "rotation_period_in_days",
+            365,
+            (90, 2560),
+            "Days between rotations.",
+        ),
         text("policy", "The key policy, JSON.").computed(),
         arn("The key's ARN."),
         text("key_id", "The key's id.").computed(),
@@ -294,15 +351,44 @@ fn bucket() -> Vec<Field> {
     let prefix = |name, default: &str, doc| text(name, doc).default(default).check(Check::Prefix);
     vec![
         named("bucket", names::BUCKET, "The bucket's name."),
-        flag("force_destroy", false, "Whether destroy deletes the objects in the bucket and stops running executions. Without it, destroy refuses while there are any."),
+        flag(
+            "force_destroy",
+            false,
+            "Whether destroy deletes the objects in the bucket and stops running executions. Without it, destroy refuses while there are any.",
+        ),
         flag("block_public_acls", true, "Whether S3 refuses public ACLs."),
-        flag("block_public_policy", true, "Whether S3 refuses public bucket policies."),
-        flag("ignore_public_acls", true, "Whether S3 ignores public ACLs."),
-        flag("restrict_public_buckets", true, "Whether S3 restricts a bucket with a public policy to this account and AWS services."),
-        flag("bucket_key_enabled", true, "Whether the bucket uses an S3 Bucket Key, so that far fewer KMS calls are made."),
+        flag(
+            "block_public_policy",
+            true,
+            "Whether S3 refuses public bucket policies.",
+        ),
+        flag(
+            "ignore_public_acls",
+            true,
+            "Whether S3 ignores public ACLs.",
+        ),
+        flag(
+            "restrict_public_buckets",
+            true,
+            "Whether S3 restricts a bucket with a public policy to this account and AWS services.",
+        ),
+        flag(
+            "bucket_key_enabled",
+            true,
+            "Whether the bucket uses an S3 Bucket Key, so that far fewer KMS calls are made.",
+        ),
         prefix("inbound_prefix", "inbound/", "The folder of answers."),
-        prefix("outbound_prefix", "outbound/", "The folder of work handed out."),
-        whole("expiration_days", 90, (0, 36500), "Days after which objects of an exchange expire; 0 keeps them. It must be longer than the callback time-out."),
+        prefix(
+            "outbound_prefix",
+            "outbound/",
+            "The folder of work handed out.",
+        ),
+        whole(
+            "expiration_days",
+            90,
+            (0, 36500),
+            "Days after which objects of an exchange expire; 0 keeps them. It must be longer than the callback time-out.",
+        ),
         text("policy", "The bucket policy, JSON.").computed(),
         arn("The bucket's ARN."),
     ]
@@ -311,12 +397,42 @@ fn bucket() -> Vec<Field> {
 fn queue() -> Vec<Field> {
     vec![
         named("name", names::QUEUE, "The queue's name."),
-        whole("delay_seconds", 0, (0, 900), "Seconds for which a message is held back."),
-        whole("max_message_size", 1_048_576, (1024, 1_048_576), "The largest message, in bytes."),
-        whole("message_retention_seconds", 345_600, (60, 1_209_600), "Seconds for which a message is kept."),
-        whole("receive_wait_time_seconds", 20, (0, 20), "Seconds for which a receive call waits for a message."),
-        whole("visibility_timeout_seconds", 360, (0, 43200), "Seconds for which a received message stays hidden: at least the integration function's time-out; AWS advises six times as much."),
-        whole("kms_data_key_reuse_period_seconds", 300, (60, 86400), "Seconds for which SQS uses a data key again."),
+        whole(
+            "delay_seconds",
+            0,
+            (0, 900),
+            "Seconds for which a message is held back.",
+        ),
+        whole(
+            "max_message_size",
+            1_048_576,
+            (1024, 1_048_576),
+            "The largest message, in bytes.",
+        ),
+        whole(
+            "message_retention_seconds",
+            345_600,
+            (60, 1_209_600),
+            "Seconds for which a message is kept.",
+        ),
+        whole(
+            "receive_wait_time_seconds",
+            20,
+            (0, 20),
+            "Seconds for which a receive call waits for a message.",
+        ),
+        whole(
+            "visibility_timeout_seconds",
+            360,
+            (0, 43200),
+            "Seconds for which a received message stays hidden: at least the integration function's time-out; AWS advises six times as much.",
+        ),
+        whole(
+            "kms_data_key_reuse_period_seconds",
+            300,
+            (60, 86400),
+            "Seconds for which SQS uses a data key again.",
+        ),
         text("policy", "The queue policy, JSON.").computed(),
         arn("The queue's ARN."),
         text("url", "The queue's URL.").computed(),
@@ -326,8 +442,18 @@ fn queue() -> Vec<Field> {
 fn dead_letter_queue() -> Vec<Field> {
     vec![
         named("name", names::QUEUE, "The queue's name."),
-        whole("max_receive_count", 5, (1, 1000), "How often a message is received before it goes here."),
-        whole("message_retention_seconds", 1_209_600, (60, 1_209_600), "Seconds for which a message is kept, counted from when it was first sent."),
+        whole(
+            "max_receive_count",
+            5,
+            (1, 1000),
+            "How often a message is received before it goes here.",
+        ),
+        whole(
+            "message_retention_seconds",
+            1_209_600,
+            (60, 1_209_600),
+            "Seconds for which a message is kept, counted from when it was first sent.",
+        ),
         text("policy", "The queue policy, JSON.").computed(),
         arn("The queue's ARN."),
         text("url", "The queue's URL.").computed(),
@@ -344,26 +470,63 @@ fn topic() -> Vec<Field> {
 }
 
 /// The protocols SNS delivers by.
-pub const PROTOCOLS: &[&str] =
-    &["application", "email", "email-json", "firehose", "http", "https", "lambda", "sms", "sqs"];
+pub const PROTOCOLS: &[&str] = &[
+    "application",
+    "email",
+    "email-json",
+    "firehose",
+    "http",
+    "https",
+    "lambda",
+    "sms",
+    "sqs",
+];
 
 fn subscription() -> Vec<Field> {
     vec![
-        text("protocol", "How messages are delivered.").required().check(Check::OneOf(PROTOCOLS)),
-        text("endpoint", "Where to: an address, a URL, a phone number or an ARN, as the protocol says.").required(),
-        flag("raw_message_delivery", false, "Whether the message comes without SNS's envelope; for sqs, http, https and firehose."),
+        text("protocol", "How messages are delivered.")
+            .required()
+            .check(Check::OneOf(PROTOCOLS)),
+        text(
+            "endpoint",
+            "Where to: an address, a URL, a phone number or an ARN, as the protocol says.",
+        )
+        .required(),
+        flag(
+            "raw_message_delivery",
+            false,
+            "Whether the message comes without SNS's envelope; for sqs, http, https and firehose.",
+        ),
         text("filter_policy", "Which messages are delivered, JSON.").check(Check::Json),
-        text("filter_policy_scope", "What the filter policy looks at.").check(Check::OneOf(&["MessageAttributes", "MessageBody"])),
-        text("redrive_policy", "Where messages go that cannot be delivered, JSON.").check(Check::Json),
-        text("subscription_role_arn", "The ARN of the role that delivers to Firehose.").check(Check::Arn(&["iam"])),
+        text("filter_policy_scope", "What the filter policy looks at.")
+            .check(Check::OneOf(&["MessageAttributes", "MessageBody"])),
+        text(
+            "redrive_policy",
+            "Where messages go that cannot be delivered, JSON.",
+        )
+        .check(Check::Json),
+        text(
+            "subscription_role_arn",
+            "The ARN of the role that delivers to Firehose.",
+        )
+        .check(Check::Arn(&["iam"])),
         arn("The subscription's ARN."),
-        Field::new("pending_confirmation", Shape::Flag, "Whether the receiver has still to confirm.").computed(),
+        Field::new(
+            "pending_confirmation",
+            Shape::Flag,
+            "Whether the receiver has still to confirm.",
+        )
+        .computed(),
     ]
 }
 
 fn function(part: &[(&'static str, i64)], more: Vec<Field>) -> Vec<Field> {
     let default = |name: &str| part.iter().find(|row| row.0 == name).map_or(0, |row| row.1);
-    let architectures = Field::new("architectures", Shape::TextList, "The instruction set, one entry: `x86_64` or `arm64`.");
+    let architectures = Field::new(
+        "architectures",
+        Shape::TextList,
+        "The instruction set, one entry: `x86_64` or `arm64`.",
+    );
     let mut fields = vec![
         named("function_name", names::FUNCTION, "The function's name."),
         whole("memory_size", default("memory_size"), (128, 10240), "Memory, in MB."),
@@ -387,11 +550,16 @@ fn processing() -> Vec<Field> {
         &[("memory_size", 128), ("timeout", 30)],
         vec![
             text("filename", "The path of a zip with code of your own."),
-            text("s3_bucket", "The bucket of a zip with code of your own, in this region."),
+            text(
+                "s3_bucket",
+                "The bucket of a zip with code of your own, in this region.",
+            ),
             text("s3_key", "The key of that zip."),
             text("s3_object_version", "The version of that zip."),
             text("runtime", "The runtime's name.").default("provided.al2023"),
-            text("handler", "The entry point.").default("bootstrap").check(Check::Length(128)),
+            text("handler", "The entry point.")
+                .default("bootstrap")
+                .check(Check::Length(128)),
             Field::new("variables", Shape::TextMap, "Environment variables.").default(json!({})),
         ],
     )
@@ -414,16 +582,38 @@ fn log_group() -> Vec<Field> {
     vec![
         text("name", "The log group's name.").computed(),
         arn("The log group's ARN."),
-        number("retention_in_days", "How many days events are kept; 0 keeps them for ever.").computed(),
+        number(
+            "retention_in_days",
+            "How many days events are kept; 0 keeps them for ever.",
+        )
+        .computed(),
     ]
 }
 
 fn event_source() -> Vec<Field> {
     vec![
-        whole("batch_size", 10, (1, 10000), "The most messages one invocation gets; more than 10 need a batching window."),
-        whole("maximum_batching_window_in_seconds", 0, (0, 300), "Seconds for which Lambda collects messages."),
-        number("maximum_concurrency", "The most invocations the queue causes at once.").check(Check::Whole(2, 1000)),
-        flag("enabled", true, "Whether messages are handed to the function."),
+        whole(
+            "batch_size",
+            10,
+            (1, 10000),
+            "The most messages one invocation gets; more than 10 need a batching window.",
+        ),
+        whole(
+            "maximum_batching_window_in_seconds",
+            0,
+            (0, 300),
+            "Seconds for which Lambda collects messages.",
+        ),
+        number(
+            "maximum_concurrency",
+            "The most invocations the queue causes at once.",
+        )
+        .check(Check::Whole(2, 1000)),
+        flag(
+            "enabled",
+            true,
+            "Whether messages are handed to the function.",
+        ),
         text("uuid", "The event source mapping's id.").computed(),
         arn("The event source mapping's ARN."),
     ]
@@ -432,25 +622,61 @@ fn event_source() -> Vec<Field> {
 fn state_machine() -> Vec<Field> {
     vec![
         named("name", names::STATE_MACHINE, "The state machine's name."),
-        whole("callback_timeout_seconds", 86400, (1, 31_536_000), "Seconds for which an execution waits for its answer."),
-        number("callback_heartbeat_seconds", "Seconds for which the application may stay silent. Below the callback time-out.")
-            .check(Check::Whole(1, 31_536_000)),
+        whole(
+            "callback_timeout_seconds",
+            86400,
+            (1, 31_536_000),
+            "Seconds for which an execution waits for its answer.",
+        ),
+        number(
+            "callback_heartbeat_seconds",
+            "Seconds for which the application may stay silent. Below the callback time-out.",
+        )
+        .check(Check::Whole(1, 31_536_000)),
         object(
             "processing_retry",
             "How a failed processing is tried again.",
             vec![
                 whole("max_attempts", 3, (0, 99_999_999), "How often."),
-                whole("interval_seconds", 5, (1, 99_999_999), "Seconds before the first retry."),
-                number("backoff_rate", "By how much each pause is longer than the one before.").default(2).check(Check::Between(1.0, 1000.0)),
+                whole(
+                    "interval_seconds",
+                    5,
+                    (1, 99_999_999),
+                    "Seconds before the first retry.",
+                ),
+                number(
+                    "backoff_rate",
+                    "By how much each pause is longer than the one before.",
+                )
+                .default(2)
+                .check(Check::Between(1.0, 1000.0)),
             ],
         ),
-        text("log_level", "Which events are logged.").default("ALL").check(Check::OneOf(&["ALL", "ERROR", "FATAL", "OFF"])),
-        flag("include_execution_data", false, "Whether log events hold input and output. These hold task tokens: who reads the log could answer callbacks."),
-        flag("tracing_enabled", true, "Whether AWS X-Ray traces executions."),
-        text("definition", "The definition in Amazon States Language, JSON.").computed(),
+        text("log_level", "Which events are logged.")
+            .default("ALL")
+            .check(Check::OneOf(&["ALL", "ERROR", "FATAL", "OFF"])),
+        flag(
+            "include_execution_data",
+            false,
+            "Whether log events hold input and output. These hold task tokens: who reads the log could answer callbacks.",
+        ),
+        flag(
+            "tracing_enabled",
+            true,
+            "Whether AWS X-Ray traces executions.",
+        ),
+        text(
+            "definition",
+            "The definition in Amazon States Language, JSON.",
+        )
+        .computed(),
         arn("The state machine's ARN."),
         object("role", "The state machine's IAM role.", role()),
-        object("log_group", "The state machine's CloudWatch log group.", log_group()),
+        object(
+            "log_group",
+            "The state machine's CloudWatch log group.",
+            log_group(),
+        ),
     ]
 }
 
@@ -527,7 +753,10 @@ fn alarms() -> Vec<Field> {
         .iter()
         .map(|row| {
             let (period, evaluation, datapoints) = row.periods;
-            let threshold = number("threshold", "The threshold, in the metric's unit (Duration: milliseconds).");
+            let threshold = number(
+                "threshold",
+                "The threshold, in the metric's unit (Duration: milliseconds).",
+            );
             let fields = vec![
                 flag("enabled", true, "Whether there is such an alarm."),
                 match row.threshold {
@@ -535,12 +764,30 @@ fn alarms() -> Vec<Field> {
                     None => threshold.derived(),
                 }
                 .check(Check::Between(0.0, 1e15)),
-                whole("period", period, (10, 86400), "Seconds each datapoint covers: 10, 30 or a multiple of 60."),
-                whole("evaluation_periods", evaluation, (1, 8640), "How many datapoints are looked at."),
-                whole("datapoints_to_alarm", datapoints, (1, 8640), "How many of these must breach."),
-                text("comparison_operator", "How datapoints are compared with the threshold.")
-                    .default("GreaterThanOrEqualToThreshold")
-                    .check(Check::OneOf(OPERATORS)),
+                whole(
+                    "period",
+                    period,
+                    (10, 86400),
+                    "Seconds each datapoint covers: 10, 30 or a multiple of 60.",
+                ),
+                whole(
+                    "evaluation_periods",
+                    evaluation,
+                    (1, 8640),
+                    "How many datapoints are looked at.",
+                ),
+                whole(
+                    "datapoints_to_alarm",
+                    datapoints,
+                    (1, 8640),
+                    "How many of these must breach.",
+                ),
+                text(
+                    "comparison_operator",
+                    "How datapoints are compared with the threshold.",
+                )
+                .default("GreaterThanOrEqualToThreshold")
+                .check(Check::OneOf(OPERATORS)),
                 text("alarm_name", "The alarm's name.").computed(),
                 arn("The alarm's ARN."),
             ];

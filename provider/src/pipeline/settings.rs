@@ -9,7 +9,10 @@ use super::schema;
 
 /// All arguments. Names that are `None` follow from `name`, `environment` and the place.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Settings {
     pub name: String,
     pub environment: String,
@@ -32,7 +35,10 @@ pub struct Settings {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Key {
     pub alias: Option<String>,
     pub description: Option<String>,
@@ -43,7 +49,10 @@ pub struct Key {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 #[allow(clippy::struct_excessive_bools, reason = "S3 has these four switches")]
 pub struct Bucket {
     pub bucket: Option<String>,
@@ -59,7 +68,10 @@ pub struct Bucket {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Queue {
     pub name: Option<String>,
     pub delay_seconds: i64,
@@ -71,7 +83,10 @@ pub struct Queue {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct DeadLetterQueue {
     pub name: Option<String>,
     pub max_receive_count: i64,
@@ -79,14 +94,20 @@ pub struct DeadLetterQueue {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Topic {
     pub name: Option<String>,
     pub display_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Subscription {
     pub protocol: String,
     pub endpoint: String,
@@ -98,7 +119,10 @@ pub struct Subscription {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Function {
     pub function_name: Option<String>,
     pub memory_size: i64,
@@ -113,7 +137,10 @@ pub struct Function {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Processing {
     #[serde(flatten)]
     pub function: Function,
@@ -127,13 +154,19 @@ pub struct Processing {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Role {
     pub name: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Alarm {
     pub enabled: bool,
     pub threshold: Option<f64>,
@@ -144,7 +177,10 @@ pub struct Alarm {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct EventSource {
     pub batch_size: i64,
     pub maximum_batching_window_in_seconds: i64,
@@ -153,7 +189,10 @@ pub struct EventSource {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct StateMachine {
     pub name: Option<String>,
     pub callback_timeout_seconds: i64,
@@ -166,7 +205,10 @@ pub struct StateMachine {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "each field is documented where users see it: in the schema")]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct Retry {
     pub max_attempts: i64,
     pub interval_seconds: i64,
@@ -179,6 +221,9 @@ impl Settings {
     /// # Errors
     /// What does not fit: a number that is not whole, a value of another shape.
     pub fn read(given: &Map<String, Value>) -> Result<Self, serde_json::Error> {
-        serde_json::from_value(Value::Object(schema::with_defaults(&schema::fields(), given)))
+        serde_json::from_value(Value::Object(schema::with_defaults(
+            &schema::fields(),
+            given,
+        )))
     }
 }

@@ -14,7 +14,11 @@ pub type Observed = BTreeMap<Path, Option<Attributes>>;
 /// A state with the arguments of `base`, and of each part what was observed. A part that is not there leaves its place empty; what
 /// differs among properties without an attribute is told in `drift`. `None` when no part is there at all.
 #[must_use]
-pub fn state(base: &Map<String, Json>, blueprint: &Blueprint, observed: &Observed) -> Option<Map<String, Json>> {
+pub fn state(
+    base: &Map<String, Json>,
+    blueprint: &Blueprint,
+    observed: &Observed,
+) -> Option<Map<String, Json>> {
     if observed.values().all(Option::is_none) {
         return None;
     }
@@ -22,13 +26,19 @@ pub fn state(base: &Map<String, Json>, blueprint: &Blueprint, observed: &Observe
     let mut tree = Json::Object(base.clone());
     let mut drift = Map::new();
     for node in &blueprint.nodes {
-        let Some(found) = observed.get(&node.path) else { continue };
+        let Some(found) = observed.get(&node.path) else {
+            continue;
+        };
         let shown = fields_at(&fields, &node.path);
         let label = node.path.join(".");
         match found {
             Some(attributes) => {
                 if let Some(here) = place(&mut tree, &node.path) {
-                    for field in shown.unwrap_or_default().iter().filter(|field| is_leaf(field)) {
+                    for field in shown
+                        .unwrap_or_default()
+                        .iter()
+                        .filter(|field| is_leaf(field))
+                    {
                         if let Some(value) = attributes.get(field.name) {
                             here.insert(field.name.to_owned(), value.clone());
                         }
@@ -36,15 +46,26 @@ pub fn state(base: &Map<String, Json>, blueprint: &Blueprint, observed: &Observe
                 }
                 let desired = node.part.desired();
                 for name in Changes::between(&desired, attributes).names() {
-                    if !shown.unwrap_or_default().iter().any(|field| field.name == name) {
+                    if !shown
+                        .unwrap_or_default()
+                        .iter()
+                        .any(|field| field.name == name)
+                    {
                         let [is, should] = [attributes, &desired].map(|from| words(from.get(name)));
-                        drift.insert(format!("{label}.{name}"), json!(format!("is {is}, should be {should}")));
+                        drift.insert(
+                            format!("{label}.{name}"),
+                            json!(format!("is {is}, should be {should}")),
+                        );
                     }
                 }
             }
             None if shown.is_some() => {
                 if let Some(here) = place(&mut tree, &node.path) {
-                    for field in shown.unwrap_or_default().iter().filter(|field| is_leaf(field)) {
+                    for field in shown
+                        .unwrap_or_default()
+                        .iter()
+                        .filter(|field| is_leaf(field))
+                    {
                         here.insert(field.name.to_owned(), Json::Null);
                     }
                 }
@@ -54,7 +75,9 @@ pub fn state(base: &Map<String, Json>, blueprint: &Blueprint, observed: &Observe
             }
         }
     }
-    let Json::Object(mut tree) = tree else { return None };
+    let Json::Object(mut tree) = tree else {
+        return None;
+    };
     tree.insert("drift".to_owned(), Json::Object(drift));
     prune(&fields, &mut tree);
     Some(tree)
@@ -100,7 +123,9 @@ fn place<'a>(tree: &'a mut Json, path: &[String]) -> Option<&'a mut Map<String, 
 /// Objects with nothing in them become null; entries of maps with nothing in them go.
 fn prune(fields: &[Field], tree: &mut Map<String, Json>) {
     for field in fields {
-        let Some(value) = tree.get_mut(field.name) else { continue };
+        let Some(value) = tree.get_mut(field.name) else {
+            continue;
+        };
         match (&field.shape, value) {
             (Shape::Object(inner), value @ Json::Object(_)) => {
                 if let Json::Object(map) = value {
@@ -111,7 +136,11 @@ fn prune(fields: &[Field], tree: &mut Map<String, Json>) {
                 }
             }
             (Shape::ObjectMap(_), Json::Object(map)) => {
-                map.retain(|_, entry| entry.as_object().is_some_and(|entry| !entry.values().all(Json::is_null)));
+                map.retain(|_, entry| {
+                    entry
+                        .as_object()
+                        .is_some_and(|entry| !entry.values().all(Json::is_null))
+                });
             }
             _ => {}
         }

@@ -42,7 +42,9 @@ pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagn
 
 fn each(fields: &[Field], config: &Value, at: &Path, found: &mut Diagnostics) {
     for field in fields {
-        let Some(value) = config.get(field.name) else { continue };
+        let Some(value) = config.get(field.name) else {
+            continue;
+        };
         let path = at.clone().attribute(field.name);
         match (&field.shape, value) {
             (_, Value::Null | Value::Unknown) => {}
@@ -70,24 +72,40 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
     let out_of_range = |said: String| Some(("Number out of range", said));
     match &field.check {
         Check::None => None,
-        Check::Whole(from, to) if whole().is_some_and(|number| (*from..=*to).contains(&number)) => None,
+        Check::Whole(from, to) if whole().is_some_and(|number| (*from..=*to).contains(&number)) => {
+            None
+        }
         Check::OneOfWhole(list) if whole().is_some_and(|number| list.contains(&number)) => None,
-        Check::Between(from, to) if value.as_f64().is_some_and(|number| (*from..=*to).contains(&number)) => None,
+        Check::Between(from, to)
+            if value
+                .as_f64()
+                .is_some_and(|number| (*from..=*to).contains(&number)) =>
+        {
+            None
+        }
         Check::Whole(..) | Check::OneOfWhole(_) | Check::Between(..) => {
             let shown = value.to_json().unwrap_or(Json::Null);
             out_of_range(format!("{name} is {shown}; allowed is {}.", allowed()))
         }
         Check::OneOf(list) if list.contains(&text) => None,
-        Check::OneOf(_) => Some(("Value not allowed", format!("{name} is \"{text}\"; allowed is one of {}.", allowed()))),
+        Check::OneOf(_) => Some((
+            "Value not allowed",
+            format!("{name} is \"{text}\"; allowed is one of {}.", allowed()),
+        )),
         Check::Length(most) if text.chars().count() <= *most => None,
         Check::Length(most) => {
             let count = text.chars().count();
-            Some(("Text too long", format!("{name} has {count} characters; at most {most} are allowed.")))
+            Some((
+                "Text too long",
+                format!("{name} has {count} characters; at most {most} are allowed."),
+            ))
         }
         Check::Name(limit) if name == "alias" => {
             let rest = text.strip_prefix("alias/").unwrap_or_default();
             if rest.is_empty() || rest.starts_with("aws/") {
-                let said = format!("The alias \"{text}\" must begin with alias/ and must not begin with alias/aws/.");
+                let said = format!(
+                    "The alias \"{text}\" must begin with alias/ and must not begin with alias/aws/."
+                );
                 return Some(("Illegal name", said));
             }
             limit.complaint(text).map(|said| ("Illegal name", said))
@@ -95,8 +113,16 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
         Check::Name(limit) => limit.complaint(text).map(|said| ("Illegal name", said)),
         Check::NamePart => {
             let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            let good = !text.is_empty() && text.chars().all(legal) && !text.starts_with('-') && !text.ends_with('-');
-            (!good).then(|| ("Illegal name", format!("{name} is \"{text}\"; allowed are {}.", allowed())))
+            let good = !text.is_empty()
+                && text.chars().all(legal)
+                && !text.starts_with('-')
+                && !text.ends_with('-');
+            (!good).then(|| {
+                (
+                    "Illegal name",
+                    format!("{name} is \"{text}\"; allowed are {}.", allowed()),
+                )
+            })
         }
         Check::Arn(services) => {
             let parts: Vec<&str> = text.splitn(6, ':').collect();
@@ -107,17 +133,34 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
                 Some(&"kms") => "arn:aws:kms:eu-west-1:123456789012:key/…",
                 _ => "arn:aws:iam::123456789012:policy/…",
             };
-            (!good).then(|| ("Not an ARN", format!("{name} is \"{text}\"; needed is {}, such as {example}.", allowed())))
+            (!good).then(|| {
+                (
+                    "Not an ARN",
+                    format!(
+                        "{name} is \"{text}\"; needed is {}, such as {example}.",
+                        allowed()
+                    ),
+                )
+            })
         }
         Check::Path => {
             let printable = text.chars().all(|c| c.is_ascii_graphic());
-            let good = text == "/" || (text.len() > 2 && text.starts_with('/') && text.ends_with('/'));
+            let good =
+                text == "/" || (text.len() > 2 && text.starts_with('/') && text.ends_with('/'));
             let good = good && printable && text.len() <= 512 && !text.contains("//");
-            (!good).then(|| ("Illegal path", format!("{name} is \"{text}\"; allowed is {}.", allowed())))
+            (!good).then(|| {
+                (
+                    "Illegal path",
+                    format!("{name} is \"{text}\"; allowed is {}.", allowed()),
+                )
+            })
         }
         Check::Json => {
             let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
-            Some(("Not JSON", format!("{name} is not a JSON document: {error}.")))
+            Some((
+                "Not JSON",
+                format!("{name} is not a JSON document: {error}."),
+            ))
         }
         Check::Prefix => match Layout::new(text, "\u{1}/") {
             Err(IllegalLayout::Prefix(prefix)) if prefix == text => {
@@ -132,7 +175,9 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
 fn names(fields: &[Field], config: &Value, planned: &Value, at: &Path, found: &mut Diagnostics) {
     for field in fields {
         let path = at.clone().attribute(field.name);
-        let Some(value) = planned.get(field.name) else { continue };
+        let Some(value) = planned.get(field.name) else {
+            continue;
+        };
         match (&field.shape, &field.check) {
             (Shape::Object(inner), _) => names(inner, config, value, &path, found),
             (Shape::Text, Check::Name(limit)) => {
@@ -143,7 +188,10 @@ fn names(fields: &[Field], config: &Value, planned: &Value, at: &Path, found: &m
                     let detail = format!(
                         "{said} It follows from name and environment: shorten these, or set {path} to a name of your own."
                     );
-                    found.push(Diagnostic::error("Illegal derived name", detail).at(Path::root().attribute("name")));
+                    found.push(
+                        Diagnostic::error("Illegal derived name", detail)
+                            .at(Path::root().attribute("name")),
+                    );
                 }
             }
             _ => {}
@@ -158,7 +206,9 @@ struct View<'a> {
 
 impl View<'_> {
     fn at(&self, dotted: &str) -> Option<&Value> {
-        dotted.split('.').try_fold(self.config, |here, step| here.get(step))
+        dotted
+            .split('.')
+            .try_fold(self.config, |here, step| here.get(step))
     }
 
     fn given(&self, dotted: &str) -> bool {
@@ -214,8 +264,19 @@ fn path(dotted: &str) -> Path {
 
 type Together = fn(&View, &mut Diagnostics);
 
-const TOGETHER: &[Together] =
-    &[key, code, architectures, time_outs, prefixes, expiry, batching, alarms, subscriptions, tags, variables];
+const TOGETHER: &[Together] = &[
+    key,
+    code,
+    architectures,
+    time_outs,
+    prefixes,
+    expiry,
+    batching,
+    alarms,
+    subscriptions,
+    tags,
+    variables,
+];
 
 fn complain(found: &mut Diagnostics, dotted: &str, summary: &str, detail: String) {
     found.push(Diagnostic::error(summary, detail).at(path(dotted)));
@@ -232,19 +293,35 @@ fn code(view: &View, found: &mut Diagnostics) {
     let at = |name: &str| format!("processing.{name}");
     let given = |name: &str| view.given(&at(name));
     if given("filename") && given("s3_bucket") {
-        let detail = "Code comes from filename or from s3_bucket and s3_key, not from both.".to_owned();
+        let detail =
+            "Code comes from filename or from s3_bucket and s3_key, not from both.".to_owned();
         complain(found, &at("filename"), "Two packages", detail);
     }
-    for (one, other) in [("s3_bucket", "s3_key"), ("s3_key", "s3_bucket"), ("s3_object_version", "s3_key")] {
+    for (one, other) in [
+        ("s3_bucket", "s3_key"),
+        ("s3_key", "s3_bucket"),
+        ("s3_object_version", "s3_key"),
+    ] {
         if given(one) && !given(other) {
-            complain(found, &at(one), "Incomplete package", format!("{one} is given without {other}."));
+            complain(
+                found,
+                &at(one),
+                "Incomplete package",
+                format!("{one} is given without {other}."),
+            );
         }
     }
     let own = given("filename") || given("s3_key");
     for name in ["runtime", "handler"] {
-        let default = if name == "runtime" { "provided.al2023" } else { "bootstrap" };
+        let default = if name == "runtime" {
+            "provided.al2023"
+        } else {
+            "bootstrap"
+        };
         if !own && view.text(&at(name)).is_some_and(|text| text != default) {
-            let detail = format!("{name} belongs to code of your own: give filename, or s3_bucket and s3_key, too.");
+            let detail = format!(
+                "{name} belongs to code of your own: give filename, or s3_bucket and s3_key, too."
+            );
             complain(found, &at(name), "No code of your own", detail);
         }
     }
@@ -253,14 +330,23 @@ fn code(view: &View, found: &mut Diagnostics) {
 fn architectures(view: &View, found: &mut Diagnostics) {
     for function in ["processing", "integration"] {
         let at = format!("{function}.architectures");
-        let Some(list) = view.at(&at).and_then(Value::as_list) else { continue };
+        let Some(list) = view.at(&at).and_then(Value::as_list) else {
+            continue;
+        };
         let good = match list {
             [Value::Unknown] => true,
-            [one] => one.as_str().is_some_and(|text| matches!(text, "x86_64" | "arm64")),
+            [one] => one
+                .as_str()
+                .is_some_and(|text| matches!(text, "x86_64" | "arm64")),
             _ => false,
         };
         if !good {
-            complain(found, &at, "Value not allowed", "architectures takes one entry: \"x86_64\" or \"arm64\".".to_owned());
+            complain(
+                found,
+                &at,
+                "Value not allowed",
+                "architectures takes one entry: \"x86_64\" or \"arm64\".".to_owned(),
+            );
         }
     }
 }
@@ -270,19 +356,37 @@ fn time_outs(view: &View, found: &mut Diagnostics) {
     if let (Some(timeout), Some(visibility)) = (view.number(function), view.number(queue))
         && timeout > visibility
     {
-        let at = if view.given(function) { function } else { queue };
+        let at = if view.given(function) {
+            function
+        } else {
+            queue
+        };
         let detail = format!(
             "The integration function's time-out ({timeout} s) is above the queue's visibility time-out ({visibility} s): a message would \
              come again while it is being handled, and Lambda refuses such an event source. {function} must be at most {queue}."
         );
-        complain(found, at, "Time-out above the queue's visibility time-out", detail);
+        complain(
+            found,
+            at,
+            "Time-out above the queue's visibility time-out",
+            detail,
+        );
     }
-    let (heartbeat, callback) = ("state_machine.callback_heartbeat_seconds", "state_machine.callback_timeout_seconds");
+    let (heartbeat, callback) = (
+        "state_machine.callback_heartbeat_seconds",
+        "state_machine.callback_timeout_seconds",
+    );
     if let (Some(beat), Some(timeout)) = (view.number(heartbeat), view.number(callback))
         && beat >= timeout
     {
-        let detail = format!("The heartbeat ({beat} s) must be below the callback time-out ({timeout} s).");
-        complain(found, heartbeat, "Heartbeat not below the callback time-out", detail);
+        let detail =
+            format!("The heartbeat ({beat} s) must be below the callback time-out ({timeout} s).");
+        complain(
+            found,
+            heartbeat,
+            "Heartbeat not below the callback time-out",
+            detail,
+        );
     }
 }
 
@@ -297,13 +401,20 @@ fn prefixes(view: &View, found: &mut Diagnostics) {
         text(outbound, bellflower_contract::DEFAULT_OUTBOUND_PREFIX),
     );
     if let Err(overlap @ IllegalLayout::Overlap { .. }) = layout {
-        let at = if view.given(inbound) { inbound } else { outbound };
+        let at = if view.given(inbound) {
+            inbound
+        } else {
+            outbound
+        };
         complain(found, at, "Overlapping prefixes", format!("{overlap}."));
     }
 }
 
 fn expiry(view: &View, found: &mut Diagnostics) {
-    let (days, timeout) = ("bucket.expiration_days", "state_machine.callback_timeout_seconds");
+    let (days, timeout) = (
+        "bucket.expiration_days",
+        "state_machine.callback_timeout_seconds",
+    );
     if let (Some(number), Some(seconds)) = (view.number(days), view.number(timeout))
         && number > 0
         && number * 86400 <= seconds
@@ -318,11 +429,15 @@ fn expiry(view: &View, found: &mut Diagnostics) {
 }
 
 fn batching(view: &View, found: &mut Diagnostics) {
-    let (size, window) = ("event_source.batch_size", "event_source.maximum_batching_window_in_seconds");
+    let (size, window) = (
+        "event_source.batch_size",
+        "event_source.maximum_batching_window_in_seconds",
+    );
     if let (Some(messages), Some(0)) = (view.number(size), view.number(window))
         && messages > 10
     {
-        let detail = format!("A batch of more than 10 messages ({messages}) needs {window} of at least 1.");
+        let detail =
+            format!("A batch of more than 10 messages ({messages}) needs {window} of at least 1.");
         complain(found, size, "Batch without a window", detail);
     }
 }
@@ -332,23 +447,40 @@ fn alarms(view: &View, found: &mut Diagnostics) {
         for row in super::schema::ALARMS {
             let at = |name: &str| format!("{function}.alarms.{}.{name}", row.name);
             let [period, periods, datapoints] =
-                ["period", "evaluation_periods", "datapoints_to_alarm"].map(|name| view.number(&at(name)));
-            if let Some(seconds) = period.filter(|seconds| !matches!(seconds, 10 | 30) && seconds % 60 != 0) {
+                ["period", "evaluation_periods", "datapoints_to_alarm"]
+                    .map(|name| view.number(&at(name)));
+            if let Some(seconds) =
+                period.filter(|seconds| !matches!(seconds, 10 | 30) && seconds % 60 != 0)
+            {
                 let detail = format!("period is {seconds}; allowed is 10, 30 or a multiple of 60.");
                 complain(found, &at("period"), "Number out of range", detail);
             }
             if let (Some(of), Some(some)) = (periods, datapoints)
                 && some > of
             {
-                let name = if view.given(&at("datapoints_to_alarm")) { "datapoints_to_alarm" } else { "evaluation_periods" };
-                let detail = format!("datapoints_to_alarm ({some}) must be at most evaluation_periods ({of}).");
+                let name = if view.given(&at("datapoints_to_alarm")) {
+                    "datapoints_to_alarm"
+                } else {
+                    "evaluation_periods"
+                };
+                let detail = format!(
+                    "datapoints_to_alarm ({some}) must be at most evaluation_periods ({of})."
+                );
                 complain(found, &at(name), "Number out of range", detail);
             }
             if let (Some(seconds), Some(of)) = (period, periods) {
                 let most = if seconds >= 3600 { 7 * 86400 } else { 86400 };
                 if seconds * of > most {
-                    let detail = format!("period times evaluation_periods is {} s; at most {most} s are allowed.", seconds * of);
-                    complain(found, &at("evaluation_periods"), "Number out of range", detail);
+                    let detail = format!(
+                        "period times evaluation_periods is {} s; at most {most} s are allowed.",
+                        seconds * of
+                    );
+                    complain(
+                        found,
+                        &at("evaluation_periods"),
+                        "Number out of range",
+                        detail,
+                    );
                 }
             }
         }
@@ -356,26 +488,52 @@ fn alarms(view: &View, found: &mut Diagnostics) {
 }
 
 fn subscriptions(view: &View, found: &mut Diagnostics) {
-    let Some(map) = view.at("subscriptions").and_then(Value::as_map) else { return };
+    let Some(map) = view.at("subscriptions").and_then(Value::as_map) else {
+        return;
+    };
     for (name, entry) in map {
-        let at = |argument: &str| Path::root().attribute("subscriptions").key(name).attribute(argument);
+        let at = |argument: &str| {
+            Path::root()
+                .attribute("subscriptions")
+                .key(name)
+                .attribute(argument)
+        };
         let text = |argument: &str| entry.get(argument).and_then(Value::as_str);
-        let (Some(protocol), Some(endpoint)) = (text("protocol"), text("endpoint")) else { continue };
+        let (Some(protocol), Some(endpoint)) = (text("protocol"), text("endpoint")) else {
+            continue;
+        };
         if let Some(needed) = misfit(protocol, endpoint) {
-            let detail = format!("The endpoint \"{endpoint}\" does not fit the protocol {protocol}: needed is {needed}.");
-            found.push(Diagnostic::error("Endpoint does not fit the protocol", detail).at(at("endpoint")));
+            let detail = format!(
+                "The endpoint \"{endpoint}\" does not fit the protocol {protocol}: needed is {needed}."
+            );
+            found.push(
+                Diagnostic::error("Endpoint does not fit the protocol", detail).at(at("endpoint")),
+            );
         }
         let raw = entry.get("raw_message_delivery").and_then(Value::as_bool) == Some(true);
         if raw && !matches!(protocol, "sqs" | "http" | "https" | "firehose") {
-            let detail = format!("raw_message_delivery is for sqs, http, https and firehose, not for {protocol}.");
-            found.push(Diagnostic::error("Value not allowed", detail).at(at("raw_message_delivery")));
+            let detail = format!(
+                "raw_message_delivery is for sqs, http, https and firehose, not for {protocol}."
+            );
+            found.push(
+                Diagnostic::error("Value not allowed", detail).at(at("raw_message_delivery")),
+            );
         }
-        if protocol == "firehose" && !entry.get("subscription_role_arn").is_some_and(|value| !value.is_null()) {
+        if protocol == "firehose"
+            && !entry
+                .get("subscription_role_arn")
+                .is_some_and(|value| !value.is_null())
+        {
             let detail = "The protocol firehose needs subscription_role_arn.";
             found.push(Diagnostic::error("No role", detail).at(at("protocol")));
         }
-        if text("filter_policy_scope").is_some() && !entry.get("filter_policy").is_some_and(|value| !value.is_null()) {
-            let detail = "filter_policy_scope says what filter_policy looks at: give filter_policy too.";
+        if text("filter_policy_scope").is_some()
+            && !entry
+                .get("filter_policy")
+                .is_some_and(|value| !value.is_null())
+        {
+            let detail =
+                "filter_policy_scope says what filter_policy looks at: give filter_policy too.";
             found.push(Diagnostic::error("No filter policy", detail).at(at("filter_policy_scope")));
         }
     }
@@ -383,21 +541,34 @@ fn subscriptions(view: &View, found: &mut Diagnostics) {
 
 /// What an endpoint of this protocol looks like, if `endpoint` does not.
 fn misfit(protocol: &str, endpoint: &str) -> Option<&'static str> {
-    let arn = |service: &str| endpoint.starts_with("arn:") && endpoint.split(':').nth(2) == Some(service);
+    let arn =
+        |service: &str| endpoint.starts_with("arn:") && endpoint.split(':').nth(2) == Some(service);
     let (good, needed) = match protocol {
         "email" | "email-json" => {
-            let good = endpoint.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && domain.contains('.'));
-            (good && !endpoint.contains(char::is_whitespace), "an e-mail address")
+            let good = endpoint
+                .split_once('@')
+                .is_some_and(|(name, domain)| !name.is_empty() && domain.contains('.'));
+            (
+                good && !endpoint.contains(char::is_whitespace),
+                "an e-mail address",
+            )
         }
-        "http" => (endpoint.starts_with("http://") && endpoint.len() > 7, "a URL that begins with http://"),
-        "https" => (endpoint.starts_with("https://") && endpoint.len() > 8, "a URL that begins with https://"),
+        "http" => (
+            endpoint.starts_with("http://") && endpoint.len() > 7,
+            "a URL that begins with http://",
+        ),
+        "https" => (
+            endpoint.starts_with("https://") && endpoint.len() > 8,
+            "a URL that begins with https://",
+        ),
         "sqs" => (arn("sqs"), "the ARN of an SQS queue"),
         "lambda" => (arn("lambda"), "the ARN of a Lambda function"),
         "firehose" => (arn("firehose"), "the ARN of a Firehose delivery stream"),
         "application" => (arn("sns"), "the ARN of an SNS platform endpoint"),
         "sms" => {
             let digits = endpoint.strip_prefix('+').unwrap_or(endpoint);
-            let good = (4..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let good = (4..=15).contains(&digits.len())
+                && digits.bytes().all(|byte| byte.is_ascii_digit());
             (good, "a phone number such as +491701234567")
         }
         _ => (true, ""),
@@ -406,7 +577,9 @@ fn misfit(protocol: &str, endpoint: &str) -> Option<&'static str> {
 }
 
 fn tags(view: &View, found: &mut Diagnostics) {
-    let Some(map) = view.at("tags").and_then(Value::as_map) else { return };
+    let Some(map) = view.at("tags").and_then(Value::as_map) else {
+        return;
+    };
     let mut complain = |key: Option<&str>, detail: String| {
         let path = Path::root().attribute("tags");
         let path = match key {
@@ -416,46 +589,80 @@ fn tags(view: &View, found: &mut Diagnostics) {
         found.push(Diagnostic::error("Illegal tag", detail).at(path));
     };
     if map.len() > 49 {
-        complain(None, format!("{} tags are too many: AWS takes 50, of which Bellflower needs one.", map.len()));
+        complain(
+            None,
+            format!(
+                "{} tags are too many: AWS takes 50, of which Bellflower needs one.",
+                map.len()
+            ),
+        );
     }
     for (key, value) in map {
         let count = key.chars().count();
         if count == 0 || count > 128 {
-            complain(Some(key), format!("A tag's key has 1 to 128 characters; this one has {count}."));
+            complain(
+                Some(key),
+                format!("A tag's key has 1 to 128 characters; this one has {count}."),
+            );
         }
         if key.to_ascii_lowercase().starts_with("aws:") {
-            complain(Some(key), format!("The tag \"{key}\" begins with aws:, which AWS keeps for itself."));
+            complain(
+                Some(key),
+                format!("The tag \"{key}\" begins with aws:, which AWS keeps for itself."),
+            );
         }
         if key == MARK {
-            complain(Some(key), format!("The tag \"{MARK}\" is the one by which Bellflower knows what is its own."));
+            complain(
+                Some(key),
+                format!("The tag \"{MARK}\" is the one by which Bellflower knows what is its own."),
+            );
         }
         let count = value.as_str().map_or(0, |text| text.chars().count());
         if count > 256 {
-            complain(Some(key), format!("A tag's value has at most 256 characters; this one has {count}."));
+            complain(
+                Some(key),
+                format!("A tag's value has at most 256 characters; this one has {count}."),
+            );
         }
     }
 }
 
 fn variables(view: &View, found: &mut Diagnostics) {
-    let Some(map) = view.at("processing.variables").and_then(Value::as_map) else { return };
+    let Some(map) = view.at("processing.variables").and_then(Value::as_map) else {
+        return;
+    };
     for name in map.keys() {
         let first = name.starts_with(|c: char| c.is_ascii_alphabetic());
-        let legal = name.len() > 1 && first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let legal =
+            name.len() > 1 && first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !legal {
-            let detail = format!("\"{name}\" is no name Lambda takes: a letter, then letters, digits and underscores, at least two in all.");
+            let detail = format!(
+                "\"{name}\" is no name Lambda takes: a letter, then letters, digits and underscores, at least two in all."
+            );
             let path = path("processing.variables").key(name);
             found.push(Diagnostic::error("Illegal environment variable", detail).at(path));
         }
     }
-    let size: usize = map.iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum();
+    let size: usize = map
+        .iter()
+        .map(|(name, value)| name.len() + value.as_str().map_or(0, str::len))
+        .sum();
     if size > 4096 {
-        let detail = format!("The environment variables have {size} bytes; Lambda takes at most 4,096.");
-        complain(found, "processing.variables", "Environment too large", detail);
+        let detail =
+            format!("The environment variables have {size} bytes; Lambda takes at most 4,096.");
+        complain(
+            found,
+            "processing.variables",
+            "Environment too large",
+            detail,
+        );
     }
 }
 
 fn timeouts(config: &Value, found: &mut Diagnostics) {
-    let Some(map) = config.get("timeouts").and_then(Value::as_map) else { return };
+    let Some(map) = config.get("timeouts").and_then(Value::as_map) else {
+        return;
+    };
     for (name, value) in map {
         if let Some(text) = value.as_str()
             && humantime::parse_duration(text).is_err()
