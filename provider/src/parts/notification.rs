@@ -225,6 +225,10 @@ impl Part<Aws> for Notification {
     }
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
+        // Looked up again, since writing to a bucket that is gone is tried for minutes: it could be a new one.
+        if self.look(aws).await?.is_none() {
+            return Ok(());
+        }
         // No wait for its absence: what S3 tells a function that is gone harms nobody.
         match self
             .put(aws, NotificationConfiguration::builder().build())
