@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for architecture in ARCHITECTURES {
             let zip = zips.join(format!("{function}-{architecture}.zip"));
             if zip.is_file() {
-                let zip = zip.canonicalize()?;
+                let zip = zip.canonicalize()?.display().to_string();
                 writeln!(
                     table,
                     "    ({function:?}, {architecture:?}, include_bytes!({zip:?})),"

@@ -144,7 +144,7 @@ fn http_client(config: &Config) -> Result<SharedHttpClient, SetupError> {
 async fn sdk_config(config: &Config, http: SharedHttpClient) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(60))
+        .operation_attempt_timeout(Duration::from_mins(1))
         .build();
     let retries = RetryConfig::standard()
         .with_max_attempts(config.max_retries.unwrap_or(DEFAULT_RETRIES) + 1);

@@ -13,7 +13,7 @@ pub fn trust(place: &Place, service: &str, source: Option<&str>) -> String {
     if let Some(source) = source {
         condition["ArnLike"] = json!({"aws:SourceArn": source});
     }
-    document(vec![json!({
+    document(&[json!({
         "Effect": "Allow",
         "Principal": {"Service": service},
         "Action": "sts:AssumeRole",
@@ -24,7 +24,7 @@ pub fn trust(place: &Place, service: &str, source: Option<&str>) -> String {
 /// What the processing function does: write its log, send its traces.
 #[must_use]
 pub fn processing(log_group_arn: &str, tracing: bool) -> String {
-    document(function(log_group_arn, tracing))
+    document(&function(log_group_arn, tracing))
 }
 
 /// What the integration function works with.
@@ -97,7 +97,7 @@ pub fn integration(with: &Integration) -> String {
             "Resource": "*",
         }),
     ]);
-    document(statements)
+    document(&statements)
 }
 
 /// What the state machine works with.
@@ -155,7 +155,7 @@ pub fn machine(with: &Machine) -> String {
             "xray:GetSamplingTargets",
         ]));
     }
-    document(statements)
+    document(&statements)
 }
 
 fn function(log_group_arn: &str, tracing: bool) -> Vec<Value> {
@@ -178,6 +178,6 @@ fn traces(more: &[&str]) -> Value {
     json!({"Sid": "SendTraces", "Effect": "Allow", "Action": actions, "Resource": "*"})
 }
 
-fn document(statements: Vec<Value>) -> String {
+fn document(statements: &[Value]) -> String {
     policy::text(&json!({"Version": "2012-10-17", "Statement": statements}))
 }

@@ -116,7 +116,7 @@ mod tests {
             message: "the role cannot be assumed".into(),
             request_id: Some("abc".into()),
             attempts: 9,
-            elapsed: Duration::from_secs(120),
+            elapsed: Duration::from_mins(2),
             ..Failure::default()
         };
         assert_eq!(

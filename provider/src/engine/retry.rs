@@ -171,7 +171,7 @@ mod tests {
     };
     static SLOW: Class = Class {
         name: "slow",
-        budget: Duration::from_secs(60),
+        budget: Duration::from_mins(1),
         cadence: &[20.0],
         jitter: false,
     };

@@ -11,7 +11,7 @@ use crate::engine::retry::{Class, Rule};
 /// A role, policy or key made a moment ago is not known everywhere yet.
 pub static IAM_PROPAGATION: Class = Class {
     name: "IAM propagation",
-    budget: Duration::from_secs(120),
+    budget: Duration::from_mins(2),
     cadence: &[0.25, 0.5, 1.0, 2.0],
     jitter: true,
 };
@@ -25,35 +25,35 @@ pub static QUEUE_COOLDOWN: Class = Class {
 /// The name of something deleted is not free yet: minutes for a state machine or a bucket.
 pub static NAME_COOLDOWN: Class = Class {
     name: "name cooldown",
-    budget: Duration::from_secs(300),
+    budget: Duration::from_mins(5),
     cadence: &[2.0, 4.0, 8.0, 10.0],
     jitter: false,
 };
 /// Another change of the same object is under way.
 pub static BUSY: Class = Class {
     name: "busy",
-    budget: Duration::from_secs(300),
+    budget: Duration::from_mins(5),
     cadence: &[1.0, 2.0, 4.0, 8.0],
     jitter: true,
 };
 /// Too many calls.
 pub static THROTTLE: Class = Class {
     name: "throttle",
-    budget: Duration::from_secs(120),
+    budget: Duration::from_mins(2),
     cadence: &[0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
     jitter: true,
 };
 /// The server failed.
 pub static SERVER: Class = Class {
     name: "server error",
-    budget: Duration::from_secs(120),
+    budget: Duration::from_mins(2),
     cadence: &[0.5, 1.0, 2.0, 4.0, 8.0],
     jitter: true,
 };
 /// Something made a moment ago cannot be read yet.
 pub static READ_AFTER_WRITE: Class = Class {
     name: "read after write",
-    budget: Duration::from_secs(120),
+    budget: Duration::from_mins(2),
     cadence: &[0.1, 0.2, 0.5, 1.0, 2.0],
     jitter: true,
 };

@@ -16,7 +16,7 @@ use super::{Aws, absent, attributes, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
 const GONE: &[&str] = &["ResourceNotFoundException"];
-const BUDGET: Duration = Duration::from_secs(300);
+const BUDGET: Duration = Duration::from_mins(5);
 
 /// How an event source mapping should be.
 #[derive(Debug, Clone, Serialize)]

@@ -20,7 +20,7 @@ use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["ResourceNotFoundException"];
 /// How long a function may take to become active or to finish an update.
-const BUDGET: Duration = Duration::from_secs(600);
+const BUDGET: Duration = Duration::from_mins(10);
 
 /// Where a function's code comes from.
 #[derive(Debug, Clone)]

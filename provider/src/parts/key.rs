@@ -17,7 +17,7 @@ use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
 const GONE: &[&str] = &["NotFoundException"];
 const POLICY_NAME: &str = "default";
-/// CreateKey knows no idempotency token: a repetition of our own, after a look for what the first call made.
+/// `CreateKey` knows no idempotency token: a repetition of our own, after a look for what the first call made.
 const CREATE_TRIES: u32 = 5;
 
 /// How a KMS key should be.
@@ -455,7 +455,7 @@ impl Part<Aws> for Key {
         aws.settle(
             &self.title(),
             "scheduled for deletion",
-            Duration::from_secs(120),
+            Duration::from_mins(2),
             gone,
         )
         .await

@@ -201,7 +201,7 @@ impl Part<Aws> for LogGroup {
             GONE,
         )?;
         let gone = || async { Ok(self.find(aws).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "gone", Duration::from_secs(60), gone)
+        aws.settle(&self.title(), "gone", Duration::from_mins(1), gone)
             .await
     }
 }

@@ -264,7 +264,7 @@ impl Part<Aws> for Queue {
         let delete = || aws.sqs.delete_queue().queue_url(url).send();
         absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE)?;
         let gone = || async { Ok(self.url(aws).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "gone", Duration::from_secs(180), gone)
+        aws.settle(&self.title(), "gone", Duration::from_mins(3), gone)
             .await
     }
 }

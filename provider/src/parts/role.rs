@@ -300,7 +300,7 @@ impl Part<Aws> for Role {
                 .is_none()
                 .then_some(()))
         };
-        aws.settle(&self.title(), "gone", Duration::from_secs(120), gone)
+        aws.settle(&self.title(), "gone", Duration::from_mins(2), gone)
             .await
     }
 }

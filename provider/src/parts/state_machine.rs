@@ -17,7 +17,7 @@ use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["StateMachineDoesNotExist", "ResourceNotFound"];
-const BUDGET: Duration = Duration::from_secs(300);
+const BUDGET: Duration = Duration::from_mins(5);
 /// How far running executions are counted, and how many of them are named.
 const COUNTED: usize = 1000;
 const SHOWN: usize = 5;
@@ -287,7 +287,7 @@ impl Part<Aws> for StateMachine {
             aws.settle(
                 &self.title(),
                 "shown as updated",
-                Duration::from_secs(60),
+                Duration::from_mins(1),
                 shown,
             )
             .await?;

@@ -422,7 +422,7 @@ impl Builder<'_> {
             code,
             topic_arn,
             |function| {
-                function.description = "Makes the payload and the execution id".to_owned();
+                "Makes the payload and the execution id".clone_into(&mut function.description);
                 function.runtime.clone_from(&s.runtime);
                 function.handler.clone_from(&s.handler);
                 function.variables.clone_from(&s.variables);
@@ -457,8 +457,8 @@ impl Builder<'_> {
             code,
             topic_arn,
             |function| {
-                function.description =
-                    "Hands work out to the bucket and answers back to the state machine".to_owned();
+                "Hands work out to the bucket and answers back to the state machine"
+                    .clone_into(&mut function.description);
                 let variables = [
                     (env::BUCKET, &names.bucket),
                     (env::INBOUND_PREFIX, &s.bucket.inbound_prefix),

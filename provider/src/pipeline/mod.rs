@@ -92,7 +92,7 @@ fn limit(tree: &Tree, operation: &str) -> Duration {
         .get("timeouts")
         .and_then(|block| block.get(operation))
         .and_then(Json::as_str);
-    let default = Duration::from_secs(if operation == "read" { 5 * 60 } else { 20 * 60 });
+    let default = Duration::from_secs(if operation == "read" { 300 } else { 1200 });
     text.and_then(|text| humantime::parse_duration(text).ok())
         .unwrap_or(default)
 }

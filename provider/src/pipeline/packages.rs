@@ -13,6 +13,9 @@ use crate::parts::function::Code;
 /// Function, architecture, zip.
 static EMBEDDED: &[(&str, &str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/zips.rs"));
 
+/// The hashes of [`EMBEDDED`], worked out once.
+static HASHES: OnceLock<Vec<String>> = OnceLock::new();
+
 /// The largest zip that Lambda takes in a request, in bytes.
 const MOST_DIRECT: usize = 50 * 1024 * 1024;
 
@@ -53,9 +56,14 @@ pub fn sha256(bytes: &[u8]) -> String {
     STANDARD.encode(Sha256::digest(bytes))
 }
 
+/// Whether this build carries code of Bellflower's own for an architecture.
+#[cfg(test)]
+pub fn carries(architecture: &str) -> bool {
+    EMBEDDED.iter().any(|row| row.1 == architecture)
+}
+
 fn embedded(function: &'static str, architectures: &[String]) -> Result<Package, NoPackage> {
     let architecture = architectures.first().map_or("x86_64", String::as_str);
-    static HASHES: OnceLock<Vec<String>> = OnceLock::new();
     let hashes = HASHES.get_or_init(|| EMBEDDED.iter().map(|row| sha256(row.2)).collect());
     let found = EMBEDDED
         .iter()

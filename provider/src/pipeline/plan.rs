@@ -290,9 +290,8 @@ fn unknown_object(fields: &[Field], stand_in: StandIn) -> Map<String, Json> {
 
 fn stand_in_for(field: &Field, stand_in: StandIn) -> Json {
     match (&field.shape, stand_in, &field.origin) {
-        (_, _, Origin::Computed) => Json::Null,
         (Shape::Text, StandIn::Absent, Origin::Required) => json!("x"),
-        (_, StandIn::Absent, _) => Json::Null,
+        (_, _, Origin::Computed) | (_, StandIn::Absent, _) => Json::Null,
         (Shape::Text, ..) => json!(ODD),
         (Shape::Number, ..) => json!(ODD_NUMBER),
         (Shape::Flag, _, origin) => json!(*origin != Origin::Default(json!(true))),
@@ -483,4 +482,212 @@ pub fn settled(planned: Value, tree: &Json) -> Value {
 #[must_use]
 pub fn mark_of(settings: &Settings) -> String {
     blueprint::mark(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+        }
+    }
+
+    fn known(prior: Option<&Value>) -> Known {
+        let prior = prior.and_then(|value| match value.clone().unknown_to_null().to_json() {
+            Some(Json::Object(map)) => Some(map),
+            _ => None,
+        });
+        Known {
+            place: Some(place()),
+            default_tags: Some(BTreeMap::new()),
+            prior,
+        }
+    }
+
+    /// A configuration: JSON in which `"?"` stands for an unknown value.
+    fn config(json: &Json) -> Value {
+        fn unknown(value: Value) -> Value {
+            match value {
+                Value::String(text) if text == "?" => Value::Unknown,
+                Value::Map(map) => {
+                    Value::Map(map.into_iter().map(|(k, v)| (k, unknown(v))).collect())
+                }
+                Value::List(list) => Value::List(list.into_iter().map(unknown).collect()),
+                other => other,
+            }
+        }
+        super::super::schema::schema().conform(unknown(Value::from_json(json)))
+    }
+
+    /// The code of its own keeps these tests apart from what this build carries.
+    fn with_code(mut json: Json) -> Json {
+        if !super::super::packages::carries("x86_64") {
+            json["processing"]["architectures"] = json!("?");
+            json["integration"]["architectures"] = json!("?");
+        }
+        json
+    }
+
+    fn planned(json: Json, prior: Option<&Value>) -> Planned {
+        plan(&config(&with_code(json)), &known(prior)).unwrap()
+    }
+
+    fn at<'a>(value: &'a Value, dotted: &str) -> &'a Value {
+        dotted
+            .split('.')
+            .try_fold(value, |here, step| here.get(step))
+            .unwrap_or(&Value::Null)
+    }
+
+    #[test]
+    fn what_follows_from_the_name_is_known_before() {
+        let plan = planned(json!({"name": "orders"}), None);
+        let text = |dotted| at(&plan.value, dotted).as_str();
+        assert_eq!(
+            text("queue.arn"),
+            Some("arn:aws:sqs:eu-west-1:123456789012:orders-queue-devl-eu-west-1")
+        );
+        assert_eq!(
+            text("bucket.bucket"),
+            Some("orders-integration-bucket-123456789012-devl-eu-west-1")
+        );
+        assert_eq!(text("environment"), Some("devl"));
+        assert!(text("state_machine.definition").is_some());
+        assert!(at(&plan.value, "key.arn").is_unknown());
+        assert!(at(&plan.value, "queue.url").is_unknown());
+        assert!(
+            at(&plan.value, "integration.role.policy").is_unknown(),
+            "it names the key"
+        );
+        assert!(
+            at(&plan.value, "processing.role.policy").as_str().is_some(),
+            "it does not"
+        );
+        assert!(plan.replace.is_empty());
+    }
+
+    #[test]
+    fn only_what_depends_on_an_unknown_is_unknown() {
+        let json = json!({"name": "orders", "queue": {"name": "?"}, "state_machine": {"callback_timeout_seconds": "?"}});
+        let plan = planned(json, None);
+        assert!(at(&plan.value, "queue.name").is_unknown());
+        assert!(at(&plan.value, "queue.arn").is_unknown());
+        assert!(at(&plan.value, "state_machine.definition").is_unknown());
+        assert_eq!(at(&plan.value, "queue.delay_seconds").as_i64(), Some(0));
+        assert!(at(&plan.value, "topic.arn").as_str().is_some());
+        assert!(at(&plan.value, "state_machine.arn").as_str().is_some());
+    }
+
+    #[test]
+    fn an_unknown_name_makes_every_name_unknown_and_no_setting() {
+        let plan = planned(json!({"name": "?"}), None);
+        assert!(at(&plan.value, "bucket.arn").is_unknown());
+        assert_eq!(
+            at(&plan.value, "queue.max_message_size").as_i64(),
+            Some(1_048_576)
+        );
+    }
+
+    #[test]
+    fn a_key_of_the_users_leaves_no_key_of_ours() {
+        let arn = "arn:aws:kms:eu-west-1:123456789012:key/1";
+        let plan = planned(json!({"name": "orders", "kms_key_arn": arn}), None);
+        assert!(at(&plan.value, "key").is_null());
+        assert!(
+            at(&plan.value, "integration.role.policy")
+                .as_str()
+                .is_some_and(|text| text.contains(arn))
+        );
+        let plan = planned(json!({"name": "orders", "kms_key_arn": "?"}), None);
+        assert!(at(&plan.value, "key").is_unknown());
+    }
+
+    /// A state as an apply leaves it.
+    fn applied(json: Json) -> Value {
+        fn fill(value: Value, name: &str) -> Value {
+            match value {
+                Value::Unknown => Value::String(format!("known-{name}")),
+                Value::Map(map) => Value::Map(
+                    map.into_iter()
+                        .map(|(key, value)| {
+                            let value = fill(value, &key);
+                            (key, value)
+                        })
+                        .collect(),
+                ),
+                other => other,
+            }
+        }
+        fill(planned(json, None).value, "")
+    }
+
+    #[test]
+    fn nothing_changes_when_nothing_changed() {
+        let state = applied(
+            json!({"name": "orders", "subscriptions": {"ops": {"protocol": "email", "endpoint": "a@b.c"}}}),
+        );
+        let again = planned(
+            json!({"name": "orders", "subscriptions": {"ops": {"protocol": "email", "endpoint": "a@b.c"}}}),
+            Some(&state),
+        );
+        if super::super::packages::carries("x86_64") {
+            for field in fields() {
+                // What the stand-in for the key's ARN went into differs here, as the state is not a real one.
+                if !matches!(field.name, "integration" | "state_machine") {
+                    assert_eq!(
+                        at(&again.value, field.name),
+                        at(&state, field.name),
+                        "{}",
+                        field.name
+                    );
+                }
+            }
+        }
+        assert!(again.replace.is_empty());
+    }
+
+    #[test]
+    fn a_name_forces_a_replacement_and_says_which() {
+        let state = applied(json!({"name": "orders"}));
+        let plan = planned(json!({"name": "parcels"}), Some(&state));
+        let paths: Vec<String> = plan.replace.iter().map(ToString::to_string).collect();
+        assert_eq!(paths, ["name"]);
+        let plan = planned(
+            json!({"name": "orders", "queue": {"name": "q"}}),
+            Some(&state),
+        );
+        let paths: Vec<String> = plan.replace.iter().map(ToString::to_string).collect();
+        assert!(paths.contains(&"queue.name".to_owned()), "{paths:?}");
+        let plan = planned(
+            json!({"name": "orders", "queue": {"delay_seconds": 5}}),
+            Some(&state),
+        );
+        assert!(plan.replace.is_empty());
+    }
+
+    #[test]
+    fn an_alarm_switched_off_has_no_name() {
+        let json =
+            json!({"name": "orders", "processing": {"alarms": {"errors": {"enabled": false}}}});
+        let plan = planned(json, None);
+        assert!(at(&plan.value, "processing.alarms.errors.arn").is_null());
+        assert!(
+            at(&plan.value, "processing.alarms.throttles.arn")
+                .as_str()
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn while_the_provider_is_not_configured_arns_are_unknown() {
+        let config = config(&with_code(json!({"name": "orders"})));
+        let plan = plan(&config, &Known::default()).unwrap();
+        assert!(at(&plan.value, "queue.arn").is_unknown());
+        assert!(at(&plan.value, "tags_all").is_unknown());
+        assert_eq!(at(&plan.value, "queue.delay_seconds").as_i64(), Some(0));
+    }
 }

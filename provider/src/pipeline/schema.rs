@@ -162,11 +162,11 @@ impl Field {
     pub fn description(&self) -> String {
         let mut text = self.doc.to_owned();
         if let Some(allowed) = self.check.allowed() {
-            text.push_str(&format!(" Allowed: {allowed}."));
+            text.extend([" Allowed: ", &allowed, "."]);
         }
         match &self.origin {
             Origin::Default(Value::Object(_)) => {}
-            Origin::Default(value) => text.push_str(&format!(" Default: `{value}`.")),
+            Origin::Default(value) => text.extend([" Default: `", &value.to_string(), "`."]),
             _ => {}
         }
         if self.replace {

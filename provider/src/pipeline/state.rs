@@ -100,9 +100,8 @@ fn fields_at<'a>(fields: &'a [Field], path: &[String]) -> Option<&'a [Field]> {
     let (first, rest) = path.split_first()?;
     let field = fields.iter().find(|field| field.name == first)?;
     match (&field.shape, rest) {
-        (Shape::Object(inner), []) => Some(inner),
+        (Shape::Object(inner), []) | (Shape::ObjectMap(inner), [_]) => Some(inner),
         (Shape::Object(inner), rest) => fields_at(inner, rest),
-        (Shape::ObjectMap(inner), [_]) => Some(inner),
         _ => None,
     }
 }

@@ -124,25 +124,7 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
                 )
             })
         }
-        Check::Arn(services) => {
-            let parts: Vec<&str> = text.splitn(6, ':').collect();
-            let good = matches!(parts[..], ["arn", partition, service, _, _, resource]
-                if partition.starts_with("aws") && services.contains(&service) && !resource.is_empty()
-                    && (service != "kms" || resource.starts_with("key/")));
-            let example = match services.first() {
-                Some(&"kms") => "arn:aws:kms:eu-west-1:123456789012:key/…",
-                _ => "arn:aws:iam::123456789012:policy/…",
-            };
-            (!good).then(|| {
-                (
-                    "Not an ARN",
-                    format!(
-                        "{name} is \"{text}\"; needed is {}, such as {example}.",
-                        allowed()
-                    ),
-                )
-            })
-        }
+        Check::Arn(services) => not_an_arn(name, text, services, &allowed()),
         Check::Path => {
             let printable = text.chars().all(|c| c.is_ascii_graphic());
             let good =
@@ -169,6 +151,24 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
             _ => None,
         },
     }
+}
+
+fn not_an_arn(
+    name: &str,
+    text: &str,
+    services: &[&str],
+    allowed: &str,
+) -> Option<(&'static str, String)> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let good = matches!(parts[..], ["arn", partition, service, _, _, resource]
+        if partition.starts_with("aws") && services.contains(&service) && !resource.is_empty()
+            && (service != "kms" || resource.starts_with("key/")));
+    let example = match services.first() {
+        Some(&"kms") => "arn:aws:kms:eu-west-1:123456789012:key/…",
+        _ => "arn:aws:iam::123456789012:policy/…",
+    };
+    let said = || format!("{name} is \"{text}\"; needed is {allowed}, such as {example}.");
+    (!good).then(|| ("Not an ARN", said()))
 }
 
 /// Names at fault are shown where the user wrote them, or else at `name`, from which they follow.
@@ -520,17 +520,15 @@ fn subscriptions(view: &View, found: &mut Diagnostics) {
             );
         }
         if protocol == "firehose"
-            && !entry
+            && entry
                 .get("subscription_role_arn")
-                .is_some_and(|value| !value.is_null())
+                .is_none_or(Value::is_null)
         {
             let detail = "The protocol firehose needs subscription_role_arn.";
             found.push(Diagnostic::error("No role", detail).at(at("protocol")));
         }
         if text("filter_policy_scope").is_some()
-            && !entry
-                .get("filter_policy")
-                .is_some_and(|value| !value.is_null())
+            && entry.get("filter_policy").is_none_or(Value::is_null)
         {
             let detail =
                 "filter_policy_scope says what filter_policy looks at: give filter_policy too.";
