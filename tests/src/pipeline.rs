@@ -200,6 +200,28 @@ impl Pipeline {
         Ok(key)
     }
 
+    /// Deletes the objects of every exchange, as an operator does who is about to destroy a pipeline that keeps its
+    /// data (`force_destroy = false`). The keys that were there.
+    ///
+    /// # Errors
+    /// When an object cannot be deleted.
+    pub async fn clear(&self) -> Result<Vec<String>, Error> {
+        let mut keys = self.keys("").await?;
+        // Keys that end with a slash are the folders, which are parts of the pipeline.
+        keys.retain(|key| !key.ends_with('/'));
+        for key in &keys {
+            self.aws
+                .s3
+                .delete_object()
+                .bucket(&self.bucket)
+                .key(key)
+                .send()
+                .await
+                .map_err(Error::aws("deleting an object"))?;
+        }
+        Ok(keys)
+    }
+
     /// Waits until an execution has ended in whichever way.
     ///
     /// # Errors

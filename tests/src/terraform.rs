@@ -145,12 +145,17 @@ impl Terraform {
     /// relative path.
     fn copy_examples(&self) -> Result<(), Error> {
         for part in ["examples", "terraform"] {
-            copy(
-                &environment::repository().join(part),
-                &self.folder.join(part),
-            )?;
+            let from = environment::repository().join(part);
+            if from.is_dir() {
+                copy(&from, &self.folder.join(part))?;
+            }
         }
-        Ok(())
+        if self.directory.join("main.tf").is_file() {
+            Ok(())
+        } else {
+            let what = format!("there is no {}/main.tf", self.directory.display());
+            Err(Error::Missing(what))
+        }
     }
 
     /// Replaces `main.tf`.

@@ -98,6 +98,9 @@ async fn tell_with(
     if keep {
         summary.push("kept     everything is still running".to_owned());
     } else {
+        let removed = pipeline.clear().await?.len();
+        telling.line("S3", &format!("removed the {removed} objects of the exchange: a bucket with data in it is not destroyed"));
+        detail("(with force_destroy = true it would be, data and all)");
         terraform.destroy(telling)?;
         let left: Vec<String> = inventory(&aws)
             .await?
