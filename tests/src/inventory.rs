@@ -212,5 +212,5 @@ async fn keys_and_roles(aws: &Aws, found: &mut Vec<String>) -> Result<(), Error>
 }
 
 fn add<'a>(found: &mut Vec<String>, kind: &str, names: impl Iterator<Item = Option<&'a str>>) {
-    found.extend(names.map(|name| format!("{kind} {}", name.unwrap_or("without a name"))));
+    found.extend(names.map(|name| format!("{kind} {}", name.unwrap_or("unnamed"))));
 }

@@ -271,6 +271,30 @@ fn expect(ended: &Execution, status: &ExecutionStatus) -> Result<(), Error> {
     )))
 }
 
+/// How many of each kind: `1 state machine, 2 Lambda functions`.
+fn census(inventory: &[String]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for line in inventory {
+        // A line is the kind and then the name, which has no spaces.
+        let kind = line
+            .rsplit_once(' ')
+            .map_or(line.as_str(), |(kind, _)| kind);
+        match counts.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((kind, 1)),
+        }
+    }
+    let words: Vec<String> = counts
+        .into_iter()
+        .map(|(kind, count)| match (count, kind.strip_suffix('s')) {
+            (1, _) => format!("1 {kind}"),
+            (_, Some(stem)) => format!("{count} {stem}ses"),
+            (_, None) => format!("{count} {kind}s"),
+        })
+        .collect();
+    words.join(", ")
+}
+
 fn message_text(message: &Value) -> String {
     let mut text = String::new();
     if let Some(subject) = message["Subject"].as_str() {
@@ -449,12 +473,8 @@ fn go_on(
         pipeline.state_machine_arn
     );
     println!("  aws s3 ls --recursive s3://{}/outbound/", pipeline.bucket);
-    println!("To end it:");
-    println!("  {} destroy", terraform.display());
-    println!(
-        "  kill -- -{}    # the local AWS; the next `cargo xtask demo` ends it too",
-        emulator.id()
-    );
+    println!("To end it (everything is in its memory; the next `cargo xtask demo` ends it too):");
+    println!("  kill -- -{}", emulator.id());
     Ok(())
 }
 
