@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tfplugin::{Diagnostic, Diagnostics, Provider, Resource, Schema, Value};
+use tfplugin::{Diagnostic, Diagnostics, Path, Provider, Resource, Schema, Value};
 use tokio::sync::RwLock;
 
-use crate::config::{self, Session};
+use crate::config::{self, Session, SetupError};
 use crate::pipeline::CallbackPipeline;
 
 #[derive(Debug, Default)]
@@ -66,10 +66,13 @@ impl Provider for Bellflower {
             Ok(Some(config)) => match Session::open(config).await {
                 Ok(session) => Configured::Ready(Arc::new(session)),
                 Err(error) => {
-                    return vec![Diagnostic::error(
-                        "AWS clients cannot be made",
-                        error.to_string(),
-                    )];
+                    let attribute = match &error {
+                        SetupError::NoRegion => "region",
+                        SetupError::CaBundle { .. } => "custom_ca_bundle",
+                    };
+                    let path = Path::root().attribute(attribute);
+                    let told = Diagnostic::error("AWS clients cannot be made", error.to_string());
+                    return vec![told.at(path)];
                 }
             },
             Ok(None) => Configured::Unknown,

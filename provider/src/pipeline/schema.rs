@@ -767,8 +767,8 @@ fn alarms() -> Vec<Field> {
                 whole(
                     "period",
                     period,
-                    (10, 86400),
-                    "Seconds each datapoint covers: 10, 30 or a multiple of 60.",
+                    (60, 86400),
+                    "Seconds each datapoint covers: a multiple of 60.",
                 ),
                 whole(
                     "evaluation_periods",

@@ -449,10 +449,8 @@ fn alarms(view: &View, found: &mut Diagnostics) {
             let [period, periods, datapoints] =
                 ["period", "evaluation_periods", "datapoints_to_alarm"]
                     .map(|name| view.number(&at(name)));
-            if let Some(seconds) =
-                period.filter(|seconds| !matches!(seconds, 10 | 30) && seconds % 60 != 0)
-            {
-                let detail = format!("period is {seconds}; allowed is 10, 30 or a multiple of 60.");
+            if let Some(seconds) = period.filter(|seconds| seconds % 60 != 0) {
+                let detail = format!("period is {seconds}; allowed is a multiple of 60.");
                 complain(found, &at("period"), "Number out of range", detail);
             }
             if let (Some(of), Some(some)) = (periods, datapoints)
