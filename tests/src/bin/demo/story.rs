@@ -77,6 +77,8 @@ async fn tell_with(
 
     terraform.init(telling)?;
     let pipeline = terraform.apply(telling, &aws)?;
+    let made = inventory(&aws).await?;
+    telling.line("AWS API", &format!("the account now has {}", census(&made)));
     let subscriber = Subscriber::new(
         aws.clone(),
         &pipeline.topic_arn,
