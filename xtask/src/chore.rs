@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use crate::command::Error;
-use crate::{bench, lambdas, package, provider, test, tools};
+use crate::{bench, docs, lambdas, package, provider, test, tools};
 
 /// One thing that can be typed after `cargo xtask`.
 pub struct Chore {
@@ -45,6 +45,12 @@ pub const CHORES: &[Chore] = &[
         flags: &[],
         about: "release build in the layout of a Terraform registry or filesystem mirror: target/package",
         run: |_| done(package::run()),
+    },
+    Chore {
+        name: "docs",
+        flags: &["--check"],
+        about: "write docs/ and terraform/variables.tf from the provider's schema (--check: only compare)",
+        run: |arguments| done(docs::run(arguments)),
     },
     Chore {
         name: "bench",

@@ -7,6 +7,7 @@ mod archive;
 mod bench;
 mod chore;
 mod command;
+mod docs;
 mod elf;
 mod lambdas;
 mod layout;
