@@ -250,6 +250,11 @@ pub static TABLE: &[Rule] = &[
         messages: &["Unable to validate the following destination configurations"],
         ..Rule::any(&IAM_PROPAGATION)
     },
+    Rule {
+        operations: &["s3:PutObject"],
+        codes: &["KMS.NotFoundException"],
+        ..Rule::any(&READ_AFTER_WRITE)
+    },
     // Step Functions
     Rule {
         operations: &["states:CreateStateMachine"],

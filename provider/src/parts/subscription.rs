@@ -51,7 +51,8 @@ pub struct Subscription {
 }
 
 /// `https://user:****@host` of `https://user:word@host`: SNS shows endpoints so.
-fn masked(endpoint: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn masked(endpoint: &str) -> Cow<'_, str> {
     let hidden = || {
         let (scheme, rest) = endpoint.split_once("://")?;
         let (login, host) = rest.split('/').next()?.rsplit_once('@')?;

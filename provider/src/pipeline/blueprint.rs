@@ -367,7 +367,11 @@ impl Builder<'_> {
                 filter_policy_scope: s.filter_policy_scope.clone(),
                 redrive_policy: s.redrive_policy.clone(),
                 subscription_role_arn: s.subscription_role_arn.clone(),
-                label: format!("{} {}", s.protocol, s.endpoint),
+                label: format!(
+                    "{} {}",
+                    s.protocol,
+                    parts::subscription::masked(&s.endpoint)
+                ),
             };
             self.nodes.push(Node {
                 path: vec!["subscriptions".to_owned(), label.clone()],

@@ -211,8 +211,15 @@ impl View<'_> {
             .try_fold(self.config, |here, step| here.get(step))
     }
 
+    /// True when the user wrote a value that is known to be one.
     fn given(&self, dotted: &str) -> bool {
-        self.at(dotted).is_some_and(|value| !value.is_null())
+        self.at(dotted)
+            .is_some_and(|value| !value.is_null() && !value.is_unknown())
+    }
+
+    /// True when it is certain that there is no value.
+    fn missing(&self, dotted: &str) -> bool {
+        !self.given(dotted) && !self.unknown(dotted)
     }
 
     fn unknown(&self, dotted: &str) -> bool {
@@ -302,7 +309,7 @@ fn code(view: &View, found: &mut Diagnostics) {
         ("s3_key", "s3_bucket"),
         ("s3_object_version", "s3_key"),
     ] {
-        if given(one) && !given(other) {
+        if given(one) && view.missing(&at(other)) {
             complain(
                 found,
                 &at(one),
@@ -311,7 +318,7 @@ fn code(view: &View, found: &mut Diagnostics) {
             );
         }
     }
-    let own = given("filename") || given("s3_key");
+    let own = !view.missing(&at("filename")) || !view.missing(&at("s3_key"));
     for name in ["runtime", "handler"] {
         let default = if name == "runtime" {
             "provided.al2023"
@@ -667,5 +674,222 @@ fn timeouts(config: &Value, found: &mut Diagnostics) {
             let path = Path::root().attribute("timeouts").attribute(name);
             found.push(Diagnostic::error("Not a duration", detail).at(path));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn found(given: &Json) -> Vec<(String, String)> {
+        let config = super::super::schema::schema().conform(Value::from_json(given));
+        let told = |said: Diagnostic| {
+            (
+                said.path.map(|path| path.to_string()).unwrap_or_default(),
+                said.detail,
+            )
+        };
+        validate(&config).into_iter().map(told).collect()
+    }
+
+    /// Each row: the arguments beside the name, where the fault is told, and what the message holds.
+    #[test]
+    fn each_fault_is_told_where_it_is() {
+        let rows: &[(Json, &str, &str)] = &[
+            (json!({"name": "Orders"}), "name", "small letters"),
+            (
+                json!({"environment": "-x"}),
+                "environment",
+                "beginning and ending",
+            ),
+            (
+                json!({"queue": {"delay_seconds": 901}}),
+                "queue.delay_seconds",
+                "0 to 900",
+            ),
+            (
+                json!({"queue": {"delay_seconds": 1.5}}),
+                "queue.delay_seconds",
+                "whole number",
+            ),
+            (json!({"queue": {"name": "a.fifo"}}), "queue.name", "'.'"),
+            (
+                json!({"log_retention_in_days": 2}),
+                "log_retention_in_days",
+                "365",
+            ),
+            (json!({"kms_key_arn": "alias/x"}), "kms_key_arn", "ARN"),
+            (
+                json!({"kms_key_arn": "arn:aws:kms:eu-west-1:1:key/x", "key": {}}),
+                "key",
+                "kms_key_arn",
+            ),
+            (json!({"iam_path": "x"}), "iam_path", "begins and ends"),
+            (
+                json!({"key": {"alias": "alias/aws/x"}}),
+                "key.alias",
+                "alias/aws/",
+            ),
+            (
+                json!({"key": {"deletion_window_in_days": 6}}),
+                "key.deletion_window_in_days",
+                "7 to 30",
+            ),
+            (
+                json!({"integration": {"timeout": 400}}),
+                "integration.timeout",
+                "visibility",
+            ),
+            (
+                json!({"queue": {"visibility_timeout_seconds": 10}}),
+                "queue.visibility_timeout_seconds",
+                "at most",
+            ),
+            (
+                json!({"state_machine": {"callback_timeout_seconds": 60, "callback_heartbeat_seconds": 60}}),
+                "state_machine.callback_heartbeat_seconds",
+                "below",
+            ),
+            (
+                json!({"bucket": {"inbound_prefix": "/in/"}}),
+                "bucket.inbound_prefix",
+                "/",
+            ),
+            (
+                json!({"bucket": {"inbound_prefix": "outbound/in/"}}),
+                "bucket.inbound_prefix",
+                "overlap",
+            ),
+            (
+                json!({"bucket": {"expiration_days": 1}}),
+                "bucket.expiration_days",
+                "longer",
+            ),
+            (
+                json!({"event_source": {"batch_size": 11}}),
+                "event_source.batch_size",
+                "window",
+            ),
+            (
+                json!({"processing": {"architectures": ["x86_64", "arm64"]}}),
+                "processing.architectures",
+                "one entry",
+            ),
+            (
+                json!({"processing": {"runtime": "python3.13"}}),
+                "processing.runtime",
+                "filename",
+            ),
+            (
+                json!({"processing": {"filename": "a.zip", "s3_bucket": "b", "s3_key": "k"}}),
+                "processing.filename",
+                "not from both",
+            ),
+            (
+                json!({"processing": {"s3_bucket": "b"}}),
+                "processing.s3_bucket",
+                "s3_key",
+            ),
+            (
+                json!({"processing": {"variables": {"1x": "y"}}}),
+                "processing.variables[\"1x\"]",
+                "letter",
+            ),
+            (
+                json!({"processing": {"alarms": {"errors": {"period": 90}}}}),
+                "processing.alarms.errors.period",
+                "multiple of 60",
+            ),
+            (
+                json!({"processing": {"alarms": {"errors": {"datapoints_to_alarm": 4}}}}),
+                "processing.alarms.errors.datapoints_to_alarm",
+                "evaluation_periods",
+            ),
+            (
+                json!({"subscriptions": {"ops": {"protocol": "email", "endpoint": "nobody"}}}),
+                "subscriptions[\"ops\"].endpoint",
+                "e-mail",
+            ),
+            (
+                json!({"subscriptions": {"ops": {"protocol": "fax", "endpoint": "1"}}}),
+                "subscriptions[\"ops\"].protocol",
+                "`email`",
+            ),
+            (
+                json!({"subscriptions": {"q": {"protocol": "sqs", "endpoint": "https://x"}}}),
+                "subscriptions[\"q\"].endpoint",
+                "ARN of an SQS queue",
+            ),
+            (
+                json!({"tags": {"aws:x": "y"}}),
+                "tags[\"aws:x\"]",
+                "AWS keeps",
+            ),
+            (
+                json!({"tags": {MARK: "y"}}),
+                "tags[\"bellflower:pipeline\"]",
+                "own",
+            ),
+            (
+                json!({"timeouts": {"create": "soon"}}),
+                "timeouts.create",
+                "duration",
+            ),
+        ];
+        for (given, path, part) in rows {
+            let mut given = given.clone();
+            if given.get("name").is_none() {
+                given["name"] = json!("orders");
+            }
+            let found = found(&given);
+            assert!(
+                found
+                    .iter()
+                    .any(|(at, said)| at == path && said.contains(part)),
+                "{given}: wanted {part:?} at {path}, found {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_shortest_configuration_has_no_fault() {
+        assert_eq!(found(&json!({"name": "orders"})), []);
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_for_later() {
+        let mut config = super::super::schema::schema().empty();
+        if let Value::Map(map) = &mut config {
+            for value in map.values_mut() {
+                *value = Value::Unknown;
+            }
+        }
+        assert!(validate(&config).is_empty());
+    }
+
+    #[test]
+    fn derived_names_are_measured() {
+        let place = Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+        };
+        let config = super::super::schema::schema()
+            .conform(Value::from_json(&json!({"name": "a-name-too-long-for-s3"})));
+        let planned = Value::from_json(&json!({
+            "bucket": {"bucket": names_of("a-name-too-long-for-s3", &place)},
+            "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/1",
+        }));
+        let told = validate_planned(&config, &planned, &place);
+        assert!(
+            told[0].detail.contains("S3 bucket") && told[0].detail.contains("63"),
+            "{told:?}"
+        );
+        assert!(told[1].detail.contains("us-east-1"), "{told:?}");
+    }
+
+    fn names_of(name: &str, place: &Place) -> String {
+        crate::documents::names::bucket(name, place, "devl")
     }
 }
