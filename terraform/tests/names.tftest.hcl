@@ -48,7 +48,7 @@ run "defaults" {
   }
 
   assert {
-    condition     = output.subscription_arns == {} && output.drift == {}
+    condition     = length(output.subscription_arns) == 0 && length(output.drift) == 0
     error_message = "there should be neither subscriptions nor drift"
   }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::command::{self, Error};
-use crate::{lambdas, layout, tools};
+use crate::{docs, lambdas, layout, tools};
 
 /// The packages whose integration tests start Terraform: they run on each version.
 const ON_EACH_TERRAFORM: [&str; 2] = ["bellflower-tests", "tfplugin"];
@@ -141,16 +141,18 @@ fn stages(tally: &mut Tally) -> Result<(), Error> {
     stage("build");
     command::run(command::cargo().args(["build", "--workspace"]))?;
     let executables = test_executables()?;
+    let provider = layout::target().join("debug").join(layout::PROVIDER);
     let variables = [
         ("BELLFLOWER_MINISTACK", ministack),
-        (
-            "BELLFLOWER_PROVIDER",
-            layout::target().join("debug").join(layout::PROVIDER),
-        ),
+        ("BELLFLOWER_PROVIDER", provider.clone()),
     ];
 
     stage("unit tests");
     let first = &terraforms[0].0;
+    tally.check(
+        "docs/ and terraform/variables.tf",
+        docs::check(&provider, first),
+    );
     for executable in executables.iter().filter(|one| !one.needs_terraform()) {
         let mut command = test_command(executable, first);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
