@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::Config;
 use crate::documents::{Place, names};
 use crate::engine::Failure;
-use crate::parts::{Aws, Clients, failure};
+use crate::parts::{Aws, Batches, Clients, failure};
 
 /// How often a request is sent again by the SDK itself, at once and without our doing.
 const DEFAULT_RETRIES: u32 = 4;
@@ -48,6 +49,7 @@ pub struct Session {
     /// The provider block.
     pub config: Config,
     clients: Clients,
+    batches: Arc<Batches>,
     region: String,
     place: OnceCell<Place>,
 }
@@ -70,6 +72,7 @@ impl Session {
         Ok(Self {
             config,
             clients,
+            batches: Arc::default(),
             region,
             place: OnceCell::new(),
         })
@@ -80,6 +83,7 @@ impl Session {
     pub fn aws(&self, stop: CancellationToken) -> Aws {
         Aws {
             clients: self.clients.clone(),
+            batches: self.batches.clone(),
             region: self.region.clone(),
             stop,
         }

@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -91,22 +91,27 @@ fn tags<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Ta
 
 impl Alarm {
     async fn describe(&self, aws: &Aws) -> Result<Option<MetricAlarm>, Failure> {
-        let describe = || {
-            aws.cloudwatch
-                .describe_alarms()
-                .alarm_names(&self.alarm_name)
-                .send()
+        let describe = |names: Vec<String>| async move {
+            let describe = || {
+                let request = aws.cloudwatch.describe_alarms();
+                request
+                    .set_alarm_names(Some(names.clone()))
+                    .max_records(100)
+                    .send()
+            };
+            let answer = aws
+                .call("cloudwatch:DescribeAlarms", &self.alarm_name, describe)
+                .await?;
+            let alarms = answer.metric_alarms.unwrap_or_default();
+            Ok(alarms
+                .into_iter()
+                .filter_map(|alarm| Some((alarm.alarm_name.clone()?, alarm)))
+                .collect())
         };
-        let answer = aws
-            .call("cloudwatch:DescribeAlarms", &self.alarm_name, describe)
-            .await?;
-        let ours =
-            |alarm: &MetricAlarm| alarm.alarm_name.as_deref() == Some(self.alarm_name.as_str());
-        Ok(answer
-            .metric_alarms
-            .unwrap_or_default()
-            .into_iter()
-            .find(ours))
+        aws.batches
+            .describe_alarms
+            .ask(&self.alarm_name, describe)
+            .await
     }
 
     /// The alarm's properties as AWS describes them.
@@ -270,17 +275,34 @@ impl Part<Aws> for Alarm {
     }
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
-        let delete = || {
-            aws.cloudwatch
-                .delete_alarms()
-                .alarm_names(&self.alarm_name)
-                .send()
-        };
-        absent(
+        // A call that names one alarm that is gone deletes none, so that each is then deleted for itself.
+        let delete = |names: Vec<String>| async move {
+            let delete = || {
+                aws.cloudwatch
+                    .delete_alarms()
+                    .set_alarm_names(Some(names.clone()))
+                    .send()
+            };
             aws.call("cloudwatch:DeleteAlarms", &self.alarm_name, delete)
-                .await,
-            GONE,
-        )?;
+                .await?;
+            Ok(names.into_iter().map(|name| (name, ())).collect())
+        };
+        match aws
+            .batches
+            .delete_alarms
+            .ask(&self.alarm_name, delete)
+            .await
+        {
+            Err(failure) if failure.is(GONE) => {
+                absent(
+                    delete(vec![self.alarm_name.clone()])
+                        .await
+                        .map(|_: HashMap<_, _>| ()),
+                    GONE,
+                )?;
+            }
+            other => drop(other?),
+        }
         let gone = || async { Ok(self.describe(aws).await?.is_none().then_some(())) };
         aws.settle(&self.title(), "gone", Duration::from_mins(1), gone)
             .await

@@ -1,6 +1,7 @@
 //! One way to call AWS: typed errors in, a [`Failure`] out, repeated by the consistency table.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::consistency::TABLE;
-use crate::engine::{Failure, retry};
+use crate::engine::{Batch, Failure, retry};
 
 /// One client for each service, all on one HTTP connection pool.
 #[derive(Debug, Clone)]
@@ -38,11 +39,32 @@ pub struct Clients {
     pub sts: aws_sdk_sts::Client,
 }
 
+/// Questions about many objects that AWS answers in one call.
+#[derive(Debug)]
+pub struct Batches {
+    /// Alarms by name.
+    pub describe_alarms: Batch<aws_sdk_cloudwatch::types::MetricAlarm>,
+    /// Alarms to delete by name.
+    pub delete_alarms: Batch<()>,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        // Both calls take at most 100 names.
+        Self {
+            describe_alarms: Batch::of(100),
+            delete_alarms: Batch::of(100),
+        }
+    }
+}
+
 /// What a part needs to work: the clients, where they point, and the signal to stop.
 #[derive(Debug, Clone)]
 pub struct Aws {
     /// The clients.
     pub clients: Clients,
+    /// Calls shared by parts, of this pipeline and of others.
+    pub batches: Arc<Batches>,
     /// The region all regional parts are in.
     pub region: String,
     /// Turns true when the user interrupts: waiting ends, nothing new begins.
@@ -73,9 +95,16 @@ impl Aws {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let attempt = || async {
-            send()
+            let begin = Instant::now();
+            let answer = send()
                 .await
-                .map_err(|error| failure(operation, object, &error))
+                .map_err(|error| failure(operation, object, &error));
+            let code = answer
+                .as_ref()
+                .err()
+                .map(|failure| failure.code.as_deref().unwrap_or("no answer"));
+            tracing::debug!(operation, object, code, elapsed = ?begin.elapsed(), "called AWS");
+            answer
         };
         retry::retry(TABLE, || self.stop.cancelled(), attempt).await
     }

@@ -695,6 +695,7 @@ mod tests {
 
     /// Each row: the arguments beside the name, where the fault is told, and what the message holds.
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn each_fault_is_told_where_it_is() {
         let rows: &[(Json, &str, &str)] = &[
             (json!({"name": "Orders"}), "name", "small letters"),
