@@ -5,6 +5,8 @@
 //! * [`Terraform`]: one working directory with a configuration in it
 //! * [`Pipeline`]: what an operator and a business application do with a pipeline that has been applied
 //! * [`Subscriber`]: an SQS queue that hears a topic's messages
+//! * [`observe`]: what AWS says each part of a pipeline looks like
+//! * [`Stage`]: an emulator with one pipeline's configuration, where most tests begin
 //! * [`inventory`]: everything that is in the account, to see that nothing is left
 //! * [`Aws`]: clients for assertions; what the provider says about itself proves nothing
 //!
@@ -35,7 +37,9 @@ mod aws;
 mod error;
 mod inventory;
 mod ministack;
+mod observe;
 mod pipeline;
+mod stage;
 mod subscriber;
 mod terraform;
 
@@ -45,6 +49,8 @@ pub use aws::Aws;
 pub use error::Error;
 pub use inventory::inventory;
 pub use ministack::{MiniStack, Options};
+pub use observe::{Names, by_sid, differences, observe};
 pub use pipeline::{Execution, Pipeline, eventually};
+pub use stage::{ADDRESS, Stage};
 pub use subscriber::Subscriber;
 pub use terraform::{Plan, Run, Terraform};

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -276,10 +277,25 @@ fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Comma
     command
 }
 
+/// The ports that are looked at: below those that systems give to clients, so that no client gets it before the emulator,
+/// and a connection to it while nothing listens cannot end up at itself.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A port nobody listens on. Every call begins at another one: several emulators may start at once.
 fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    let mut refused = std::io::ErrorKind::AddrInUse.into();
+    for _ in 0..100 {
+        let calls = CALLS.fetch_add(1, Ordering::Relaxed);
+        let step = std::process::id().wrapping_mul(7919).wrapping_add(calls) % count;
+        let port = PORTS.start + u16::try_from(step).unwrap_or_default();
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {

@@ -1,0 +1,540 @@
+//! A pipeline with nothing set but its name, as AWS should tell of it: every row of the table of what must be there.
+
+use bellflower_tests::{Stage, by_sid};
+use serde_json::{Map, Value, json};
+
+/// What only AWS knows beforehand.
+pub struct Given<'a> {
+    pub key_arn: &'a str,
+    pub key_id: &'a str,
+    pub mapping: &'a str,
+    /// SHA-256 of the packages, in base64.
+    pub processing_code: &'a str,
+    pub integration_code: &'a str,
+}
+
+pub fn defaults(stage: &Stage, given: &Given) -> Value {
+    let with = With { stage, given };
+    json!({
+        "key": with.key(),
+        "bucket": with.bucket(),
+        "queue": with.queue(),
+        "dead_letter_queue": with.dead_letter_queue(),
+        "topic": with.topic(),
+        "processing": with.processing(),
+        "integration": with.integration(),
+        "event_source": with.event_source(),
+        "state_machine": with.state_machine(),
+    })
+}
+
+struct With<'a> {
+    stage: &'a Stage,
+    given: &'a Given<'a>,
+}
+
+fn tags() -> Value {
+    json!({"bellflower:pipeline": "orders/devl"})
+}
+
+fn document(statements: &Value) -> Value {
+    by_sid(json!({"Version": "2012-10-17", "Statement": statements}))
+}
+
+fn tls_only(action: &str, resource: &Value) -> Value {
+    json!({
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": action,
+        "Resource": resource,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    })
+}
+
+fn trust(service: &str, condition: &Value) -> Value {
+    document(&json!([{
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sts:AssumeRole",
+        "Condition": condition,
+    }]))
+}
+
+fn send_traces(more: &[&str]) -> Value {
+    let mut actions = more.to_vec();
+    actions.extend(["xray:PutTelemetryRecords", "xray:PutTraceSegments"]);
+    json!({"Sid": "SendTraces", "Effect": "Allow", "Action": actions, "Resource": "*"})
+}
+
+impl With<'_> {
+    fn account(&self) -> &str {
+        self.stage.emulator.account()
+    }
+
+    fn arn(&self, service: &str, resource: &str) -> String {
+        self.stage.arn(service, resource)
+    }
+
+    fn bucket_arn(&self) -> String {
+        self.arn("s3", &self.stage.names.bucket)
+    }
+
+    fn queue_arn(&self) -> String {
+        self.arn("sqs", &self.stage.names.queue)
+    }
+
+    fn topic_arn(&self) -> String {
+        self.arn("sns", &self.stage.names.topic)
+    }
+
+    fn function_arn(&self, name: &str) -> String {
+        self.arn("lambda", &format!("function:{name}"))
+    }
+
+    fn machine_arn(&self) -> String {
+        let name = &self.stage.names.state_machine;
+        self.arn("states", &format!("stateMachine:{name}"))
+    }
+
+    fn log_group_arn(&self, name: &str) -> String {
+        self.arn("logs", &format!("log-group:{name}"))
+    }
+
+    fn alarms_of_this_account(&self) -> Value {
+        json!({
+            "StringEquals": {"aws:SourceAccount": self.account()},
+            "ArnLike": {"aws:SourceArn": self.arn("cloudwatch", "alarm:*")},
+        })
+    }
+
+    /// The account's own policies govern it; only logs of these groups and this account's alarms use it beside them.
+    fn key(&self) -> Value {
+        let names = &self.stage.names;
+        let groups = [
+            format!("/aws/lambda/{}", names.processing),
+            format!("/aws/lambda/{}", names.integration),
+            format!("/aws/vendedlogs/states/{}", names.state_machine),
+        ]
+        .map(|name| self.log_group_arn(&name));
+        let logs = format!("logs.{}.amazonaws.com", self.stage.region());
+        json!({
+            "arn": self.given.key_arn,
+            "key_id": self.given.key_id,
+            "aliases": [names.key_alias],
+            "description": "Encrypts the callback pipeline orders (devl)",
+            "state": "Enabled",
+            "manager": "CUSTOMER",
+            "usage": "ENCRYPT_DECRYPT",
+            "rotation": true,
+            "rotation_days": 365,
+            "tags": tags(),
+            "policy": document(&json!([
+                {
+                    "Sid": "AccountPolicies",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": self.arn("iam", "root")},
+                    "Action": "kms:*",
+                    "Resource": "*",
+                },
+                {
+                    "Sid": "LogGroups",
+                    "Effect": "Allow",
+                    "Principal": {"Service": logs},
+                    "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                    "Resource": "*",
+                    "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": groups}},
+                },
+                {
+                    "Sid": "AlarmNotifications",
+                    "Effect": "Allow",
+                    "Principal": {"Service": "cloudwatch.amazonaws.com"},
+                    "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+                    "Resource": "*",
+                    "Condition": self.alarms_of_this_account(),
+                },
+            ])),
+        })
+    }
+
+    fn bucket(&self) -> Value {
+        let arn = self.bucket_arn();
+        let expiry = |prefix: &str| json!({"status": "Enabled", "prefix": prefix, "larger_than": 0, "days": 90});
+        json!({
+            "location": self.stage.region(),
+            "encryption": [{"algorithm": "aws:kms", "key": self.given.key_arn, "bucket_key": true}],
+            "public_access_block": {
+                "block_public_acls": true,
+                "ignore_public_acls": true,
+                "block_public_policy": true,
+                "restrict_public_buckets": true,
+            },
+            "ownership": ["BucketOwnerEnforced"],
+            "policy": document(&json!([tls_only("s3:*", &json!([arn, format!("{arn}/*")]))])),
+            "lifecycle": {
+                "bellflower-expire-inbound": expiry("inbound/"),
+                "bellflower-expire-outbound": expiry("outbound/"),
+                "bellflower-abort-uploads": {"status": "Enabled", "prefix": "", "larger_than": null, "days": null},
+            },
+            "notification": {
+                "functions": [{
+                    "function": self.function_arn(&self.stage.names.integration),
+                    "events": ["s3:ObjectCreated:*"],
+                    "filter": {"prefix": "inbound/", "suffix": ".json"},
+                }],
+                "queues": 0,
+                "topics": 0,
+            },
+            "objects": ["inbound/", "outbound/"],
+            "tags": tags(),
+        })
+    }
+
+    fn any_queue(&self, arn: &str) -> Value {
+        let nobody_else = json!({
+            "Sid": "ThisAccountOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "sqs:*",
+            "Resource": arn,
+            "Condition": {
+                "StringNotEquals": {"aws:PrincipalAccount": self.account()},
+                "Bool": {"aws:PrincipalIsAWSService": "false"},
+            },
+        });
+        json!({
+            "QueueArn": arn,
+            "DelaySeconds": "0",
+            "MaximumMessageSize": "1048576",
+            "KmsMasterKeyId": self.given.key_arn,
+            "KmsDataKeyReusePeriodSeconds": "300",
+            "Policy": document(&json!([tls_only("sqs:*", &json!(arn)), nobody_else])),
+            "tags": tags(),
+        })
+    }
+
+    fn queue(&self) -> Value {
+        let dead_letters = self.arn("sqs", &self.stage.names.dead_letter_queue);
+        let mut queue = self.any_queue(&self.queue_arn());
+        queue["MessageRetentionPeriod"] = json!("345600");
+        queue["ReceiveMessageWaitTimeSeconds"] = json!("20");
+        queue["VisibilityTimeout"] = json!("360");
+        queue["RedrivePolicy"] = json!({"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5});
+        queue
+    }
+
+    fn dead_letter_queue(&self) -> Value {
+        let arn = self.arn("sqs", &self.stage.names.dead_letter_queue);
+        let mut queue = self.any_queue(&arn);
+        queue["MessageRetentionPeriod"] = json!("1209600");
+        queue["ReceiveMessageWaitTimeSeconds"] = json!("0");
+        queue["VisibilityTimeout"] = json!("30");
+        queue["RedriveAllowPolicy"] =
+            json!({"redrivePermission": "byQueue", "sourceQueueArns": [self.queue_arn()]});
+        queue
+    }
+
+    fn topic(&self) -> Value {
+        let arn = self.topic_arn();
+        json!({
+            "arn": arn,
+            "display_name": "",
+            "key": self.given.key_arn,
+            "subscriptions": {},
+            "tags": tags(),
+            "policy": document(&json!([
+                {
+                    "Sid": "ThisAccount",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": self.arn("iam", "root")},
+                    "Action": [
+                        "sns:AddPermission",
+                        "sns:DeleteTopic",
+                        "sns:GetTopicAttributes",
+                        "sns:ListSubscriptionsByTopic",
+                        "sns:Publish",
+                        "sns:RemovePermission",
+                        "sns:SetTopicAttributes",
+                        "sns:Subscribe",
+                    ],
+                    "Resource": arn,
+                },
+                {
+                    "Sid": "AlarmNotifications",
+                    "Effect": "Allow",
+                    "Principal": {"Service": "cloudwatch.amazonaws.com"},
+                    "Action": "sns:Publish",
+                    "Resource": arn,
+                    "Condition": self.alarms_of_this_account(),
+                },
+                tls_only("sns:Publish", &json!(arn)),
+            ])),
+        })
+    }
+
+    fn log_group(&self, name: &str) -> Value {
+        json!({"arn": self.log_group_arn(name), "retention": 14, "key": self.given.key_arn, "tags": tags()})
+    }
+
+    fn role(&self, name: &str, description: &str, trust: &Value, statements: &Value) -> Value {
+        json!({
+            "arn": self.arn("iam", &format!("role/{name}")),
+            "path": "/",
+            "description": description,
+            "trust": trust,
+            "boundary": null,
+            "policies": {"bellflower": document(statements)},
+            "attached": [],
+            "tags": tags(),
+        })
+    }
+
+    fn lambda_trust(&self) -> Value {
+        let condition = json!({"StringEquals": {"aws:SourceAccount": self.account()}});
+        trust("lambda.amazonaws.com", &condition)
+    }
+
+    fn write_log(&self, function: &str) -> Value {
+        let group = self.log_group_arn(&format!("/aws/lambda/{function}"));
+        json!({
+            "Sid": "WriteLog",
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": format!("{group}:*"),
+        })
+    }
+
+    fn function(&self, name: &str, timeout: i64) -> Value {
+        json!({
+            "arn": self.function_arn(name),
+            "runtime": "provided.al2023",
+            "handler": "bootstrap",
+            "memory": 128,
+            "timeout": timeout,
+            "architectures": ["x86_64"],
+            "tracing": "Active",
+            "key": self.given.key_arn,
+            "state": "Active",
+            "variables": {},
+            "reserved_concurrency": null,
+            "policy": {},
+            "tags": tags(),
+            "log_group": self.log_group(&format!("/aws/lambda/{name}")),
+            "alarms": self.alarms(name, timeout),
+        })
+    }
+
+    /// Metric, statistic, threshold, period, evaluation periods, datapoints, end of the name.
+    fn alarms(&self, function: &str, timeout: i64) -> Value {
+        let near_the_time_out = timeout * 1000 * 8 / 10;
+        let rows = [
+            ("Invocations", "Sum", 50_000, 900, 1, 1, "invocations"),
+            ("Errors", "Sum", 10, 300, 3, 2, "errors"),
+            ("Throttles", "Sum", 10, 300, 3, 2, "throttles"),
+            (
+                "Duration",
+                "Average",
+                near_the_time_out,
+                300,
+                3,
+                3,
+                "duration",
+            ),
+            (
+                "ConcurrentExecutions",
+                "Maximum",
+                800,
+                60,
+                5,
+                5,
+                "concurrent-executions",
+            ),
+        ];
+        let one = |(metric, statistic, threshold, period, periods, datapoints, ending)| {
+            let name = format!("{function}-{ending}");
+            let threshold: i64 = threshold;
+            let alarm = json!({
+                "name": name,
+                "arn": self.arn("cloudwatch", &format!("alarm:{name}")),
+                "namespace": "AWS/Lambda",
+                "dimensions": {"FunctionName": function},
+                "statistic": statistic,
+                "threshold": f64::from(i32::try_from(threshold).unwrap()),
+                "period": period,
+                "evaluation_periods": periods,
+                "datapoints": datapoints,
+                "operator": "GreaterThanOrEqualToThreshold",
+                "missing_data": "notBreaching",
+                "actions_enabled": true,
+                "alarm_actions": [self.topic_arn()],
+                "ok_actions": [],
+                "tags": tags(),
+            });
+            (String::from(metric), alarm)
+        };
+        Value::Object(rows.into_iter().map(one).collect::<Map<_, _>>())
+    }
+
+    fn processing(&self) -> Value {
+        let names = &self.stage.names;
+        let mut function = self.function(&names.processing, 30);
+        function["description"] = json!("Makes the payload and the execution id");
+        function["code_sha256"] = json!(self.given.processing_code);
+        function["role_arn"] = json!(self.arn("iam", &format!("role/{}", names.processing_role)));
+        function["role"] = self.role(
+            &names.processing_role,
+            "Processing function of the callback pipeline orders (devl)",
+            &self.lambda_trust(),
+            &json!([self.write_log(&names.processing), send_traces(&[])]),
+        );
+        function
+    }
+
+    fn integration(&self) -> Value {
+        let names = &self.stage.names;
+        let mut function = self.function(&names.integration, 60);
+        function["description"] =
+            json!("Hands work out to the bucket and answers back to the state machine");
+        function["code_sha256"] = json!(self.given.integration_code);
+        function["variables"] = json!({
+            "BELLFLOWER_BUCKET": names.bucket,
+            "BELLFLOWER_INBOUND_PREFIX": "inbound/",
+            "BELLFLOWER_OUTBOUND_PREFIX": "outbound/",
+        });
+        // Only this bucket, and only as long as it is this account's, may have S3 invoke it.
+        function["policy"] = json!({"bellflower-bucket": {
+            "Sid": "bellflower-bucket",
+            "Effect": "Allow",
+            "Principal": {"Service": "s3.amazonaws.com"},
+            "Action": "lambda:InvokeFunction",
+            "Resource": self.function_arn(&names.integration),
+            "Condition": {
+                "StringEquals": {"AWS:SourceAccount": self.account()},
+                "ArnLike": {"AWS:SourceArn": self.bucket_arn()},
+            },
+        }});
+        function["role_arn"] = json!(self.arn("iam", &format!("role/{}", names.integration_role)));
+        let bucket = self.bucket_arn();
+        function["role"] = self.role(
+            &names.integration_role,
+            "Integration function of the callback pipeline orders (devl)",
+            &self.lambda_trust(),
+            &json!([
+                self.write_log(&names.integration),
+                send_traces(&[]),
+                {
+                    "Sid": "TakeMessages",
+                    "Effect": "Allow",
+                    "Action": ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+                    "Resource": self.queue_arn(),
+                },
+                {
+                    "Sid": "ReadExchange",
+                    "Effect": "Allow",
+                    "Action": "s3:GetObject",
+                    "Resource": [format!("{bucket}/inbound/*"), format!("{bucket}/outbound/*")],
+                },
+                {
+                    "Sid": "WriteWork",
+                    "Effect": "Allow",
+                    "Action": "s3:PutObject",
+                    "Resource": format!("{bucket}/outbound/*"),
+                },
+                {
+                    "Sid": "TellMissingFromForbidden",
+                    "Effect": "Allow",
+                    "Action": "s3:ListBucket",
+                    "Resource": bucket,
+                    "Condition": {"StringLike": {"s3:prefix": ["inbound/*", "outbound/*"]}},
+                },
+                self.use_key(),
+                {
+                    "Sid": "AnswerCallbacks",
+                    "Effect": "Allow",
+                    "Action": ["states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess"],
+                    "Resource": "*",
+                },
+            ]),
+        );
+        function
+    }
+
+    fn use_key(&self) -> Value {
+        json!({
+            "Sid": "UseKey",
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": self.given.key_arn,
+        })
+    }
+
+    fn event_source(&self) -> Value {
+        json!({
+            "uuid": self.given.mapping,
+            "function": self.function_arn(&self.stage.names.integration),
+            "source": self.queue_arn(),
+            "state": "Enabled",
+            "batch_size": 10,
+            "batching_window": 0,
+            "maximum_concurrency": null,
+            "response_types": ["ReportBatchItemFailures"],
+            "tags": tags(),
+        })
+    }
+
+    /// All but the definition, which has a test of its own.
+    fn state_machine(&self) -> Value {
+        let names = &self.stage.names;
+        let log_name = format!("/aws/vendedlogs/states/{}", names.state_machine);
+        let arn = self.machine_arn();
+        let mine = json!({
+            "StringEquals": {"aws:SourceAccount": self.account()},
+            "ArnLike": {"aws:SourceArn": arn},
+        });
+        let allow = |sid: &str, action: &str, resource: String| json!({"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource});
+        let statements = json!([
+            allow("Process", "lambda:InvokeFunction", self.function_arn(&names.processing)),
+            allow("HandOut", "sqs:SendMessage", self.queue_arn()),
+            allow("Notify", "sns:Publish", self.topic_arn()),
+            self.use_key(),
+            {
+                "Sid": "DeliverLogs",
+                "Effect": "Allow",
+                "Action": [
+                    "logs:CreateLogDelivery",
+                    "logs:DeleteLogDelivery",
+                    "logs:DescribeLogGroups",
+                    "logs:DescribeResourcePolicies",
+                    "logs:GetLogDelivery",
+                    "logs:ListLogDeliveries",
+                    "logs:PutResourcePolicy",
+                    "logs:UpdateLogDelivery",
+                ],
+                "Resource": "*",
+            },
+            send_traces(&["xray:GetSamplingRules", "xray:GetSamplingTargets"]),
+        ]);
+        json!({
+            "arn": arn,
+            "type": "STANDARD",
+            "status": "ACTIVE",
+            "role_arn": self.arn("iam", &format!("role/{}", names.state_machine_role)),
+            "definition": null,
+            "logging": {
+                "level": "ALL",
+                "execution_data": false,
+                "destinations": [format!("{}:*", self.log_group_arn(&log_name))],
+            },
+            // The emulator takes it and does not tell it.
+            "tracing": null,
+            "tags": tags(),
+            "role": self.role(
+                &names.state_machine_role,
+                "State machine of the callback pipeline orders (devl)",
+                &trust("states.amazonaws.com", &mine),
+                &statements,
+            ),
+            "log_group": self.log_group(&log_name),
+        })
+    }
+}
