@@ -2,12 +2,10 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html>
 
-use std::collections::HashMap;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use aws_sdk_cloudwatchlogs::types::LogGroup as Described;
 use serde::Serialize;
+use std::collections::HashMap;
 
 use super::tags::Tags;
 use super::{Aws, absent, properties};
@@ -199,9 +197,7 @@ impl Part<Aws> for LogGroup {
         absent(
             aws.call("logs:DeleteLogGroup", &self.name, delete).await,
             GONE,
-        )?;
-        let gone = || async { Ok(self.find(aws).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "gone", Duration::from_mins(1), gone)
-            .await
+        )
+        .map(drop)
     }
 }

@@ -24,6 +24,9 @@ const GONE: &[&str] = &[
 pub struct Queue {
     /// The queue's name.
     pub name: String,
+    /// Its URL where it is known; else SQS is asked.
+    #[serde(skip)]
+    pub url: Option<String>,
     /// Its ARN, which follows from the name.
     pub arn: String,
     /// How long a message is held back.
@@ -104,7 +107,7 @@ impl Queue {
         ]
     }
 
-    async fn url(&self, aws: &Aws) -> Result<Option<String>, Failure> {
+    async fn find_url(&self, aws: &Aws) -> Result<Option<String>, Failure> {
         let answer = aws
             .call("sqs:GetQueueUrl", &self.name, || {
                 aws.sqs.get_queue_url().queue_name(&self.name).send()
@@ -136,9 +139,11 @@ impl Part<Aws> for Queue {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let Some(url) = self.url(aws).await? else {
-            return Ok(None);
+        let known = match &self.url {
+            Some(url) => Some(url.clone()),
+            None => self.find_url(aws).await?,
         };
+        let Some(url) = known else { return Ok(None) };
         let get = || {
             aws.sqs
                 .get_queue_attributes()
@@ -163,6 +168,7 @@ impl Part<Aws> for Queue {
         let tags = Tags::listed(tags.tags.unwrap_or_default());
         let found = Self {
             name: self.name.clone(),
+            url: Some(url.clone()),
             arn: have.get(&Name::QueueArn).cloned().unwrap_or_default(),
             delay_seconds: number(&have, &Name::DelaySeconds),
             max_message_size: number(&have, &Name::MaximumMessageSize),
@@ -263,7 +269,7 @@ impl Part<Aws> for Queue {
         let url = found.text("url");
         let delete = || aws.sqs.delete_queue().queue_url(url).send();
         absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE)?;
-        let gone = || async { Ok(self.url(aws).await?.is_none().then_some(())) };
+        let gone = || async { Ok(self.find_url(aws).await?.is_none().then_some(())) };
         aws.settle(&self.title(), "gone", Duration::from_mins(3), gone)
             .await
     }

@@ -2,8 +2,6 @@
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use aws_sdk_iam::types::Tag;
 use percent_encoding::percent_decode_str;
@@ -293,14 +291,6 @@ impl Part<Aws> for Role {
             )?;
         }
         let delete = || aws.iam.delete_role().role_name(name).send();
-        absent(aws.call("iam:DeleteRole", name, delete).await, GONE)?;
-        let gone = || async {
-            let get = || aws.iam.get_role().role_name(name).send();
-            Ok(absent(aws.call("iam:GetRole", name, get).await, GONE)?
-                .is_none()
-                .then_some(()))
-        };
-        aws.settle(&self.title(), "gone", Duration::from_mins(2), gone)
-            .await
+        absent(aws.call("iam:DeleteRole", name, delete).await, GONE).map(drop)
     }
 }

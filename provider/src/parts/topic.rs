@@ -2,12 +2,10 @@
 //!
 //! <https://docs.aws.amazon.com/sns/latest/api/API_SetTopicAttributes.html>
 
-use std::collections::HashMap;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use aws_sdk_sns::types::Tag;
 use serde::Serialize;
+use std::collections::HashMap;
 
 use super::tags::Tags;
 use super::{Aws, absent, properties};
@@ -190,9 +188,6 @@ impl Part<Aws> for Topic {
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
         let delete = || aws.sns.delete_topic().topic_arn(&self.arn).send();
-        absent(aws.call("sns:DeleteTopic", &self.name, delete).await, GONE)?;
-        let gone = || async { Ok(self.attributes(aws).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "gone", Duration::from_mins(2), gone)
-            .await
+        absent(aws.call("sns:DeleteTopic", &self.name, delete).await, GONE).map(drop)
     }
 }

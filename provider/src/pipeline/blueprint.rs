@@ -310,6 +310,7 @@ impl Builder<'_> {
         let dead_letter_arn = place.arn("sqs", &names.dead_letter_queue);
         let queue = parts::queue::Queue {
             name: names.queue.clone(),
+            url: q.url.clone(),
             arn: arn.clone(),
             delay_seconds: q.delay_seconds,
             max_message_size: q.max_message_size,
@@ -328,6 +329,7 @@ impl Builder<'_> {
         };
         let dead_letter_queue = parts::queue::Queue {
             name: names.dead_letter_queue.clone(),
+            url: d.url.clone(),
             arn: dead_letter_arn.clone(),
             delay_seconds: 0,
             message_retention_seconds: d.message_retention_seconds,

@@ -74,6 +74,7 @@ pub struct Bucket {
 )]
 pub struct Queue {
     pub name: Option<String>,
+    pub url: Option<String>,
     pub delay_seconds: i64,
     pub max_message_size: i64,
     pub message_retention_seconds: i64,
@@ -89,6 +90,7 @@ pub struct Queue {
 )]
 pub struct DeadLetterQueue {
     pub name: Option<String>,
+    pub url: Option<String>,
     pub max_receive_count: i64,
     pub message_retention_seconds: i64,
 }
