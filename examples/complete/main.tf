@@ -113,7 +113,7 @@ locals {
       endpoint             = var.audit_queue_arn
       raw_message_delivery = true
       filter_policy        = jsonencode({ status = ["FAILED"] })
-      filter_policy_scope  = "MessageAttributes"
+      filter_policy_scope  = "MessageBody"
       # redrive_policy        = jsonencode({ deadLetterTargetArn = "arn:aws:sqs:eu-west-1:123456789012:undelivered" })
       # subscription_role_arn = "arn:aws:iam::123456789012:role/firehose" # for the protocol firehose
     }
