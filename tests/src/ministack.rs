@@ -1,7 +1,7 @@
 //! The local AWS as a child process.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -282,20 +282,21 @@ fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Comma
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A port nobody listens on. Every call begins at another one: several emulators may start at once.
+///
+/// It is found by knocking, not by listening: a listener of ours would live on for a moment in every child that is
+/// started meanwhile, and be taken for the emulator.
 fn free_port() -> std::io::Result<u16> {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     let count = u32::from(PORTS.end - PORTS.start);
-    let mut refused = std::io::ErrorKind::AddrInUse.into();
     for _ in 0..100 {
         let calls = CALLS.fetch_add(1, Ordering::Relaxed);
         let step = std::process::id().wrapping_mul(7919).wrapping_add(calls) % count;
         let port = PORTS.start + u16::try_from(step).unwrap_or_default();
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => refused = error,
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            return Ok(port);
         }
     }
-    Err(refused)
+    Err(std::io::ErrorKind::AddrInUse.into())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {

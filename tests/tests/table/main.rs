@@ -248,6 +248,15 @@ fn assert_definition(stage: &Stage, definition: &Value) {
             json!(topic),
         ),
         ("/States/SNS Publish (Failure)/Next", json!("Fail")),
+        // For filter policies of subscribers, which the emulator does not get from a state machine.
+        (
+            "/States/SNS Publish (Failure)/Arguments/MessageAttributes/status/StringValue",
+            json!("FAILED"),
+        ),
+        (
+            "/States/SNS Publish (Success)/Arguments/MessageAttributes/status/StringValue",
+            json!("SUCCEEDED"),
+        ),
         ("/States/Success/Type", json!("Succeed")),
         ("/States/Fail/Type", json!("Fail")),
     ] {
