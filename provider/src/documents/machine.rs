@@ -57,6 +57,26 @@ pub fn definition(with: &Definition) -> String {
     }))
 }
 
+/// The arguments that a definition was made from, as far as it shows them; none if it is no definition of ours.
+#[must_use]
+pub fn arguments(definition: &str) -> Option<Value> {
+    let document: Value = serde_json::from_str(definition).ok()?;
+    let states = document.get("States")?;
+    let (wait, retry) = (
+        states.get(WAIT_FOR_RESPONSE)?,
+        states.get(PROCESSING)?.get("Retry")?.get(0)?,
+    );
+    Some(json!({
+        "callback_timeout_seconds": wait.get("TimeoutSeconds")?,
+        "callback_heartbeat_seconds": wait.get("HeartbeatSeconds"),
+        "processing_retry": {
+            "max_attempts": retry.get("MaxAttempts")?,
+            "interval_seconds": retry.get("IntervalSeconds")?,
+            "backoff_rate": retry.get("BackoffRate")?,
+        },
+    }))
+}
+
 fn integration(with: &Definition, action: &str) -> String {
     format!("arn:{}:states:::{action}", with.partition)
 }
@@ -187,6 +207,15 @@ mod tests {
             }
         }
         assert!(states.contains_key(document["StartAt"].as_str().unwrap()));
+    }
+
+    #[test]
+    fn a_definition_tells_its_arguments() {
+        let shown = arguments(&definition(&with(Some(60)))).unwrap();
+        assert_eq!(shown["callback_timeout_seconds"], json!(3600));
+        assert_eq!(shown["callback_heartbeat_seconds"], json!(60));
+        assert_eq!(shown["processing_retry"]["max_attempts"], json!(3));
+        assert_eq!(arguments("{}"), None);
     }
 
     #[test]

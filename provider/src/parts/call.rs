@@ -186,8 +186,8 @@ where
             .or_else(|| header("x-amz-request-id")),
         attempts: 1,
         advice: unreachable.then(|| {
-            "No answer came from AWS. Check the network, the region, `endpoints` and AWS_ENDPOINT_URL, `custom_ca_bundle`, and that \
-             credentials can be had."
+            "No answer came from AWS. Check the network, the region, `endpoints` and AWS_ENDPOINT_URL, `custom_ca_bundle`, that \
+             credentials can be had, and, where S3 is at an endpoint of its own, `s3_use_path_style`."
                 .to_owned()
         }),
         ambiguous: unreachable

@@ -2,6 +2,7 @@
 
 mod apply;
 pub mod blueprint;
+mod import;
 mod packages;
 pub mod plan;
 pub mod schema;
@@ -20,10 +21,8 @@ use tfplugin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Session;
-use crate::documents::Place;
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
-use crate::parts::tags::{MARK, Tags};
 use crate::plugin::Shared;
 use apply::{
     Deadline, Findings, Outcome, converge, look, ours, refusals, remove_surplus, take_down,
@@ -118,7 +117,9 @@ impl CallbackPipeline {
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
         if base.get("tags_all").is_none_or(Json::is_null) {
-            discover(&mut base, &place, &session, &aws).await?;
+            let tags = session.config.default_tags();
+            let found = import::discover(&base, &place, &tags, &aws).await;
+            base = found.map_err(|failures| all_told(&failures))?;
         }
         let settings = settings_of(&base).map_err(|error| vec![error])?;
         let recorded = settings.processing.function.package.is_some();
@@ -337,73 +338,6 @@ impl CallbackPipeline {
         let state = state::state(&base, &outcome.blueprint, &outcome.observed);
         (state.map_or(Value::Null, value_of), diagnostics)
     }
-}
-
-/// Finds what an import cannot know from the name: the tags, and whether the key is the pipeline's own.
-async fn discover(
-    base: &mut Tree,
-    place: &Place,
-    session: &Session,
-    aws: &Aws,
-) -> Result<(), Diagnostics> {
-    let settings = settings_of(base).map_err(|error| vec![error])?;
-    let facts = Facts {
-        place: place.clone(),
-        key_arn: settings.kms_key_arn.clone().unwrap_or_default(),
-        key_id: None,
-        tags: session.config.default_tags(),
-        packages: Packages::recorded(&settings),
-    };
-    let blueprint = Blueprint::of(&settings, &facts);
-    let mut tags = session.config.default_tags();
-    let [key, bucket] = ["key", "bucket"].map(|name| blueprint.node(&[name.to_owned()]));
-    let mut own_key = false;
-    if let Some(node) = key
-        && let Some(found) = node
-            .part
-            .read(aws)
-            .await
-            .map_err(|failure| vec![told(&failure)])?
-        && found.owner == Owner::Us
-    {
-        own_key = true;
-        let text = |name: &str| json!(found.text(name));
-        base.insert(
-            "key".to_owned(),
-            json!({"arn": text("arn"), "key_id": text("key_id")}),
-        );
-    }
-    if let Some(node) = bucket
-        && let Some(found) = node
-            .part
-            .read(aws)
-            .await
-            .map_err(|failure| vec![told(&failure)])?
-        && found.owner == Owner::Us
-    {
-        tags = Tags::of(&found.attributes).0;
-        let key = found.text("kms_master_key_id");
-        if !own_key && key.starts_with("arn:") {
-            base.insert("kms_key_arn".to_owned(), json!(key));
-        }
-    }
-    tags.remove(MARK);
-    let defaults = session.config.default_tags();
-    let own: Map<String, Json> = tags
-        .iter()
-        .filter(|(key, value)| defaults.get(*key) != Some(value))
-        .map(|(key, value)| (key.clone(), json!(value)))
-        .collect();
-    base.insert("tags_all".to_owned(), json!(tags));
-    base.insert(
-        "tags".to_owned(),
-        if own.is_empty() {
-            Json::Null
-        } else {
-            Json::Object(own)
-        },
-    );
-    Ok(())
 }
 
 /// A file that changed since the plan would make another function than the one that was agreed to.

@@ -538,7 +538,7 @@ fn function(part: &[(&'static str, i64)], more: Vec<Field>) -> Vec<Field> {
         text("code_sha256", "The base64 SHA-256 of the package.").computed(),
         arn("The function's ARN."),
         object("role", "The function's IAM role.", role()),
-        object("log_group", "The function's CloudWatch log group.", log_group()),
+        Field::new("log_group", Shape::Object(log_group()), "The function's CloudWatch log group.").computed(),
         object("alarms", "CloudWatch alarms on the function; they notify the topic.", alarms()),
     ];
     fields.extend(more);
@@ -672,11 +672,12 @@ fn state_machine() -> Vec<Field> {
         .computed(),
         arn("The state machine's ARN."),
         object("role", "The state machine's IAM role.", role()),
-        object(
+        Field::new(
             "log_group",
+            Shape::Object(log_group()),
             "The state machine's CloudWatch log group.",
-            log_group(),
-        ),
+        )
+        .computed(),
     ]
 }
 

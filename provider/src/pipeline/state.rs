@@ -119,29 +119,15 @@ fn place<'a>(tree: &'a mut Json, path: &[String]) -> Option<&'a mut Map<String, 
     here.as_object_mut()
 }
 
-/// Objects with nothing in them become null; entries of maps with nothing in them go.
+/// Entries of maps with nothing in them go. An object with nothing in it stays, so that an output which names one of its attributes
+/// gets null and not an error.
 fn prune(fields: &[Field], tree: &mut Map<String, Json>) {
     for field in fields {
-        let Some(value) = tree.get_mut(field.name) else {
-            continue;
-        };
-        match (&field.shape, value) {
-            (Shape::Object(inner), value @ Json::Object(_)) => {
-                if let Json::Object(map) = value {
-                    prune(inner, map);
-                    if map.values().all(Json::is_null) {
-                        *value = Json::Null;
-                    }
-                }
-            }
-            (Shape::ObjectMap(_), Json::Object(map)) => {
-                map.retain(|_, entry| {
-                    entry
-                        .as_object()
-                        .is_some_and(|entry| !entry.values().all(Json::is_null))
-                });
-            }
-            _ => {}
+        if let (Shape::ObjectMap(_), Some(Json::Object(map))) =
+            (&field.shape, tree.get_mut(field.name))
+        {
+            let filled = |entry: &Map<String, Json>| !entry.values().all(Json::is_null);
+            map.retain(|_, entry| entry.as_object().is_some_and(filled));
         }
     }
 }

@@ -1,0 +1,136 @@
+//! What an import can learn from AWS where the name alone does not tell: arguments, tags, and whose the key is.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::apply::{Findings, look};
+use super::blueprint::{Blueprint, Facts};
+use super::packages::Packages;
+use super::schema::{ALARMS, fields, with_defaults};
+use super::settings::Settings;
+use crate::documents::{Place, machine};
+use crate::engine::{Failure, Found, Owner};
+use crate::parts::Aws;
+use crate::parts::tags::{MARK, Tags};
+
+/// The arguments of a pipeline of which name and environment are `given`, as far as AWS shows them. Names of a user's own and what only
+/// Terraform knows stay at their defaults.
+///
+/// # Errors
+/// The failures of the calls that failed.
+pub async fn discover(
+    given: &Map<String, Json>,
+    place: &Place,
+    default_tags: &BTreeMap<String, String>,
+    aws: &Aws,
+) -> Result<Map<String, Json>, Vec<Failure>> {
+    let mut base = with_defaults(&fields(), given);
+    base.insert(
+        "timeouts".to_owned(),
+        given.get("timeouts").cloned().unwrap_or_default(),
+    );
+    let Ok(settings) = Settings::read(&base) else {
+        return Ok(base);
+    };
+    let mut facts = Facts {
+        place: place.clone(),
+        key_arn: String::new(),
+        key_id: None,
+        tags: default_tags.clone(),
+        packages: Packages::recorded(&settings),
+    };
+    let findings = look(&Blueprint::of(&settings, &facts), aws).await?;
+    recover(&mut base, &findings);
+    let Some(bucket) = own(&findings, &["bucket"]) else {
+        return Ok(base);
+    };
+    let mut tags = Tags::of(&bucket.attributes).0;
+    tags.remove(MARK);
+    let differs = |(key, value): &(&String, &String)| default_tags.get(*key) != Some(*value);
+    let own_tags: BTreeMap<&String, &String> = tags.iter().filter(differs).collect();
+    let own_tags = (!own_tags.is_empty()).then_some(own_tags);
+    base.insert("tags".to_owned(), json!(own_tags));
+    base.insert("tags_all".to_owned(), json!(tags));
+    // The key in use tells by its mark whether it is the pipeline's own, whatever its alias is.
+    let key = bucket.text("kms_master_key_id");
+    facts.key_id = Some(key.to_owned());
+    let blueprint = Blueprint::of(&settings, &facts);
+    let found = match blueprint.node(&["key".to_owned()]) {
+        Some(node) => node.part.read(aws).await.map_err(|failure| vec![failure])?,
+        None => None,
+    };
+    if let Some(found) = found.filter(|found| found.owner == Owner::Us) {
+        let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": found.text("alias")});
+        set(&mut base, &["key"], own);
+    } else if key.starts_with("arn:") {
+        base.insert("kms_key_arn".to_owned(), json!(key));
+        base.insert("key".to_owned(), Json::Null);
+    }
+    Ok(base)
+}
+
+fn own<'a>(findings: &'a Findings, path: &[&str]) -> Option<&'a Found> {
+    let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+    let found = findings.get(&path)?.as_ref()?;
+    (found.owner == Owner::Us).then_some(found)
+}
+
+/// Puts values into an object of the tree, beside those that are there.
+fn set(tree: &mut Map<String, Json>, path: &[&str], values: Json) {
+    let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+    if let Json::Object(values) = values {
+        super::blueprint::graft(tree, &path, values);
+    }
+}
+
+/// Arguments that show in a part of another place than their own.
+fn recover(base: &mut Map<String, Json>, findings: &Findings) {
+    if let Some(role) = own(findings, &["integration", "role"]) {
+        let boundary = role.attributes.get("permissions_boundary");
+        set(
+            base,
+            &[],
+            json!({"iam_path": role.text("path"), "permissions_boundary": boundary}),
+        );
+    }
+    if let Some(group) = own(findings, &["integration", "log_group"]) {
+        let days = group.attributes.get("retention_in_days");
+        set(base, &[], json!({"log_retention_in_days": days}));
+    }
+    if let Some(queue) = own(findings, &["queue"])
+        && let Ok(redrive) = serde_json::from_str::<Json>(queue.text("redrive_policy"))
+        && let Some(count) = redrive.get("maxReceiveCount").and_then(whole)
+    {
+        set(
+            base,
+            &["dead_letter_queue"],
+            json!({"max_receive_count": count}),
+        );
+    }
+    if let Some(found) = own(findings, &["state_machine"])
+        && let Some(arguments) = machine::arguments(found.text("definition"))
+    {
+        set(base, &["state_machine"], arguments);
+    }
+    for function in ["processing", "integration"] {
+        if own(findings, &[function]).is_none() {
+            continue;
+        }
+        for row in ALARMS {
+            let there = own(findings, &[function, "alarms", row.name]).is_some();
+            set(
+                base,
+                &[function, "alarms", row.name],
+                json!({"enabled": there}),
+            );
+        }
+    }
+}
+
+/// SQS has told whole numbers as texts, too.
+fn whole(value: &Json) -> Option<i64> {
+    value
+        .as_i64()
+        .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+}
