@@ -54,16 +54,21 @@ impl Names {
 /// `{"error": "the service's code"}`. Times, revisions and counters are left out: what is the same twice was not
 /// touched in between.
 pub async fn observe(aws: &Aws, names: &Names) -> Value {
+    // In boxes, since the SDK's futures are large and a test's thread has a small stack.
     let (key, bucket, queue, dead_letter_queue, topic, processing, integration, source, machine) = tokio::join!(
-        key(aws, &names.key_alias),
-        bucket(aws, &names.bucket),
-        queue(aws, &names.queue),
-        queue(aws, &names.dead_letter_queue),
-        topic(aws, &names.topic),
-        function(aws, &names.processing, &names.processing_role),
-        function(aws, &names.integration, &names.integration_role),
-        event_source(aws, &names.integration),
-        state_machine(aws, &names.state_machine, &names.state_machine_role),
+        Box::pin(key(aws, &names.key_alias)),
+        Box::pin(bucket(aws, &names.bucket)),
+        Box::pin(queue(aws, &names.queue)),
+        Box::pin(queue(aws, &names.dead_letter_queue)),
+        Box::pin(topic(aws, &names.topic)),
+        Box::pin(function(aws, &names.processing, &names.processing_role)),
+        Box::pin(function(aws, &names.integration, &names.integration_role)),
+        Box::pin(event_source(aws, &names.integration)),
+        Box::pin(state_machine(
+            aws,
+            &names.state_machine,
+            &names.state_machine_role
+        )),
     );
     json!({
         "key": key,

@@ -52,7 +52,7 @@ impl Stage {
             &emulator.environment(),
         )?;
         Ok(Self {
-            before: inventory(&aws).await?,
+            before: Box::pin(inventory(&aws)).await?,
             names: Names::derived("orders", "devl", emulator.account(), REGION),
             terraform,
             aws,
@@ -115,7 +115,7 @@ resource "bellflower_callback_pipeline" "this" {{
     /// # Errors
     /// When something cannot be listed.
     pub async fn left(&self) -> Result<Vec<String>, Error> {
-        let mut found = inventory(&self.aws).await?;
+        let mut found = Box::pin(inventory(&self.aws)).await?;
         found.retain(|one| !self.before.contains(one));
         Ok(found)
     }
