@@ -287,15 +287,10 @@ impl Part<Aws> for Key {
             self.aliases(aws, Some(id)),
         );
         let (document, rotation, tags) = (document?, rotation?, tags?.unwrap_or_default());
-        let aliases = aliases?;
-        let alias = aliases
-            .iter()
-            .map(|alias| alias.0.clone())
-            .find(|alias| *alias == self.alias);
+        // Another alias of the key is somebody else's business; that ours is missing is mended, not a name that changed.
+        let aliases: Vec<String> = aliases?.into_iter().map(|alias| alias.0).collect();
+        let alias = aliases.iter().find(|alias| **alias == self.alias);
         let have = Self {
-            alias: alias
-                .or_else(|| aliases.first().map(|alias| alias.0.clone()))
-                .unwrap_or_default(),
             description: key.description.clone().unwrap_or_default(),
             policy: policy::settled(
                 document.policy.as_deref().unwrap_or_default(),
@@ -311,7 +306,12 @@ impl Part<Aws> for Key {
             ..self.clone()
         };
         let mut attributes = properties(&have);
-        attributes.extend(attributes! { "arn": key.arn.clone().unwrap_or_default(), "key_id": id });
+        attributes.extend(attributes! {
+            "alias": alias,
+            "aliases": aliases,
+            "arn": key.arn.clone().unwrap_or_default(),
+            "key_id": id,
+        });
         Ok(Some(Found {
             attributes,
             owner: self.tags.owner_of(&tags),

@@ -61,7 +61,13 @@ pub async fn discover(
         None => None,
     };
     if let Some(found) = found.filter(|found| found.owner == Owner::Us) {
-        let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": found.text("alias")});
+        let names = found.attributes.get("aliases").and_then(Json::as_array);
+        let alias = found
+            .attributes
+            .get("alias")
+            .filter(|alias| !alias.is_null());
+        let alias = alias.or_else(|| names?.first());
+        let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
         set(&mut base, &["key"], own);
     } else if key.starts_with("arn:") {
         base.insert("kms_key_arn".to_owned(), json!(key));
