@@ -206,7 +206,8 @@ async fn key(aws: &Aws, alias: &str) -> Value {
         "usage": key.key_usage().map(aws_sdk_kms::types::KeyUsageType::as_str),
         "policy": document(policy.policy()),
         "rotation": rotation.key_rotation_enabled(),
-        "rotation_days": rotation.rotation_period_in_days(),
+        // AWS tells none while rotation is off, the emulator does.
+        "rotation_days": rotation.rotation_period_in_days().filter(|_| rotation.key_rotation_enabled()),
         "tags": tag_map(tags.tags().iter().map(|tag| (Some(tag.tag_key()), Some(tag.tag_value())))),
     })
 }
