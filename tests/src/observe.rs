@@ -2,6 +2,9 @@
 //!
 //! It asks the services, never Terraform's state, so that a test can hold the one against the other.
 
+// The SDK's types have names so long that `|key| key.filter_rules()` is the shorter and the clearer.
+#![allow(clippy::redundant_closure_for_method_calls)]
+
 use std::collections::BTreeMap;
 
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
