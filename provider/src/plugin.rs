@@ -4,42 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tfplugin::{Diagnostic, Diagnostics, Path, Provider, Resource, Schema, Value};
-use tokio::sync::RwLock;
 
-use crate::config::{self, Session, SetupError};
+use crate::config::{self, Session, SetupError, Shared};
 use crate::pipeline::CallbackPipeline;
-
-#[derive(Debug, Default)]
-enum Configured {
-    /// Terraform has not handed over the provider block.
-    #[default]
-    NotYet,
-    /// Parts of the provider block are unknown, as they may be during a plan.
-    Unknown,
-    /// Ready.
-    Ready(Arc<Session>),
-}
-
-/// The session that all resources share once the provider is configured.
-#[derive(Debug, Clone, Default)]
-pub struct Shared(Arc<RwLock<Configured>>);
-
-impl Shared {
-    /// The session; none while the provider block is not known in full.
-    ///
-    /// # Errors
-    /// The provider was not configured at all.
-    pub async fn session(&self) -> Result<Option<Arc<Session>>, Diagnostics> {
-        match &*self.0.read().await {
-            Configured::Ready(session) => Ok(Some(session.clone())),
-            Configured::Unknown => Ok(None),
-            Configured::NotYet => {
-                let detail = "Terraform asked for a resource before it configured the provider.";
-                Err(vec![Diagnostic::error("Provider not configured", detail)])
-            }
-        }
-    }
-}
 
 /// The provider.
 #[derive(Debug, Default)]
@@ -62,9 +29,9 @@ impl Provider for Bellflower {
     }
 
     async fn configure(&self, config: &Value, _terraform_version: &str) -> Diagnostics {
-        let configured = match config::read(config) {
+        let session = match config::read(config) {
             Ok(Some(config)) => match Session::open(config).await {
-                Ok(session) => Configured::Ready(Arc::new(session)),
+                Ok(session) => Some(session),
                 Err(error) => {
                     let attribute = match &error {
                         SetupError::NoRegion => "region",
@@ -75,10 +42,10 @@ impl Provider for Bellflower {
                     return vec![told.at(path)];
                 }
             },
-            Ok(None) => Configured::Unknown,
+            Ok(None) => None,
             Err(diagnostics) => return diagnostics,
         };
-        *self.shared.0.write().await = configured;
+        self.shared.configure(session).await;
         Vec::new()
     }
 }

@@ -97,7 +97,11 @@ impl Session {
         let ask = || async {
             let answer = self.clients.sts.get_caller_identity().send().await;
             let answer = answer.map_err(|error| {
-                failure("sts:GetCallerIdentity", "the credentials in use", &error)
+                self.explained(failure(
+                    "sts:GetCallerIdentity",
+                    "the credentials in use",
+                    &error,
+                ))
             })?;
             let partition = answer
                 .arn()
@@ -111,6 +115,36 @@ impl Session {
             })
         };
         self.place.get_or_try_init(ask).await.cloned()
+    }
+}
+
+impl Session {
+    /// The first question of all: whether it fails for want of credentials or of an answer is told apart here.
+    fn explained(&self, failure: Failure) -> Failure {
+        let profile = self
+            .config
+            .profile
+            .clone()
+            .or_else(|| std::env::var("AWS_PROFILE").ok());
+        let profile = profile
+            .map(|name| format!(" (the profile asked for is \"{name}\")"))
+            .unwrap_or_default();
+        if failure.says("no credentials") || failure.says("loading credentials") {
+            return failure.advise(format!(
+                "No usable credentials were found{profile}. Give access_key and secret_key in the provider block, AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY in the environment, or a profile that has them."
+            ));
+        }
+        let endpoint = self
+            .config
+            .endpoint("sts")
+            .or_else(|| std::env::var("AWS_ENDPOINT_URL").ok());
+        match (failure.status, endpoint, failure.advice.clone()) {
+            (None, Some(url), Some(advice)) => {
+                failure.advise(format!("The endpoint in use is {url}. {advice}"))
+            }
+            _ => failure,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! their profiles, SSO, credential processes, web identity, container and instance roles.
 
 mod clients;
+mod shared;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use tfplugin::{
 };
 
 pub use clients::{Session, SetupError};
+pub use shared::Shared;
 
 /// The services with an endpoint of their own, under hashicorp/aws's names, and the name for all of them.
 pub const ENDPOINTS: &[&str] = &[

@@ -147,6 +147,16 @@ impl Limit {
                 "The name of the {what}, \"{name}\", has {count} characters; at most {length} are allowed."
             ));
         }
+        if *lower && count < 3 {
+            return Some(format!(
+                "The name of the {what}, \"{name}\", has {count} characters; at least 3 are needed."
+            ));
+        }
+        if *lower && name.parse::<std::net::Ipv4Addr>().is_ok() {
+            return Some(format!(
+                "The name of the {what}, \"{name}\", must not look like an IP address."
+            ));
+        }
         let legal = |c: char| {
             (c.is_ascii_alphanumeric() && !(*lower && c.is_ascii_uppercase())) || extra.contains(c)
         };
@@ -230,6 +240,8 @@ mod tests {
         );
         assert!(BUCKET.complaint("-orders").is_some());
         assert!(BUCKET.complaint("a..b").is_some());
+        assert!(BUCKET.complaint("ab").is_some());
+        assert!(BUCKET.complaint("192.168.5.4").is_some());
         assert_eq!(BUCKET.complaint("orders-1"), None);
         assert_eq!(QUEUE.complaint("Orders_1"), None);
         assert!(QUEUE.complaint("a.fifo").is_some());

@@ -57,6 +57,13 @@ impl Failure {
             .is_some_and(|code| codes.contains(&code))
     }
 
+    /// True when the service says that there is such an object already.
+    #[must_use]
+    pub fn collides(&self) -> bool {
+        let code = self.code.as_deref().unwrap_or_default();
+        code.contains("Already") || code.contains("Conflict") || self.says("already exist")
+    }
+
     /// True when the service's message holds `part`, in any case.
     #[must_use]
     pub fn says(&self, part: &str) -> bool {

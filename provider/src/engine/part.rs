@@ -149,6 +149,7 @@ pub async fn ensure<Aws: Sync>(
         Some(found) => found,
         None => match part.create(aws).await {
             Ok(known) => return Ok(merged(part.desired(), known)),
+            Err(failure) if !failure.ambiguous && !failure.collides() => return Err(failure),
             Err(failure) => match part.read(aws).await {
                 Ok(Some(found)) if found.owner == Owner::Us => found,
                 Ok(Some(found)) => return Err(foreign(part, &found).unwrap_or(failure)),

@@ -51,6 +51,9 @@ pub struct Blueprint {
     pub nodes: Vec<Node>,
 }
 
+/// Where the part stands that is made last and removed first.
+pub const MACHINE: &str = "state_machine";
+
 fn path(text: &str) -> Path {
     text.split('.').map(str::to_owned).collect()
 }
@@ -655,15 +658,14 @@ impl Builder<'_> {
             force_destroy: self.settings.bucket.force_destroy,
             tags: self.tags.clone(),
         };
-        // Nothing starts before it can be carried through: the state machine comes last.
-        let after = [
-            "state_machine.role",
-            "state_machine.log_group",
-            "processing",
-            "queue",
-            "topic",
-        ];
-        self.add("state_machine", &after, part);
+        // It comes last: nothing starts before it can be carried through, and where it is, the pipeline stands complete.
+        let after = self.nodes.iter().map(|node| node.path.clone()).collect();
+        self.nodes.push(Node {
+            path: path(MACHINE),
+            part: Box::new(part),
+            after,
+            renewed_with: None,
+        });
         self.renewed_with("state_machine.role", "role_arn");
     }
 }

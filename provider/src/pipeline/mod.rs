@@ -20,10 +20,10 @@ use tfplugin::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Session;
+use crate::config::{Session, Shared};
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
-use crate::plugin::Shared;
+use crate::parts::tags::MARK;
 use apply::{
     Deadline, Findings, Outcome, converge, look, ours, refusals, remove_surplus, take_down,
 };
@@ -106,7 +106,7 @@ impl CallbackPipeline {
         self.shared.session().await?.ok_or_else(not_configured)
     }
 
-    async fn refresh(&self, state: &Value) -> Result<Option<Tree>, Diagnostics> {
+    async fn refresh(&self, state: &Value) -> Result<(Option<Tree>, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
         let place = session
@@ -143,7 +143,8 @@ impl CallbackPipeline {
             }
             told
         })?;
-        Ok(state::state(&base, &blueprint, &ours(&findings)))
+        let warnings = unmarked(&blueprint, &findings);
+        Ok((state::state(&base, &blueprint, &ours(&findings)), warnings))
     }
 
     async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
@@ -234,7 +235,8 @@ impl CallbackPipeline {
         if !refused.is_empty() {
             return (nothing, all_told(&refused));
         }
-        if creating && findings.values().all(Option::is_some) {
+        let machine = findings.get(&vec![blueprint::MACHINE.to_owned()]);
+        if creating && machine.is_some_and(Option::is_some) {
             let mark = blueprint::mark(&settings);
             let detail = format!(
                 "The pipeline \"{mark}\" stands complete in this account and region, so another configuration may hold it. To take it over, run \
@@ -323,9 +325,10 @@ impl CallbackPipeline {
             Err(failure) => return (kept, vec![told(&failure)]),
         }
         let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
+        let left = unmarked(&blueprint, &findings);
         let outcome = take_down(blueprint, findings, &base, &aws, &checkpoint).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            return (Value::Null, Vec::new());
+            return (Value::Null, left);
         }
         let mut diagnostics = all_told(&outcome.failures);
         diagnostics.extend(unfinished(
@@ -338,6 +341,18 @@ impl CallbackPipeline {
         let state = state::state(&base, &outcome.blueprint, &outcome.observed);
         (state.map_or(Value::Null, value_of), diagnostics)
     }
+}
+
+/// Warns of parts that a state tells of, that exist, and that do not carry this pipeline's mark.
+fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
+    let told = |failure: &Failure| {
+        let detail = format!(
+            "{}. It counts as missing, and neither apply nor destroy touches it. If it is this pipeline's, give it back its tag {MARK}.",
+            failure.message
+        );
+        Diagnostic::warning(failure.object.clone(), detail)
+    };
+    refusals(blueprint, findings).iter().map(told).collect()
 }
 
 /// A file that changed since the plan would make another function than the one that was agreed to.
@@ -441,10 +456,10 @@ impl Resource for CallbackPipeline {
 
     async fn read(&self, request: ReadRequest) -> ReadReply {
         match self.refresh(&request.state).await {
-            Ok(state) => ReadReply {
+            Ok((state, diagnostics)) => ReadReply {
                 state: state.map_or(Value::Null, value_of),
                 private: request.private,
-                diagnostics: Vec::new(),
+                diagnostics,
             },
             Err(diagnostics) => ReadReply {
                 state: request.state,

@@ -104,6 +104,13 @@ fn embedded(function: &'static str, architectures: &[String]) -> Result<Package,
     })
 }
 
+/// A zip begins with a file's header and has, within the length of the longest comment from its end, the record that ends it.
+fn is_zip(bytes: &[u8]) -> bool {
+    const END: &[u8] = b"PK\x05\x06";
+    let tail = &bytes[bytes.len().saturating_sub(65_557)..];
+    bytes.starts_with(b"PK\x03\x04") && tail.windows(END.len()).any(|window| window == END)
+}
+
 fn file(path: &str) -> Result<Package, NoPackage> {
     let complain = |message: String| NoPackage {
         function: "processing",
@@ -112,9 +119,9 @@ fn file(path: &str) -> Result<Package, NoPackage> {
     };
     let bytes = std::fs::read(FilePath::new(path))
         .map_err(|error| complain(format!("The file \"{path}\" cannot be read: {error}.")))?;
-    if !bytes.starts_with(b"PK\x03\x04") {
+    if !is_zip(&bytes) {
         return Err(complain(format!(
-            "The file \"{path}\" is not a zip: Lambda takes zip files only."
+            "The file \"{path}\" is not a whole zip file with something in it: Lambda takes nothing else."
         )));
     }
     if bytes.len() > MOST_DIRECT {
@@ -188,5 +195,18 @@ impl Packages {
             processing: of(&processing.package, &processing.code_sha256),
             integration: of(&integration.package, &integration.code_sha256),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zip_has_a_beginning_and_an_end() {
+        assert!(is_zip(b"PK\x03\x04 some file PK\x05\x06 the end"));
+        assert!(!is_zip(b"PK\x03\x04"));
+        assert!(!is_zip(b"PK\x05\x06 an empty one"));
+        assert!(!is_zip(b""));
     }
 }

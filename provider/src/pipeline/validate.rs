@@ -26,6 +26,7 @@ pub fn validate(config: &Value) -> Diagnostics {
 pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagnostics {
     let mut found = Vec::new();
     names(&fields(), config, planned, &Path::root(), &mut found);
+    twins(config, planned, &mut found);
     let path = Path::root().attribute("kms_key_arn");
     if let Some(arn) = planned.at(&path).and_then(Value::as_str) {
         let region = arn.split(':').nth(3).unwrap_or_default();
@@ -195,6 +196,39 @@ fn names(fields: &[Field], config: &Value, planned: &Value, at: &Path, found: &m
                 }
             }
             _ => {}
+        }
+    }
+}
+
+/// Names of which no two may be alike, since they are of one kind of part.
+const APART: &[&[&str]] = &[
+    &["queue.name", "dead_letter_queue.name"],
+    &["processing.function_name", "integration.function_name"],
+    &[
+        "processing.role.name",
+        "integration.role.name",
+        "state_machine.role.name",
+    ],
+];
+
+fn twins(config: &Value, planned: &Value, found: &mut Diagnostics) {
+    for group in APART {
+        for (index, one) in group.iter().enumerate() {
+            for other in &group[index + 1..] {
+                let [first, second] =
+                    [one, other].map(|at| planned.at(&path(at)).and_then(Value::as_str));
+                if first.is_some() && first == second {
+                    let written = config
+                        .at(&path(other))
+                        .is_some_and(|value| !value.is_null());
+                    let at = if written { other } else { one };
+                    let name = first.unwrap_or_default();
+                    let detail = format!(
+                        "{one} and {other} are both \"{name}\": each needs a name of its own."
+                    );
+                    complain(found, at, "Two parts of one name", detail);
+                }
+            }
         }
     }
 }
@@ -888,6 +922,21 @@ mod tests {
             "{told:?}"
         );
         assert!(told[1].detail.contains("us-east-1"), "{told:?}");
+    }
+
+    #[test]
+    fn two_parts_of_one_name_are_told() {
+        let given =
+            json!({"name": "orders", "queue": {"name": "q"}, "dead_letter_queue": {"name": "q"}});
+        let config = super::super::schema::schema().conform(Value::from_json(&given));
+        let place = Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+        };
+        let told = validate_planned(&config, &config, &place);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].detail.contains("queue.name"), "{told:?}");
     }
 
     fn names_of(name: &str, place: &Place) -> String {
