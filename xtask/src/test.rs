@@ -10,8 +10,10 @@ use serde_json::Value;
 use crate::command::{self, Error};
 use crate::{docs, lambdas, layout, tools};
 
-/// The packages whose integration tests start Terraform: they run on each version.
-const ON_EACH_TERRAFORM: [&str; 2] = ["bellflower-tests", "tfplugin"];
+/// Whether an integration test starts Terraform and so runs on each version.
+fn starts_terraform(package: &str, name: &str) -> bool {
+    package == "bellflower-tests" || (package == "tfplugin" && name == "terraform")
+}
 
 /// One test executable that cargo has built.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ struct Executable {
 
 impl Executable {
     fn needs_terraform(&self) -> bool {
-        self.kind == "test" && ON_EACH_TERRAFORM.contains(&self.package.as_str())
+        self.kind == "test" && starts_terraform(&self.package, &self.name)
     }
 }
 
