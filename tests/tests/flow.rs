@@ -11,7 +11,7 @@ use bellflower_tests::{Error, Execution, Options, Pipeline, Plan, Stage, Subscri
 use serde_json::{Value, json};
 
 /// What a step that needs no human may take on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A stage whose state machines wait and retry twenty times as fast.
 async fn stage(arguments: &str) -> Result<Stage, Error> {
@@ -110,12 +110,13 @@ async fn a_result_comes_back(
             .key(format!("outbound/{id}/{file}"));
         let head = head.send().await.unwrap();
         assert_eq!(
-            head.server_side_encryption().map(|one| one.as_str()),
+            head.server_side_encryption()
+                .map(aws_sdk_s3::types::ServerSideEncryption::as_str),
             Some("aws:kms"),
             "{file}"
         );
         assert_eq!(
-            head.ssekms_key_id().map(|one| json!(one)),
+            head.ssekms_key_id().map(Value::from),
             Some(key.clone()),
             "{file}"
         );
@@ -481,7 +482,9 @@ async fn processing_may_be_ones_own() -> Result<(), Error> {
         .function_name(&stage.names.processing);
     let function = function.send().await.unwrap();
     assert_eq!(
-        function.runtime().map(|one| one.as_str()),
+        function
+            .runtime()
+            .map(aws_sdk_lambda::types::Runtime::as_str),
         Some("provided.al2023")
     );
     assert_eq!(function.handler(), Some("bootstrap"));

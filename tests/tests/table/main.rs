@@ -79,9 +79,9 @@ async fn a_name_is_all_it_needs() -> Result<(), Error> {
     assert_definition(&stage, &definition);
 
     // What the state tells is what AWS tells.
-    let state = stage.state()?;
+    let recorded = stage.state()?;
     for (at, arn) in arns(&stage) {
-        assert_eq!(text(&state, at), arn, "{at} in the state");
+        assert_eq!(text(&recorded, at), arn, "{at} in the state");
     }
     for (at, observed_at) in [
         ("/key/arn", "/key/arn"),
@@ -90,7 +90,7 @@ async fn a_name_is_all_it_needs() -> Result<(), Error> {
         ("/processing/code_sha256", "/processing/code_sha256"),
         ("/integration/code_sha256", "/integration/code_sha256"),
     ] {
-        assert_eq!(text(&state, at), text(&observed, observed_at), "{at}");
+        assert_eq!(text(&recorded, at), text(&observed, observed_at), "{at}");
     }
     for (at, name) in [
         ("/queue/url", &stage.names.queue),
@@ -99,10 +99,10 @@ async fn a_name_is_all_it_needs() -> Result<(), Error> {
         let answer = stage.aws.sqs.get_queue_url().queue_name(name).send().await;
         assert_eq!(
             answer.unwrap().queue_url(),
-            state.pointer(at).unwrap().as_str()
+            recorded.pointer(at).unwrap().as_str()
         );
     }
-    assert_eq!(state["drift"], json!({}));
+    assert_eq!(recorded["drift"], json!({}));
     Ok(())
 }
 
@@ -153,6 +153,10 @@ fn arns(stage: &Stage) -> Vec<(&'static str, String)> {
     ]
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "one row for each fact of the definition"
+)]
 fn assert_definition(stage: &Stage, definition: &Value) {
     let states = definition["States"].as_object().unwrap();
     let mut names: Vec<&str> = states.keys().map(String::as_str).collect();
@@ -451,6 +455,7 @@ const ARGUMENTS: &str = r#"
 "#;
 
 /// What [`ARGUMENTS`] change, by JSON pointer. `null`: it is not there any more.
+#[allow(clippy::too_many_lines, reason = "one row for each argument")]
 fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value> {
     let names = &stage.names;
     let bucket = stage.arn("s3", &names.bucket);
@@ -737,6 +742,9 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
     stage.terraform.destroy()?;
     let described = stage.aws.kms.describe_key().key_id(&key_arn).send().await;
     let key = described.unwrap().key_metadata.unwrap();
-    assert_eq!(key.key_state().map(|state| state.as_str()), Some("Enabled"));
+    assert_eq!(
+        key.key_state().map(aws_sdk_kms::types::KeyState::as_str),
+        Some("Enabled")
+    );
     Ok(())
 }
