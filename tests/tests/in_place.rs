@@ -1,0 +1,450 @@
+//! Changes in place that need more than another value: code of one's own, every alarm, every attribute of a subscription, and
+//! what only destroy shows.
+
+mod arguments;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+
+use arguments::{arguments, hcl, put};
+use aws_sdk_s3::primitives::ByteStream;
+use base64::Engine as _;
+use bellflower_tests::{Error, Plan, Stage, differences};
+use serde_json::{Value, json};
+use sha2::Digest as _;
+
+/// Applies the block's lines as an update in place, and sees that nothing is left to do.
+fn applied_in_place(stage: &Stage, arguments: &str) -> Result<(), Error> {
+    stage.set(arguments)?;
+    let Plan::Changes(plan) = stage.terraform.plan()? else {
+        panic!("nothing to do for {arguments}");
+    };
+    assert!(plan.contains("will be updated in-place"), "{plan}");
+    assert!(!plan.contains("forces replacement"), "{plan}");
+    stage.terraform.apply()?;
+    let again = stage.terraform.plan()?;
+    assert!(matches!(again, Plan::NoChanges), "{again:?}");
+    Ok(())
+}
+
+/// A zip with one file of this text, and its SHA-256 as Lambda tells it.
+fn zip(text: &str) -> (Vec<u8>, String) {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    zip.start_file("main.py", options).unwrap();
+    zip.write_all(text.as_bytes()).unwrap();
+    let bytes = zip.finish().unwrap().into_inner();
+    let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(&bytes));
+    (bytes, hash)
+}
+
+/// From the code that comes with the provider to a file, to another content of that file, to an object in S3, to another
+/// version of that object, and back.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_of_ones_own_comes_and_goes() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+
+    let path = stage.terraform.directory().join("code.zip");
+    let own = |hash: &str, architecture: &str| {
+        let mut expected = BTreeMap::from([
+            ("/processing/code_sha256".to_owned(), json!(hash)),
+            ("/processing/runtime".to_owned(), json!("python3.13")),
+            ("/processing/handler".to_owned(), json!("main.handler")),
+        ]);
+        if architecture != "x86_64" {
+            expected.insert(
+                "/processing/architectures/0".to_owned(),
+                json!(architecture),
+            );
+        }
+        expected
+    };
+    for text in ["one", "another"] {
+        let (bytes, hash) = zip(text);
+        std::fs::write(&path, bytes).unwrap();
+        applied_in_place(
+            &stage,
+            r#"processing = { filename = "code.zip", runtime = "python3.13", handler = "main.handler" }"#,
+        )?;
+        let found = differences(&before, &stage.observe().await);
+        assert_eq!(found, own(&hash, "x86_64"), "{text}");
+        assert_eq!(stage.state()?["processing"]["code_sha256"], json!(hash));
+    }
+
+    let s3 = &stage.aws.s3;
+    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
+        .location_constraint(stage.region().into())
+        .build();
+    let call = s3.create_bucket().bucket("code");
+    call.create_bucket_configuration(place)
+        .send()
+        .await
+        .unwrap();
+    let versions = aws_sdk_s3::types::VersioningConfiguration::builder()
+        .status(aws_sdk_s3::types::BucketVersioningStatus::Enabled)
+        .build();
+    let call = s3.put_bucket_versioning().bucket("code");
+    call.versioning_configuration(versions)
+        .send()
+        .await
+        .unwrap();
+    for text in ["third", "fourth"] {
+        let (bytes, hash) = zip(text);
+        let call = s3.put_object().bucket("code").key("processing.zip");
+        let put = call.body(ByteStream::from(bytes)).send().await.unwrap();
+        let version = put.version_id.unwrap();
+        applied_in_place(
+            &stage,
+            &format!(
+                r#"processing = {{
+                  s3_bucket = "code"
+                  s3_key = "processing.zip"
+                  s3_object_version = "{version}"
+                  runtime = "python3.13"
+                  handler = "main.handler"
+                  architectures = ["arm64"]
+                }}"#
+            ),
+        )?;
+        let found = differences(&before, &stage.observe().await);
+        assert_eq!(found, own(&hash, "arm64"), "{text}");
+    }
+
+    applied_in_place(&stage, "")?;
+    let found = differences(&before, &stage.observe().await);
+    assert_eq!(found, BTreeMap::new());
+    Ok(())
+}
+
+/// The alarms' names as arguments, and CloudWatch's names of the metrics.
+const ALARMS: [(&str, &str); 5] = [
+    ("invocations", "Invocations"),
+    ("errors", "Errors"),
+    ("throttles", "Throttles"),
+    ("duration", "Duration"),
+    ("concurrent_executions", "ConcurrentExecutions"),
+];
+
+const FUNCTIONS: [&str; 2] = ["processing", "integration"];
+
+/// All ten alarms: every argument another value, then left out, then back as they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_alarm_changes_goes_and_comes_back() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let rows = [
+        ("threshold", json!(7.5), "threshold"),
+        ("period", json!(120), "period"),
+        ("evaluation_periods", json!(7), "evaluation_periods"),
+        ("datapoints_to_alarm", json!(6), "datapoints"),
+        (
+            "comparison_operator",
+            json!("GreaterThanThreshold"),
+            "operator",
+        ),
+    ];
+    let known: BTreeSet<&str> = rows.iter().map(|row| row.0).chain(["enabled"]).collect();
+    let all: BTreeSet<String> = arguments(&stage.terraform, |_| true)?
+        .into_iter()
+        .filter(|path| path.contains(".alarms."))
+        .collect();
+    let of_tables = |function: &str, alarm: &str, argument: &str| {
+        format!("{function}.alarms.{alarm}.{argument}")
+    };
+    let mut expected = BTreeSet::new();
+    let (mut changed, mut off) = (json!({}), json!({}));
+    let (mut shows, mut gone) = (BTreeMap::new(), BTreeMap::new());
+    for function in FUNCTIONS {
+        for (alarm, metric) in ALARMS {
+            expected.extend(
+                known
+                    .iter()
+                    .map(|argument| of_tables(function, alarm, argument)),
+            );
+            for (argument, value, shown) in &rows {
+                put(
+                    &mut changed,
+                    &of_tables(function, alarm, argument),
+                    value.clone(),
+                );
+                shows.insert(
+                    format!("/{function}/alarms/{metric}/{shown}"),
+                    value.clone(),
+                );
+            }
+            put(
+                &mut off,
+                &of_tables(function, alarm, "enabled"),
+                json!(false),
+            );
+            gone.insert(format!("/{function}/alarms/{metric}"), Value::Null);
+        }
+    }
+    assert_eq!(
+        all, expected,
+        "the schema has other arguments than the table"
+    );
+
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    for (arguments, expected) in [(changed, shows), (off, gone), (json!({}), BTreeMap::new())] {
+        applied_in_place(&stage, &hcl(&arguments))?;
+        assert_eq!(differences(&before, &stage.observe().await), expected);
+    }
+    Ok(())
+}
+
+/// Subscriptions come, change and go. Each step: the argument, and what AWS has then, by protocol and endpoint.
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "a table")]
+async fn subscriptions_follow_their_argument() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    for name in ["listener", "second", "undelivered"] {
+        let call = stage.aws.sqs.create_queue().queue_name(name);
+        call.send().await.unwrap();
+    }
+    let [listener, second, undelivered] =
+        ["listener", "second", "undelivered"].map(|name| stage.arn("sqs", name));
+    let function = stage.arn("lambda", &format!("function:{}", stage.names.processing));
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+
+    let redrive = json!({"deadLetterTargetArn": undelivered});
+    let by_status = json!({"status": ["FAILED"]});
+    let nested = json!({"result": {"status": ["Response Received"]}});
+    let email = |endpoint: &str| json!({"protocol": "email", "endpoint": endpoint});
+    let sqs = |endpoint: &str| json!({"protocol": "sqs", "endpoint": endpoint});
+    let with = |mut one: Value, more: Value| {
+        one.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        one
+    };
+    let plain = json!({"RawMessageDelivery": "false", "FilterPolicy": null, "RedrivePolicy": null});
+    let hook = json!({"protocol": "https", "endpoint": "https://example.com/hook"});
+    let hook_label = "https https://example.com/hook".to_owned();
+    let [to_listener, to_second] = [&listener, &second].map(|arn| format!("sqs {arn}"));
+    let steps = [
+        (
+            "two are added",
+            json!({"operator": email("operator@example.com"), "listener": sqs(&listener)}),
+            vec![
+                ("email operator@example.com".to_owned(), plain.clone()),
+                (to_listener.clone(), plain.clone()),
+            ],
+        ),
+        (
+            "one gets everything",
+            json!({"operator": email("operator@example.com"), "listener": with(sqs(&listener), json!({
+                "raw_message_delivery": true,
+                "filter_policy": nested.to_string(),
+                "filter_policy_scope": "MessageBody",
+                "redrive_policy": redrive.to_string(),
+            }))}),
+            vec![
+                ("email operator@example.com".to_owned(), plain.clone()),
+                (
+                    to_listener.clone(),
+                    json!({
+                        "RawMessageDelivery": "true",
+                        "FilterPolicy": nested,
+                        "FilterPolicyScope": "MessageBody",
+                        "RedrivePolicy": redrive,
+                    }),
+                ),
+            ],
+        ),
+        (
+            "its filter looks elsewhere, the rest is taken away; the other has another endpoint",
+            json!({"operator": email("night@example.com"), "listener": with(sqs(&listener), json!({
+                "filter_policy": by_status.to_string(),
+                "filter_policy_scope": "MessageAttributes",
+            }))}),
+            vec![
+                ("email night@example.com".to_owned(), plain.clone()),
+                (
+                    to_listener.clone(),
+                    json!({
+                        "RawMessageDelivery": "false",
+                        "FilterPolicy": by_status,
+                        "FilterPolicyScope": "MessageAttributes",
+                        "RedrivePolicy": null,
+                    }),
+                ),
+            ],
+        ),
+        (
+            "another queue, no filter; another protocol under the same name",
+            json!({"operator": hook, "listener": sqs(&second)}),
+            vec![
+                (hook_label.clone(), plain.clone()),
+                (to_second.clone(), plain.clone()),
+            ],
+        ),
+        (
+            "the same one under another name",
+            json!({"operator": hook, "renamed": sqs(&second)}),
+            vec![
+                (hook_label, plain.clone()),
+                (to_second.clone(), plain.clone()),
+            ],
+        ),
+        (
+            "one is removed",
+            json!({"renamed": sqs(&second)}),
+            vec![(to_second, plain.clone())],
+        ),
+        ("the last one is removed", json!({}), Vec::new()),
+        (
+            "a function is added",
+            json!({"function": {"protocol": "lambda", "endpoint": function}}),
+            vec![(format!("lambda {function}"), plain)],
+        ),
+        ("the argument is left out", Value::Null, Vec::new()),
+    ];
+    for (step, given, expected) in steps {
+        // JSON is a legal expression of Terraform's language.
+        let argument = match given {
+            Value::Null => String::new(),
+            given => format!("subscriptions = {given}"),
+        };
+        applied_in_place(&stage, &argument)?;
+        let mut now = stage.observe().await;
+        let found = now["topic"]["subscriptions"].take();
+        let found = found.as_object().unwrap();
+        let labels: BTreeSet<&String> = found.keys().collect();
+        let wanted: BTreeSet<&String> = expected.iter().map(|(label, _)| label).collect();
+        assert_eq!(labels, wanted, "{step}");
+        for (label, attributes) in &expected {
+            for (name, value) in attributes.as_object().unwrap() {
+                let shown = found[label].get(name).cloned().unwrap_or_default();
+                // A filter that lets all pass is none, and so is an empty text.
+                let nothing = shown == json!({}) || shown == "" || shown == "false";
+                let shown = if nothing { Value::Null } else { shown };
+                let value = if value == "false" {
+                    &Value::Null
+                } else {
+                    value
+                };
+                assert_eq!(shown, *value, "{step}: {name} of {label}");
+            }
+        }
+        now["topic"]["subscriptions"] = json!({});
+        assert_eq!(differences(&before, &now), BTreeMap::new(), "{step}");
+    }
+    Ok(())
+}
+
+/// Arguments that no part in AWS shows: an update of them is there when destroy comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_destroy_shows() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let call = stage.aws.s3.put_object().bucket(&stage.names.bucket);
+    call.key("outbound/1/data.json").send().await.unwrap();
+    let refused = stage
+        .terraform
+        .run(&["destroy", "-auto-approve", "-no-color"])?;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(
+        refused.flat().contains(&stage.names.bucket),
+        "{}",
+        refused.stderr
+    );
+
+    applied_in_place(
+        &stage,
+        "bucket = { force_destroy = true }\n  key = { deletion_window_in_days = 7 }",
+    )?;
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    let key = before["key"]["key_id"].as_str().unwrap();
+    let described = stage
+        .aws
+        .kms
+        .describe_key()
+        .key_id(key)
+        .send()
+        .await
+        .unwrap();
+    let deletion = *described.key_metadata().unwrap().deletion_date().unwrap();
+    let now = std::time::SystemTime::now();
+    let hours = std::time::SystemTime::try_from(deletion)
+        .unwrap()
+        .duration_since(now)
+        .unwrap()
+        .as_secs()
+        / 3600;
+    assert!(
+        (6 * 24 + 12..=7 * 24).contains(&hours),
+        "the key ends in {hours} hours"
+    );
+    Ok(())
+}
+
+/// A replacement is said beside the argument that causes it, with the value it gets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_is_said_beside_its_cause() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let key = stage.arn("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab");
+    let mut rows: BTreeMap<String, String> = [
+        ("environment", "prod"),
+        ("iam_path", "/pipelines/"),
+        ("key.alias", "alias/mine"),
+        ("bucket.bucket", "my-exchange"),
+        ("queue.name", "my-queue"),
+        ("dead_letter_queue.name", "my-dead-letters"),
+        ("topic.name", "my-topic"),
+        ("processing.function_name", "my-processing"),
+        ("processing.role.name", "my-processing-role"),
+        ("integration.function_name", "my-integration"),
+        ("integration.role.name", "my-integration-role"),
+        ("state_machine.name", "my-machine"),
+        ("state_machine.role.name", "my-machine-role"),
+    ]
+    .map(|(argument, value)| (argument.to_owned(), value.to_owned()))
+    .into();
+    let replacing = arguments(&stage.terraform, |argument| {
+        let text = argument["description"].as_str();
+        text.is_some_and(|text| text.contains("replaces the whole pipeline"))
+    })?;
+    let replacing: BTreeSet<String> = replacing
+        .into_iter()
+        .filter(|path| path != "name")
+        .collect();
+    assert_eq!(
+        rows.keys().cloned().collect::<BTreeSet<_>>(),
+        replacing,
+        "the schema's replacements"
+    );
+
+    stage.terraform.apply()?;
+    // Those of the key in a plan of its own: with a key of the user's there is no block of that name.
+    let lists = [
+        std::mem::take(&mut rows),
+        BTreeMap::from([("kms_key_arn".to_owned(), key)]),
+    ];
+    for list in lists {
+        let mut tree = json!({});
+        for (argument, value) in &list {
+            put(&mut tree, argument, json!(value));
+        }
+        stage.set(&hcl(&tree))?;
+        let Plan::Changes(plan) = stage.terraform.plan()? else {
+            panic!("nothing to do");
+        };
+        for (argument, value) in &list {
+            let last = argument.rsplit('.').next().unwrap_or_default();
+            let said = plan.lines().any(|line| {
+                let words = line.trim_start_matches(['~', '+', '-', '/', ' ']);
+                words.starts_with(&format!("{last} "))
+                    && line.contains(&format!("\"{value}\""))
+                    && line.ends_with("# forces replacement")
+            });
+            assert!(said, "{argument}: {plan}");
+        }
+    }
+    Ok(())
+}
