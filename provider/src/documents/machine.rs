@@ -147,6 +147,19 @@ fn caught(cause: &str) -> Value {
     json!([{"ErrorEquals": ["States.ALL"], "Output": output, "Next": PUBLISH_FAILURE}])
 }
 
+/// SNS takes subjects of at most 100 characters and refuses the message of a longer one.
+fn subject(with: &Definition, status: &str) -> String {
+    const MOST: usize = 100;
+    let end = format!(
+        " ({}): callback {}",
+        with.environment,
+        status.to_lowercase()
+    );
+    let room = MOST.saturating_sub(end.chars().count());
+    let name: String = with.pipeline.chars().take(room).collect();
+    (name + &end).chars().take(MOST).collect()
+}
+
 /// A message that cannot be published does not change how the execution ends.
 fn publish(with: &Definition, status: &str, facts: &str, next: &str) -> Value {
     let message = format!(
@@ -159,7 +172,7 @@ fn publish(with: &Definition, status: &str, facts: &str, next: &str) -> Value {
         "Resource": integration(with, "sns:publish"),
         "Arguments": {
             "TopicArn": with.topic_arn,
-            "Subject": format!("{} ({}): callback {}", with.pipeline, with.environment, status.to_lowercase()),
+            "Subject": subject(with, status),
             "Message": message,
             "MessageAttributes": {"status": {"DataType": "String", "StringValue": status}},
         },
@@ -216,6 +229,21 @@ mod tests {
         assert_eq!(shown["callback_heartbeat_seconds"], json!(60));
         assert_eq!(shown["processing_retry"]["max_attempts"], json!(3));
         assert_eq!(arguments("{}"), None);
+    }
+
+    #[test]
+    fn a_subject_is_never_too_long_for_sns() {
+        assert_eq!(
+            subject(&with(None), "FAILED"),
+            "orders (devl): callback failed"
+        );
+        let long = "x".repeat(120);
+        let with = Definition {
+            pipeline: &long,
+            ..with(None)
+        };
+        assert_eq!(subject(&with, "SUCCEEDED").len(), 100);
+        assert!(subject(&with, "SUCCEEDED").ends_with("callback succeeded"));
     }
 
     #[test]

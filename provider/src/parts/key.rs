@@ -225,6 +225,29 @@ impl Key {
         }
     }
 
+    async fn schedule_deletion(&self, aws: &Aws, id: &str) -> Result<(), Failure> {
+        let days = i32::try_from(self.deletion_window_in_days).ok();
+        let schedule = || {
+            aws.kms
+                .schedule_key_deletion()
+                .key_id(id)
+                .set_pending_window_in_days(days)
+                .send()
+        };
+        match aws
+            .call("kms:ScheduleKeyDeletion", &self.alias, schedule)
+            .await
+        {
+            Err(failure)
+                if failure.is(&["KMSInvalidStateException"])
+                    && failure.says("pending deletion") => {}
+            other => {
+                absent(other, GONE)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn rotate(&self, aws: &Aws, key_id: &str) -> Result<(), Failure> {
         if self.enable_key_rotation {
             let days = i32::try_from(self.rotation_period_in_days).ok();
@@ -349,7 +372,14 @@ impl Part<Aws> for Key {
                 Ok(())
             }
         };
-        tokio::try_join!(self.name_it(aws, id), rotate, put_policy)?;
+        let named = tokio::try_join!(self.name_it(aws, id), rotate, put_policy);
+        if let Err(failure) = named {
+            // Another run was faster: the key made here would be used by nobody and paid for ever.
+            if failure.collides() && !adopted {
+                self.schedule_deletion(aws, id).await?;
+            }
+            return Err(failure);
+        }
         Ok(attributes! { "arn": key.arn.clone().unwrap_or_default(), "key_id": id })
     }
 
@@ -432,25 +462,7 @@ impl Part<Aws> for Key {
             let delete = || aws.kms.delete_alias().alias_name(alias).send();
             absent(aws.call("kms:DeleteAlias", &self.alias, delete).await, GONE)?;
         }
-        let days = i32::try_from(self.deletion_window_in_days).ok();
-        let schedule = || {
-            aws.kms
-                .schedule_key_deletion()
-                .key_id(id)
-                .set_pending_window_in_days(days)
-                .send()
-        };
-        match aws
-            .call("kms:ScheduleKeyDeletion", &self.alias, schedule)
-            .await
-        {
-            Err(failure)
-                if failure.is(&["KMSInvalidStateException"])
-                    && failure.says("pending deletion") => {}
-            other => {
-                absent(other, GONE)?;
-            }
-        }
+        self.schedule_deletion(aws, id).await?;
         let gone = || async { Ok(self.describe(aws, id).await?.is_none().then_some(())) };
         aws.settle(
             &self.title(),

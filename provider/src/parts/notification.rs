@@ -16,7 +16,12 @@ use serde::Serialize;
 use super::{Aws, absent, attributes, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
-const GONE: &[&str] = &["NoSuchBucket"];
+/// The bucket is not there, or it is somebody's in another region, of which the bucket itself tells.
+const GONE: &[&str] = &[
+    "NoSuchBucket",
+    "PermanentRedirect",
+    "AuthorizationHeaderMalformed",
+];
 /// Whether the bucket tells `EventBridge` of its events: found, kept, and not ours to decide.
 const EVENT_BRIDGE: &str = "event_bridge";
 

@@ -48,11 +48,24 @@ fn each(fields: &[Field], config: &Value, at: &Path, found: &mut Diagnostics) {
         };
         let path = at.clone().attribute(field.name);
         match (&field.shape, value) {
+            (_, Value::Null) if field.origin == Origin::Required => {
+                let detail = format!("{} must have a value; it is null.", field.name);
+                found.push(Diagnostic::error("Value missing", detail).at(path));
+            }
             (_, Value::Null | Value::Unknown) => {}
             (Shape::Object(inner), value) => each(inner, value, &path, found),
             (Shape::ObjectMap(inner), Value::Map(map)) => {
                 for (name, entry) in map {
+                    if entry.is_null() {
+                        found.push(null_entry(field, name, path.clone()));
+                        continue;
+                    }
                     each(inner, entry, &path.clone().key(name), found);
+                }
+            }
+            (Shape::TextMap, Value::Map(map)) => {
+                for (name, _) in map.iter().filter(|(_, value)| value.is_null()) {
+                    found.push(null_entry(field, name, path.clone()));
                 }
             }
             (_, value) if field.origin != Origin::Computed => {
@@ -63,6 +76,14 @@ fn each(fields: &[Field], config: &Value, at: &Path, found: &mut Diagnostics) {
             _ => {}
         }
     }
+}
+
+fn null_entry(field: &Field, name: &str, path: Path) -> Diagnostic {
+    let detail = format!(
+        "The entry \"{name}\" of {} is null: give it a value or leave it out.",
+        field.name
+    );
+    Diagnostic::error("Value missing", detail).at(path.key(name))
 }
 
 fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
@@ -217,7 +238,8 @@ fn twins(config: &Value, planned: &Value, found: &mut Diagnostics) {
             for other in &group[index + 1..] {
                 let [first, second] =
                     [one, other].map(|at| planned.at(&path(at)).and_then(Value::as_str));
-                if first.is_some() && first == second {
+                let alike = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+                if first.zip(second).is_some_and(|(a, b)| alike(a, b)) {
                     let written = config
                         .at(&path(other))
                         .is_some_and(|value| !value.is_null());
@@ -530,6 +552,7 @@ fn subscriptions(view: &View, found: &mut Diagnostics) {
     let Some(map) = view.at("subscriptions").and_then(Value::as_map) else {
         return;
     };
+    let mut seen = Vec::new();
     for (name, entry) in map {
         let at = |argument: &str| {
             Path::root()
@@ -541,6 +564,13 @@ fn subscriptions(view: &View, found: &mut Diagnostics) {
         let (Some(protocol), Some(endpoint)) = (text("protocol"), text("endpoint")) else {
             continue;
         };
+        if seen.contains(&(protocol, endpoint)) {
+            let detail = format!(
+                "Another subscription delivers to \"{endpoint}\" by {protocol} already; SNS keeps one of them."
+            );
+            found.push(Diagnostic::error("Subscription twice", detail).at(at("endpoint")));
+        }
+        seen.push((protocol, endpoint));
         if let Some(needed) = misfit(protocol, endpoint) {
             let detail = format!(
                 "The endpoint \"{endpoint}\" does not fit the protocol {protocol}: needed is {needed}."
@@ -856,6 +886,20 @@ mod tests {
                 "subscriptions[\"q\"].endpoint",
                 "ARN of an SQS queue",
             ),
+            (json!({"tags": {"a": null}}), "tags[\"a\"]", "is null"),
+            (
+                json!({"subscriptions": {"a": null}}),
+                "subscriptions[\"a\"]",
+                "is null",
+            ),
+            (
+                json!({"subscriptions": {
+                    "a": {"protocol": "email", "endpoint": "a@b.cd"},
+                    "b": {"protocol": "email", "endpoint": "a@b.cd"},
+                }}),
+                "subscriptions[\"b\"].endpoint",
+                "already",
+            ),
             (
                 json!({"tags": {"aws:x": "y"}}),
                 "tags[\"aws:x\"]",
@@ -885,6 +929,15 @@ mod tests {
                 "{given}: wanted {part:?} at {path}, found {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_name_must_be_given() {
+        let found = found(&json!({"name": null}));
+        assert!(
+            found[0].0 == "name" && found[0].1.contains("must have a value"),
+            "{found:?}"
+        );
     }
 
     #[test]
