@@ -142,7 +142,12 @@ impl MiniStack {
     fn wait_until_it_listens(&mut self, port: u16) -> Result<(), Error> {
         let started = Instant::now();
         loop {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            // A connection alone proves nothing: where several emulators start at once, one that lost the race for port 443, which
+            // it would like to have too, drops its own port and opens it anew. Its log says when it serves for good.
+            let serves = format!("Running on {}", self.endpoint);
+            if std::fs::read_to_string(self.log()).is_ok_and(|log| log.contains(&serves))
+                && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+            {
                 return Ok(());
             }
             let reason = match self.process.child.try_wait() {

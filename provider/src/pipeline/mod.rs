@@ -273,11 +273,7 @@ impl CallbackPipeline {
         let state = state::state(&base, &outcome.blueprint, &outcome.observed)
             .map_or(Value::Null, value_of);
         if creating && !state.is_null() {
-            diagnostics.push(Diagnostic::warning(
-                "The pipeline is there in part",
-                "What exists is in the state, and Terraform calls it tainted: the next apply would destroy it and begin anew. To go on from \
-                 where this apply ended, run `terraform untaint` for this resource before the next apply.",
-            ));
+            diagnostics.push(in_part());
         }
         (state, diagnostics)
     }
@@ -399,6 +395,15 @@ fn too_late(operation: &str, limit: Duration) -> Diagnostic {
         humantime::format_duration(limit)
     );
     Diagnostic::error("Time is over", detail)
+}
+
+/// What a create that did not get to its end means to Terraform, and the way on.
+fn in_part() -> Diagnostic {
+    Diagnostic::warning(
+        "The pipeline is there in part",
+        "What exists is in the state, and Terraform calls it tainted: the next apply would destroy it and begin anew. To go on from \
+         where this apply ended, run `terraform untaint` for this resource before the next apply.",
+    )
 }
 
 /// Why parts were left: interrupted, too late, or waiting for one that failed.
