@@ -132,6 +132,7 @@ fn told_each(terraform: &Terraform, faults: &[Fault]) -> Result<(), Error> {
 }
 
 /// Number, least, most, what else must be set so that the least and the most are allowed. AWS's limits, from its documentation.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn ranges() -> Vec<(String, i64, i64, Value, Value)> {
     let free = || json!({});
     let mut rows = vec![
@@ -256,6 +257,7 @@ const OTHER_NUMBERS: [&str; 7] = [
 
 /// Below the least, above the most, and half a one; and the least and the most are allowed.
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn numbers_have_their_bounds() -> Result<(), Error> {
     let emulator = MiniStack::start()?;
     let terraform = Terraform::configuration(&configuration("", &[]), &emulator.environment())?;
@@ -858,10 +860,11 @@ async fn faults_of_the_provider_block() -> Result<(), Error> {
     let emulator = MiniStack::start()?;
     let mut text = configuration("", &[]);
     for (number, (lines, _, _)) in rows.iter().enumerate() {
-        text.push_str(&format!(
+        let block = format!(
             "provider \"bellflower\" {{\n  alias = \"case_{number}\"\n  {lines}\n}}\n\
              resource \"{KIND}\" \"case_{number}\" {{\n  provider = bellflower.case_{number}\n  name = \"orders\"\n}}\n"
-        ));
+        );
+        text.push_str(&block);
     }
     let terraform = Terraform::configuration(&text, &emulator.environment())?;
     let run = terraform.run(&["plan", "-json"])?;
@@ -1154,6 +1157,7 @@ async fn a_right_is_missing_halfway() -> Result<(), Error> {
 }
 
 /// Makes something of a name that a pipeline would take, as somebody else would.
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
     let description = "somebody else's";
     match kind {
@@ -1360,7 +1364,7 @@ async fn a_name_is_taken_by_another_pipeline() -> Result<(), Error> {
     let first = json!({"name": "first", "topic": {"name": "shared"}});
     let second = json!({"name": "second", "topic": {"name": "shared"}});
     let terraform = Terraform::configuration(
-        &configuration("", &[first.clone()]),
+        &configuration("", std::slice::from_ref(&first)),
         &emulator.environment(),
     )?;
     terraform.apply()?;
