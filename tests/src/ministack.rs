@@ -1,10 +1,11 @@
 //! The local AWS as a child process.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -109,6 +110,7 @@ impl MiniStack {
                 environment::ministack().display()
             )));
         }
+        hold_port_443();
         let port = free_port().map_err(Error::file(
             "looking for a free port on",
             Path::new("127.0.0.1"),
@@ -142,8 +144,7 @@ impl MiniStack {
     fn wait_until_it_listens(&mut self, port: u16) -> Result<(), Error> {
         let started = Instant::now();
         loop {
-            // A connection alone proves nothing: where several emulators start at once, one that lost the race for port 443, which
-            // it would like to have too, drops its own port and opens it anew. Its log says when it serves for good.
+            // A connection alone proves nothing about who answers; the log is this emulator's own.
             let serves = format!("Running on {}", self.endpoint);
             if std::fs::read_to_string(self.log()).is_ok_and(|log| log.contains(&serves))
                 && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
@@ -280,6 +281,14 @@ fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Comma
         .env("SSL_CERT_FILE", folder.join("ca.pem"))
         .env("AWS_CA_BUNDLE", folder.join("ca.pem"));
     command
+}
+
+/// Takes port 443 for as long as this process runs. Every emulator would like to have it beside its own, and one that finds it
+/// free and then loses it to another drops its own port, too, and ends when somebody is connected to that already. Whoever may
+/// not take it, or finds it taken, has nothing to fear: neither may the emulator.
+fn hold_port_443() {
+    static HELD: OnceLock<Option<TcpListener>> = OnceLock::new();
+    HELD.get_or_init(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 443)).ok());
 }
 
 /// The ports that are looked at: below those that systems give to clients, so that no client gets it before the emulator,
