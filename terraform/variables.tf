@@ -122,7 +122,7 @@ variable "key" {
 }
 
 variable "kms_key_arn" {
-  description = "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours replaces the whole pipeline; one of yours for another does not. Allowed: an ARN of kms."
+  description = "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not. Allowed: an ARN of kms."
   type        = string
   default     = null
 }

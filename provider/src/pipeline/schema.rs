@@ -286,7 +286,7 @@ pub fn fields() -> Vec<Field> {
     vec![
         text("name", "The pipeline's name, with which the names of all parts begin.").required().check(Check::NamePart).replaces(),
         text("environment", "The environment, which the names of all parts contain.").default("devl").check(Check::NamePart).replaces(),
-        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours replaces the whole pipeline; one of yours for another does not.")
+        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not.")
             .check(Check::Arn(&["kms"])),
         number("log_retention_in_days", "How many days the log groups keep events; 0 keeps them for ever.")
             .default(14)
