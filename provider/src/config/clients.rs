@@ -22,7 +22,7 @@ use crate::documents::{Place, names};
 use crate::engine::Failure;
 use crate::parts::{Aws, Batches, Clients, failure};
 
-/// How often a request is sent again by the SDK itself, at once and without our doing.
+/// How often a question about credentials is asked again by the SDK itself.
 const DEFAULT_RETRIES: u32 = 4;
 
 /// Why there are no clients.
@@ -85,7 +85,9 @@ impl Session {
             clients: self.clients.clone(),
             batches: self.batches.clone(),
             region: self.region.clone(),
+            max_retries: self.config.max_retries,
             stop,
+            stopped: Arc::default(),
         }
     }
 
@@ -179,17 +181,20 @@ fn http_client(config: &Config) -> Result<SharedHttpClient, SetupError> {
     Ok(builder.tls_context(context).build_https())
 }
 
+/// For what is asked before there are parts: whose credentials these are, and where they come from.
+fn retries(config: &Config) -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(config.max_retries.unwrap_or(DEFAULT_RETRIES) + 1)
+}
+
 async fn sdk_config(config: &Config, http: SharedHttpClient) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
         .operation_attempt_timeout(Duration::from_mins(1))
         .build();
-    let retries = RetryConfig::standard()
-        .with_max_attempts(config.max_retries.unwrap_or(DEFAULT_RETRIES) + 1);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .timeout_config(timeouts)
-        .retry_config(retries)
+        .retry_config(retries(config))
         .app_name(app_name());
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
@@ -259,7 +264,9 @@ async fn assume_role(config: &Config, sdk: SdkConfig) -> SdkConfig {
 fn clients(config: &Config, sdk: &SdkConfig) -> Clients {
     macro_rules! client {
         ($sdk:ident, $service:literal) => {{
-            let mut builder = $sdk::config::Builder::from(sdk);
+            // The consistency table does all repeating, so that attempts and pauses are what it says.
+            let mut builder =
+                $sdk::config::Builder::from(sdk).retry_config(RetryConfig::disabled());
             if let Some(url) = config.endpoint($service) {
                 builder = builder.endpoint_url(url);
             }
@@ -283,6 +290,10 @@ fn clients(config: &Config, sdk: &SdkConfig) -> Clients {
         sfn: aws_sdk_sfn::Client::from_conf(client!(aws_sdk_sfn, "sfn").build()),
         sns: aws_sdk_sns::Client::from_conf(client!(aws_sdk_sns, "sns").build()),
         sqs: aws_sdk_sqs::Client::from_conf(client!(aws_sdk_sqs, "sqs").build()),
-        sts: aws_sdk_sts::Client::from_conf(client!(aws_sdk_sts, "sts").build()),
+        sts: aws_sdk_sts::Client::from_conf(
+            client!(aws_sdk_sts, "sts")
+                .retry_config(retries(config))
+                .build(),
+        ),
     }
 }

@@ -161,7 +161,7 @@ pub fn schema() -> Schema {
             text("custom_ca_bundle", "The path of a PEM file with the certificates to trust. Also `AWS_CA_BUNDLE`."),
             Attribute::new("max_retries", Kind::Type(Type::Number))
                 .optional()
-                .describe("How often a request that got no answer, or that AWS throttled, is sent again at once. Default: 4."),
+                .describe("How often a request is sent again that AWS throttled, failed to serve or did not answer. Default: as often as fits into two minutes."),
         ],
         blocks: vec![
             block("assume_role", "The role to work as.", assume_role),

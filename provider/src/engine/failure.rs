@@ -29,6 +29,8 @@ pub struct Failure {
     pub advice: Option<String>,
     /// True when it is unknown whether the operation took effect: no answer came, or the server failed.
     pub ambiguous: bool,
+    /// True when the user's interruption, or the end of the time limit, cut it short.
+    pub interrupted: bool,
 }
 
 impl Failure {
@@ -55,6 +57,12 @@ impl Failure {
         self.code
             .as_deref()
             .is_some_and(|code| codes.contains(&code))
+    }
+
+    /// True when no answer came at all: a broken connection, a name that does not resolve, a time-out.
+    #[must_use]
+    pub fn unanswered(&self) -> bool {
+        self.ambiguous && self.code.is_none() && self.status.is_none()
     }
 
     /// True when the service says that there is such an object already.

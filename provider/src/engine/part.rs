@@ -10,15 +10,6 @@ use super::Failure;
 /// A part's properties by name.
 pub type Attributes = Map<String, Value>;
 
-/// The tag that says whose a part is, and the value this pipeline writes into it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
-    /// The tag's key.
-    pub key: &'static str,
-    /// The tag's value: which pipeline.
-    pub value: String,
-}
-
 /// Whose a part that exists is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
@@ -107,6 +98,18 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
     /// Removes it and waits until it is gone. That it is not there already is success.
     async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure>;
 
+    /// Whether AWS may show it otherwise for a while after it was made.
+    fn appears_late(&self) -> bool {
+        false
+    }
+
+    /// Whether AWS shows it as it should be.
+    async fn shows(&self, aws: &Aws) -> Result<bool, Failure> {
+        let now = self.read(aws).await?;
+        let same = |now: Found| Changes::between(&self.desired(), &now.attributes).is_empty();
+        Ok(now.is_some_and(same))
+    }
+
     /// Why removing it now would lose something, if it would.
     async fn in_use(&self, _aws: &Aws) -> Result<Option<Failure>, Failure> {
         Ok(None)
@@ -134,9 +137,21 @@ pub fn foreign<Aws: Sync>(part: &dyn Part<Aws>, found: &Found) -> Option<Failure
     ))
 }
 
+/// What [`ensure`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Did {
+    /// The part was not there and is now.
+    Created,
+    /// The part was there and is otherwise now.
+    Changed,
+    /// The part was as it should be.
+    Nothing,
+}
+
 /// Makes a part what it should be: creates it, repairs it, or leaves it alone. `found` is how it was a moment ago.
 ///
-/// A create whose answer was lost and that then meets its own work as "already exists" carries on with what it made.
+/// A create that leaves open whether it took effect, or that meets a part of this name, is followed by a look: what is ours is carried on
+/// with, and what is not there is made once more.
 ///
 /// # Errors
 /// The failure of the call that failed, or the refusal when the part is somebody else's.
@@ -144,17 +159,12 @@ pub async fn ensure<Aws: Sync>(
     part: &dyn Part<Aws>,
     aws: &Aws,
     found: Option<Found>,
-) -> Result<Attributes, Failure> {
+) -> Result<(Attributes, Did), Failure> {
     let found = match found {
         Some(found) => found,
-        None => match part.create(aws).await {
-            Ok(known) => return Ok(merged(part.desired(), known)),
-            Err(failure) if !failure.ambiguous && !failure.collides() => return Err(failure),
-            Err(failure) => match part.read(aws).await {
-                Ok(Some(found)) if found.owner == Owner::Us => found,
-                Ok(Some(found)) => return Err(foreign(part, &found).unwrap_or(failure)),
-                _ => return Err(failure),
-            },
+        None => match make(part, aws).await? {
+            Made::New(known) => return Ok((merged(part.desired(), known), Did::Created)),
+            Made::Met(found) => found,
         },
     };
     if let Some(refusal) = foreign(part, &found) {
@@ -162,11 +172,45 @@ pub async fn ensure<Aws: Sync>(
     }
     let changes = Changes::between(&part.desired(), &found.attributes);
     let mut attributes = merged(found.attributes.clone(), part.desired());
-    if !changes.is_empty() {
-        tracing::info!(part = part.title(), properties = ?changes, "changing what differs");
-        attributes.extend(part.update(aws, &found, &changes).await?);
+    if changes.is_empty() {
+        return Ok((attributes, Did::Nothing));
     }
-    Ok(attributes)
+    tracing::info!(part = part.title(), properties = ?changes, "changing what differs");
+    attributes.extend(part.update(aws, &found, &changes).await?);
+    Ok((attributes, Did::Changed))
+}
+
+enum Made {
+    New(Attributes),
+    Met(Found),
+}
+
+/// How often a create is begun that time and again ends without an answer and without effect.
+const CREATE_TRIES: u32 = 3;
+
+async fn make<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws) -> Result<Made, Failure> {
+    let mut tries = 1;
+    loop {
+        let failure = match part.create(aws).await {
+            Ok(known) => return Ok(Made::New(known)),
+            Err(failure) => failure,
+        };
+        if !failure.ambiguous && !failure.collides() {
+            return Err(failure);
+        }
+        match part.read(aws).await {
+            Ok(Some(found)) => {
+                return match foreign(part, &found) {
+                    Some(refusal) => Err(refusal),
+                    None => Ok(Made::Met(found)),
+                };
+            }
+            Ok(None) if failure.ambiguous && !failure.interrupted && tries < CREATE_TRIES => {
+                tries += 1;
+            }
+            _ => return Err(failure),
+        }
+    }
 }
 
 /// Removes a part that is ours; one that is somebody else's is left alone.

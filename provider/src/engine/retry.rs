@@ -18,6 +18,8 @@ pub struct Class {
     pub cadence: &'static [f64],
     /// Waits a random part of each step, so that many callers spread out.
     pub jitter: bool,
+    /// Whether it is the weather, not the request: what `max_retries` limits.
+    pub transient: bool,
 }
 
 /// One row of a retry table: a failure it fits is retried by its class.
@@ -33,6 +35,8 @@ pub struct Rule {
     pub but_not: &'static [&'static str],
     /// HTTP statuses; empty fits every status.
     pub statuses: &'static [u16],
+    /// Only when no answer came at all.
+    pub unanswered: bool,
     /// How to retry.
     pub class: &'static Class,
 }
@@ -47,6 +51,7 @@ impl Rule {
             messages: &[],
             but_not: &[],
             statuses: &[],
+            unanswered: false,
             class,
         }
     }
@@ -62,6 +67,7 @@ impl Rule {
             && (self.codes.is_empty() || failure.is(self.codes))
             && (self.messages.is_empty() || self.messages.iter().any(|part| failure.says(part)))
             && !self.but_not.iter().any(|part| failure.says(part))
+            && (!self.unanswered || failure.unanswered())
             && (self.statuses.is_empty()
                 || failure
                     .status
@@ -69,10 +75,10 @@ impl Rule {
     }
 }
 
-/// The class of a failure: that of the first row it fits. A refusal of our own (no operation) fits none.
+/// The class of a failure: that of the first row it fits. A refusal of our own (no operation) and an interruption fit none.
 #[must_use]
 pub fn classify(table: &[Rule], failure: &Failure) -> Option<&'static Class> {
-    if failure.operation.is_empty() {
+    if failure.operation.is_empty() || failure.interrupted {
         return None;
     }
     table
@@ -83,11 +89,17 @@ pub fn classify(table: &[Rule], failure: &Failure) -> Option<&'static Class> {
 
 /// Repeats `attempt` while its failures have a class in `table` and that class has budget left.
 ///
-/// The class is found anew after each failure, and each class counts its own steps. `stop` ends the waiting at once.
+/// The class is found anew after each failure, and each class counts its own steps. `most` limits the repetitions of transient classes.
+/// `stop` ends the waiting at once.
 ///
 /// # Errors
 /// The last failure, with attempts and time filled in.
-pub async fn retry<T, F, Fut, S, W>(table: &[Rule], stop: S, mut attempt: F) -> Result<T, Failure>
+pub async fn retry<T, F, Fut, S, W>(
+    table: &[Rule],
+    most: Option<u32>,
+    stop: S,
+    mut attempt: F,
+) -> Result<T, Failure>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, Failure>>,
@@ -117,8 +129,9 @@ where
             });
         let (_, taken, since) = &mut steps[position];
         let pause = pause(class, *taken);
+        let enough = class.transient && most.is_some_and(|most| *taken >= most as usize);
         *taken += 1;
-        if since.elapsed() + pause > class.budget {
+        if enough || since.elapsed() + pause > class.budget {
             return Err(failure);
         }
         tracing::debug!(
@@ -131,7 +144,10 @@ where
         );
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = stop() => return Err(failure.advise("The operation was interrupted while it waited to try again.")),
+            () = stop() => {
+                failure.interrupted = true;
+                return Err(failure.advise("The operation was interrupted while it waited to try again."));
+            }
         }
     }
 }
@@ -168,12 +184,14 @@ mod tests {
         budget: Duration::from_secs(10),
         cadence: &[1.0, 2.0],
         jitter: false,
+        transient: false,
     };
     static SLOW: Class = Class {
         name: "slow",
         budget: Duration::from_mins(1),
         cadence: &[20.0],
         jitter: false,
+        transient: false,
     };
     static TABLE: &[Rule] = &[
         Rule {
@@ -232,7 +250,7 @@ mod tests {
     async fn repeats_until_it_succeeds_and_follows_the_cadence() {
         let begin = Instant::now();
         let mut left = 3;
-        let result = retry(TABLE, pending::<()>, || {
+        let result = retry(TABLE, None, pending::<()>, || {
             left -= 1;
             let done = left < 0;
             async move {
@@ -250,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn ends_with_the_budget_and_tells_attempts_and_time() {
-        let failed: Result<(), _> = retry(TABLE, pending::<()>, || async {
+        let failed: Result<(), _> = retry(TABLE, None, pending::<()>, || async {
             Err(failure("sqs:CreateQueue", "Recently", ""))
         })
         .await;
@@ -259,10 +277,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_weather_can_be_waited_for_less() {
+        static WEATHER: Class = Class {
+            name: "weather",
+            budget: Duration::from_mins(1),
+            cadence: &[1.0],
+            jitter: false,
+            transient: true,
+        };
+        static BOTH: &[Rule] = &[Rule {
+            codes: &["Busy"],
+            ..Rule::any(&WEATHER)
+        }];
+        for (most, attempts) in [(Some(0), 1), (Some(2), 3), (None, 61)] {
+            let failed: Result<(), _> = retry(BOTH, most, pending::<()>, || async {
+                Err(failure("sqs:CreateQueue", "Busy", ""))
+            })
+            .await;
+            assert_eq!(failed.err().map(|f| f.attempts), Some(attempts));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stop_ends_the_wait_at_once() {
         let begin = Instant::now();
         let stop = || tokio::time::sleep(Duration::from_millis(10));
-        let failed: Result<(), _> = retry(TABLE, stop, || async {
+        let failed: Result<(), _> = retry(TABLE, None, stop, || async {
             Err(failure("sqs:CreateQueue", "Recently", ""))
         })
         .await;

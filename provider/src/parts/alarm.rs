@@ -3,7 +3,6 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricAlarm, Statistic, Tag};
@@ -82,9 +81,9 @@ fn in_order(found: Vec<String>, want: &[String]) -> Vec<String> {
     }
 }
 
-fn tags<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Tag> {
+fn tags(pairs: &BTreeMap<String, String>) -> Vec<Tag> {
     pairs
-        .into_iter()
+        .iter()
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .collect()
 }
@@ -186,28 +185,23 @@ impl Alarm {
 
     async fn set_tags(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
         let arn = found.text("arn");
-        let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
-        if !set.is_empty() {
-            let tags = tags(&set);
+        let tag = |set| async move {
             let tag = || {
-                aws.cloudwatch
-                    .tag_resource()
-                    .resource_arn(arn)
-                    .set_tags(Some(tags.clone()))
-                    .send()
+                let request = aws.cloudwatch.tag_resource().resource_arn(arn);
+                request.set_tags(Some(tags(&set))).send()
             };
-            aws.call("cloudwatch:TagResource", &self.alarm_name, tag)
-                .await?;
-        }
-        if !remove.is_empty() {
+            let answer = aws.call("cloudwatch:TagResource", &self.alarm_name, tag);
+            answer.await.map(drop)
+        };
+        let untag = |keys: Vec<String>| async move {
             let untag = || {
                 let request = aws.cloudwatch.untag_resource().resource_arn(arn);
-                request.set_tag_keys(Some(remove.clone())).send()
+                request.set_tag_keys(Some(keys.clone())).send()
             };
-            aws.call("cloudwatch:UntagResource", &self.alarm_name, untag)
-                .await?;
-        }
-        Ok(())
+            let answer = aws.call("cloudwatch:UntagResource", &self.alarm_name, untag);
+            answer.await.map(drop)
+        };
+        self.tags.write(&found.attributes, tag, untag).await
     }
 }
 
@@ -303,9 +297,7 @@ impl Part<Aws> for Alarm {
             }
             other => drop(other?),
         }
-        let gone = || async { Ok(self.describe(aws).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "gone", Duration::from_mins(1), gone)
-            .await
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ use aws_sdk_s3::types::{
 use futures::future::try_join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::tags::Tags;
 use super::{Aws, absent, attributes, properties};
@@ -152,6 +152,17 @@ struct Entry {
     folder: bool,
 }
 
+impl Entry {
+    /// An object, whatever its version.
+    fn plain(key: String) -> Self {
+        Self {
+            key,
+            version: None,
+            folder: true,
+        }
+    }
+}
+
 fn entries(page: ListObjectVersionsOutput) -> Vec<Entry> {
     let version = |key: String, version, size| Entry {
         folder: key.ends_with('/') && size == 0,
@@ -253,6 +264,12 @@ fn described_rules(rules: &[LifecycleRule]) -> String {
     let mut rules: Vec<&LifecycleRule> = rules.iter().collect();
     rules.sort_by(|a, b| a.id.cmp(&b.id));
     Value::Array(rules.into_iter().map(described_rule).collect()).to_string()
+}
+
+/// The place a folder is in: `a/` for `a/b/`, nothing for `a/`.
+fn above(folder: &str) -> &str {
+    let name = folder.trim_end_matches('/');
+    name.rfind('/').map_or("", |slash| &folder[..=slash])
 }
 
 fn tag_set<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Tag> {
@@ -399,32 +416,40 @@ impl Bucket {
             .unwrap_or_default())
     }
 
-    /// Those of our folder objects that are there.
+    /// Those of our folders that can be seen: by their own object, or by any other in them.
     async fn folders_of(&self, aws: &Aws) -> Result<Vec<String>, Failure> {
-        // A folder's own key is the first of all that begin with it.
-        let look = |folder: &String| {
-            let folder = folder.clone();
-            async move {
-                let list = || {
-                    aws.s3
-                        .list_objects_v2()
-                        .bucket(&self.bucket)
-                        .prefix(&folder)
-                        .max_keys(1)
-                        .send()
-                };
-                let answer = aws.call("s3:ListObjectsV2", &self.bucket, list).await?;
-                let first = answer.contents.unwrap_or_default().into_iter().next();
-                let there =
-                    first.is_some_and(|object| object.key.as_deref() == Some(folder.as_str()));
-                Ok::<_, Failure>(there.then_some(folder))
-            }
-        };
-        Ok(try_join_all(self.folders.iter().map(look))
-            .await?
-            .into_iter()
-            .flatten()
+        let places: BTreeSet<&str> = self.folders.iter().map(|folder| above(folder)).collect();
+        let lists = try_join_all(places.into_iter().map(|place| self.folders_in(aws, place)));
+        let seen: BTreeSet<String> = lists.await?.into_iter().flatten().collect();
+        Ok(self
+            .folders
+            .iter()
+            .filter(|folder| seen.contains(*folder))
+            .cloned()
             .collect())
+    }
+
+    /// The folders right below a place.
+    async fn folders_in(&self, aws: &Aws, place: &str) -> Result<Vec<String>, Failure> {
+        let mut folders = Vec::new();
+        let mut token = None;
+        loop {
+            let list = || {
+                let request = aws.s3.list_objects_v2().bucket(&self.bucket);
+                request
+                    .prefix(place)
+                    .delimiter("/")
+                    .set_continuation_token(token.clone())
+                    .send()
+            };
+            let page = aws.call("s3:ListObjectsV2", &self.bucket, list).await?;
+            let prefixes = page.common_prefixes.unwrap_or_default();
+            folders.extend(prefixes.into_iter().filter_map(|entry| entry.prefix));
+            token = page.next_continuation_token;
+            if token.is_none() {
+                return Ok(folders);
+            }
+        }
     }
 
     /// Everything but the tags, as it is.
@@ -804,11 +829,10 @@ impl Bucket {
     /// Deletes all objects, versions, delete markers and unfinished uploads.
     async fn empty(&self, aws: &Aws) -> Result<(), Failure> {
         // Always the first page, since what was on it is gone the next time.
-        while let Some(page) = self.page(aws, None, None).await? {
+        let mut more = true;
+        while more && let Some(page) = self.page(aws, None, None).await? {
+            more = page.is_truncated.unwrap_or_default();
             let entries = entries(page);
-            if entries.is_empty() {
-                break;
-            }
             if aws.stop.is_cancelled() {
                 return Err(Failure::refusal(
                     self.title(),
@@ -818,6 +842,24 @@ impl Bucket {
             self.remove(aws, entries).await?;
         }
         self.abort_uploads(aws).await
+    }
+
+    /// Deletes the bucket; nothing when somebody wrote to it in between, which is then looked at.
+    async fn deleted(&self, aws: &Aws) -> Result<Option<()>, Failure> {
+        let delete = || aws.s3.delete_bucket().bucket(&self.bucket).send();
+        match aws.call("s3:DeleteBucket", &self.bucket, delete).await {
+            Err(failure) if failure.is(&["BucketNotEmpty"]) => {}
+            other => return absent(other, GONE).map(|_| Some(())),
+        }
+        if self.force_destroy {
+            self.empty(aws).await?;
+            return Ok(None);
+        }
+        let (contents, folders) = self.survey(aws).await?;
+        match self.refusal(&contents) {
+            Some(refusal) => Err(refusal),
+            None => self.remove(aws, folders).await.map(|()| None),
+        }
     }
 
     async fn abort_uploads(&self, aws: &Aws) -> Result<(), Failure> {
@@ -901,11 +943,18 @@ impl Part<Aws> for Bucket {
             Err(failure) => return Err(failure),
         };
         let owner = self.tags.owner_of(&tags);
-        if owner != Owner::Us {
-            return Ok(Some(Found {
-                attributes: attributes! { "tags": tags },
-                owner,
-            }));
+        match owner {
+            Owner::Us => {}
+            // It may be ours and have lost its mark: what else it is tells.
+            Owner::SomeoneElse(None) => {
+                let look = Box::pin(self.look(aws, tags.clone())).await;
+                let attributes = look.unwrap_or_else(|_| attributes! { "tags": tags });
+                return Ok(Some(Found { attributes, owner }));
+            }
+            Owner::SomeoneElse(Some(_)) => {
+                let attributes = attributes! { "tags": tags };
+                return Ok(Some(Found { attributes, owner }));
+            }
         }
         // Just after it was made, a bucket can be there for one call and not for the next.
         let whole = || async { absent(Box::pin(self.look(aws, tags.clone())).await, GONE) };
@@ -952,29 +1001,16 @@ impl Part<Aws> for Bucket {
     }
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
-        let begin = Instant::now();
-        loop {
-            if self.force_destroy {
-                self.empty(aws).await?;
-            } else {
-                let (contents, folders) = self.survey(aws).await?;
-                if let Some(refusal) = self.refusal(&contents) {
-                    return Err(refusal);
-                }
-                self.remove(aws, folders).await?;
-            }
-            let delete = || aws.s3.delete_bucket().bucket(&self.bucket).send();
-            match aws.call("s3:DeleteBucket", &self.bucket, delete).await {
-                // Somebody wrote in between: look again.
-                Err(failure) if failure.is(&["BucketNotEmpty"]) && begin.elapsed() < EMPTYING => {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                other => {
-                    absent(other, GONE)?;
-                    break;
-                }
-            }
+        if self.force_destroy {
+            self.empty(aws).await?;
+        } else {
+            // What else is in it was looked for before the destroy began, and shows again if it is there.
+            let folders = self.folders.iter().cloned().map(Entry::plain);
+            self.remove(aws, folders.collect()).await?;
         }
+        let gone = || async { self.deleted(aws).await };
+        aws.settle(&self.title(), "empty and deleted", EMPTYING, gone)
+            .await?;
         let gone = || async {
             let head = || aws.s3.head_bucket().bucket(&self.bucket).send();
             match aws.call("s3:HeadBucket", &self.bucket, head).await {

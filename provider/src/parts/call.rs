@@ -1,7 +1,8 @@
 //! One way to call AWS: typed errors in, a [`Failure`] out, repeated by the consistency table.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -67,9 +68,19 @@ pub struct Aws {
     pub batches: Arc<Batches>,
     /// The region all regional parts are in.
     pub region: String,
+    /// How often a request is repeated that AWS throttled, failed to serve or did not answer; none for as long as the table says.
+    pub max_retries: Option<u32>,
     /// Turns true when the user interrupts: waiting ends, nothing new begins.
     pub stop: CancellationToken,
+    /// When that was noticed.
+    pub stopped: Arc<OnceLock<Instant>>,
 }
+
+/// The pauses of polling: doubled from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long requests under way may go on after an interruption: Terraform and its user want an answer within seconds.
+const GRACE: Duration = Duration::from_secs(3);
 
 impl std::ops::Deref for Aws {
     type Target = Clients;
@@ -80,6 +91,16 @@ impl std::ops::Deref for Aws {
 }
 
 impl Aws {
+    /// The same, with another signal to stop.
+    #[must_use]
+    pub fn until(&self, stop: CancellationToken) -> Self {
+        Self {
+            stop,
+            stopped: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// Sends a request, and again while the consistency table says that time will mend its failure.
     ///
     /// # Errors
@@ -94,19 +115,103 @@ impl Aws {
         Fut: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
+        let attempt = || self.attempt(operation, object, &send);
+        retry::retry(TABLE, self.max_retries, || self.stop.cancelled(), attempt).await
+    }
+
+    /// Sends a request that makes something anew each time it is sent: where a failure leaves open whether it took effect, `made` looks for
+    /// what it made before it is sent again.
+    ///
+    /// # Errors
+    /// The last failure, of the request or of the look.
+    pub async fn call_once<T, E, Fut, Look>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        send: impl Fn() -> Fut,
+        made: impl Fn() -> Look,
+    ) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        Look: Future<Output = Result<Option<T>, Failure>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
         let attempt = || async {
-            let begin = Instant::now();
-            let answer = send()
-                .await
-                .map_err(|error| failure(operation, object, &error));
-            let code = answer
-                .as_ref()
-                .err()
-                .map(|failure| failure.code.as_deref().unwrap_or("no answer"));
-            tracing::debug!(operation, object, code, elapsed = ?begin.elapsed(), "called AWS");
-            answer
+            match self.attempt(operation, object, &send).await {
+                Err(failure) if failure.ambiguous && !failure.interrupted => {
+                    made().await?.ok_or(failure)
+                }
+                other => other,
+            }
         };
-        retry::retry(TABLE, || self.stop.cancelled(), attempt).await
+        retry::retry(TABLE, self.max_retries, || self.stop.cancelled(), attempt).await
+    }
+
+    /// Sends a request once, whatever comes of it.
+    ///
+    /// # Errors
+    /// Its failure.
+    pub async fn attempt<T, E, Fut>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        send: &impl Fn() -> Fut,
+    ) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let begin = Instant::now();
+        let patience = async {
+            self.stop.cancelled().await;
+            let stopped = *self.stopped.get_or_init(Instant::now);
+            tokio::time::sleep_until(stopped + GRACE).await;
+        };
+        let answer = tokio::select! {
+            answer = send() => answer.map_err(|error| failure(operation, object, &error)),
+            () = patience => Err(Failure {
+                operation,
+                object: object.to_owned(),
+                message: "interrupted before an answer came; it may have taken effect".to_owned(),
+                attempts: 1,
+                ambiguous: true,
+                interrupted: true,
+                ..Failure::default()
+            }),
+        };
+        let code = answer
+            .as_ref()
+            .err()
+            .map(|failure| failure.code.as_deref().unwrap_or("no answer"));
+        tracing::debug!(operation, object, code, elapsed = ?begin.elapsed(), "called AWS");
+        answer
+    }
+
+    /// What `probe` finds, or nothing when `budget` is over and it still finds nothing.
+    ///
+    /// # Errors
+    /// A failure of `probe`.
+    pub async fn patiently<T, Fut>(
+        &self,
+        budget: Duration,
+        probe: impl Fn() -> Fut,
+    ) -> Result<Option<T>, Failure>
+    where
+        Fut: Future<Output = Result<Option<T>, Failure>>,
+    {
+        let begin = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let found = probe().await?;
+            if found.is_some() || begin.elapsed() + pause > budget || self.stop.is_cancelled() {
+                return Ok(found);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// Polls until `probe` answers with a value: at once, then after 0.1 s, 0.2 s … up to 2 s, for at most `budget`.
@@ -124,27 +229,26 @@ impl Aws {
         Fut: Future<Output = Result<Option<T>, Failure>>,
     {
         let begin = Instant::now();
-        let mut pause = Duration::from_millis(100);
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            if let Some(value) = probe().await? {
-                return Ok(value);
-            }
-            let gave_up = |message: String| Failure {
-                attempts,
-                elapsed: begin.elapsed(),
-                ..Failure::refusal(object, message)
-            };
-            if begin.elapsed() + pause > budget {
-                return Err(gave_up(format!("it is still not {state}")));
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.stop.cancelled() => return Err(gave_up(format!("interrupted while waiting until it is {state}"))),
-            }
-            pause = (pause * 2).min(Duration::from_secs(2));
+        let attempts = AtomicU32::new(0);
+        let counted = || {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            probe()
+        };
+        if let Some(value) = self.patiently(budget, counted).await? {
+            return Ok(value);
         }
+        let interrupted = self.stop.is_cancelled();
+        let message = if interrupted {
+            format!("interrupted while waiting until it is {state}")
+        } else {
+            format!("it is still not {state}")
+        };
+        Err(Failure {
+            interrupted,
+            attempts: attempts.into_inner(),
+            elapsed: begin.elapsed(),
+            ..Failure::refusal(object, message)
+        })
     }
 }
 

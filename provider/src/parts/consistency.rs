@@ -14,6 +14,7 @@ pub static IAM_PROPAGATION: Class = Class {
     budget: Duration::from_mins(2),
     cadence: &[0.25, 0.5, 1.0, 2.0],
     jitter: true,
+    transient: false,
 };
 /// The name of something deleted is not free yet: at most a minute for a queue.
 pub static QUEUE_COOLDOWN: Class = Class {
@@ -21,6 +22,7 @@ pub static QUEUE_COOLDOWN: Class = Class {
     budget: Duration::from_secs(90),
     cadence: &[2.0, 4.0, 8.0, 10.0],
     jitter: false,
+    transient: false,
 };
 /// The name of something deleted is not free yet: minutes for a state machine or a bucket.
 pub static NAME_COOLDOWN: Class = Class {
@@ -28,6 +30,7 @@ pub static NAME_COOLDOWN: Class = Class {
     budget: Duration::from_mins(5),
     cadence: &[2.0, 4.0, 8.0, 10.0],
     jitter: false,
+    transient: false,
 };
 /// Another change of the same object is under way.
 pub static BUSY: Class = Class {
@@ -35,6 +38,7 @@ pub static BUSY: Class = Class {
     budget: Duration::from_mins(5),
     cadence: &[1.0, 2.0, 4.0, 8.0],
     jitter: true,
+    transient: false,
 };
 /// Too many calls.
 pub static THROTTLE: Class = Class {
@@ -42,6 +46,7 @@ pub static THROTTLE: Class = Class {
     budget: Duration::from_mins(2),
     cadence: &[0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
     jitter: true,
+    transient: true,
 };
 /// The server failed.
 pub static SERVER: Class = Class {
@@ -49,6 +54,7 @@ pub static SERVER: Class = Class {
     budget: Duration::from_mins(2),
     cadence: &[0.5, 1.0, 2.0, 4.0, 8.0],
     jitter: true,
+    transient: true,
 };
 /// Something made a moment ago cannot be read yet.
 pub static READ_AFTER_WRITE: Class = Class {
@@ -56,6 +62,7 @@ pub static READ_AFTER_WRITE: Class = Class {
     budget: Duration::from_mins(2),
     cadence: &[0.1, 0.2, 0.5, 1.0, 2.0],
     jitter: true,
+    transient: false,
 };
 
 const WRITE_FUNCTION: &[&str] = &[
@@ -326,9 +333,13 @@ pub static TABLE: &[Rule] = &[
         codes: &["OperationAbortedException"],
         ..Rule::any(&BUSY)
     },
-    // Servers that fail, whatever the service. An answer that never came is the SDK's to repeat.
+    // Servers that fail, and answers that never came, whatever the service.
     Rule {
         statuses: &[500, 502, 503, 504],
+        ..Rule::any(&SERVER)
+    },
+    Rule {
+        unanswered: true,
         ..Rule::any(&SERVER)
     },
 ];

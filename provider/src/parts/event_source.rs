@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_lambda::operation::create_event_source_mapping::CreateEventSourceMappingOutput;
 use aws_sdk_lambda::types::{
     EventSourceMappingConfiguration as Mapping, FunctionResponseType, ScalingConfig,
 };
 use serde::Serialize;
 
+use super::function::retag;
 use super::tags::Tags;
 use super::{Aws, absent, attributes, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
@@ -44,6 +46,15 @@ pub struct EventSource {
 
 fn narrow(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// A mapping as the answer to its creation would have told it.
+fn created(mapping: Mapping) -> CreateEventSourceMappingOutput {
+    CreateEventSourceMappingOutput::builder()
+        .set_uuid(mapping.uuid)
+        .set_state(mapping.state)
+        .set_event_source_mapping_arn(mapping.event_source_mapping_arn)
+        .build()
 }
 
 impl EventSource {
@@ -188,26 +199,22 @@ impl Part<Aws> for EventSource {
                 .set_tags(Some(tags.clone()))
                 .send()
         };
-        let mut answer = aws
-            .call(
-                "lambda:CreateEventSourceMapping",
-                &self.event_source_arn,
-                create,
-            )
-            .await;
+        let made = || async {
+            let found = self.find(aws).await?;
+            Ok(found
+                .filter(|mapping| mapping.state.as_deref() != Some("Deleting"))
+                .map(created))
+        };
+        let object = &self.event_source_arn;
+        let operation = "lambda:CreateEventSourceMapping";
+        let mut answer = aws.call_once(operation, object, create, made).await;
         if answer
             .as_ref()
             .is_err_and(|failure| failure.says("already exist"))
         {
             aws.settle(&self.title(), "free to be made again", BUDGET, free)
                 .await?;
-            answer = aws
-                .call(
-                    "lambda:CreateEventSourceMapping",
-                    &self.event_source_arn,
-                    create,
-                )
-                .await;
+            answer = aws.call_once(operation, object, create, made).await;
         }
         let answer = answer?;
         let uuid = answer.uuid.unwrap_or_default();
@@ -251,13 +258,7 @@ impl Part<Aws> for EventSource {
             self.await_state(aws, uuid, answer.state.as_deref()).await?;
         }
         if changes.any(&["tags"]) {
-            super::function::retag(
-                aws,
-                found.text("arn"),
-                &self.tags,
-                &Tags::of(&found.attributes),
-            )
-            .await?;
+            retag(aws, found.text("arn"), &self.tags, &found.attributes).await?;
         }
         Ok(Attributes::new())
     }

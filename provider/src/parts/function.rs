@@ -385,7 +385,7 @@ impl Part<Aws> for Function {
             self.put_concurrency(aws).await?;
         }
         if changes.any(&["tags"]) {
-            retag(aws, &self.arn, &self.tags, &Tags::of(&found.attributes)).await?;
+            retag(aws, &self.arn, &self.tags, &found.attributes).await?;
         }
         Ok(known)
     }
@@ -413,28 +413,26 @@ impl Part<Aws> for Function {
 }
 
 /// Sets and removes tags of a function or an event source mapping.
-pub(super) async fn retag(aws: &Aws, arn: &str, want: &Tags, have: &Tags) -> Result<(), Failure> {
-    let (set, remove) = want.changes_from(have);
-    if !set.is_empty() {
+pub(super) async fn retag(
+    aws: &Aws,
+    arn: &str,
+    want: &Tags,
+    have: &Attributes,
+) -> Result<(), Failure> {
+    let tag = |set: BTreeMap<String, String>| async move {
         let tags: HashMap<String, String> = set.into_iter().collect();
         let tag = || {
-            aws.lambda
-                .tag_resource()
-                .resource(arn)
-                .set_tags(Some(tags.clone()))
-                .send()
+            let request = aws.lambda.tag_resource().resource(arn);
+            request.set_tags(Some(tags.clone())).send()
         };
-        aws.call("lambda:TagResource", arn, tag).await?;
-    }
-    if !remove.is_empty() {
+        aws.call("lambda:TagResource", arn, tag).await.map(drop)
+    };
+    let untag = |keys: Vec<String>| async move {
         let untag = || {
-            aws.lambda
-                .untag_resource()
-                .resource(arn)
-                .set_tag_keys(Some(remove.clone()))
-                .send()
+            let request = aws.lambda.untag_resource().resource(arn);
+            request.set_tag_keys(Some(keys.clone())).send()
         };
-        aws.call("lambda:UntagResource", arn, untag).await?;
-    }
-    Ok(())
+        aws.call("lambda:UntagResource", arn, untag).await.map(drop)
+    };
+    want.write(have, tag, untag).await
 }

@@ -2,12 +2,13 @@
 //!
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html>
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_kms::operation::create_key::CreateKeyOutput;
 use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
-use aws_smithy_types::retry::RetryConfig;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use super::tags::Tags;
@@ -17,8 +18,8 @@ use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
 const GONE: &[&str] = &["NotFoundException"];
 const POLICY_NAME: &str = "default";
-/// `CreateKey` knows no idempotency token: a repetition of our own, after a look for what the first call made.
-const CREATE_TRIES: u32 = 5;
+/// How many keys are asked for their tags at once.
+const AT_ONCE: usize = 10;
 
 /// How a KMS key should be.
 #[derive(Debug, Clone, Serialize)]
@@ -46,21 +47,16 @@ pub struct Key {
 }
 
 impl Key {
+    /// The key of this id or alias; none when it is not there or on its way out.
     async fn describe(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
         let describe = || aws.kms.describe_key().key_id(key_id).send();
         let answer = absent(
             aws.call("kms:DescribeKey", &self.alias, describe).await,
             GONE,
         )?;
-        let going = |key: &KeyMetadata| {
-            matches!(
-                key.key_state,
-                Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion)
-            )
-        };
         Ok(answer
             .and_then(|answer| answer.key_metadata)
-            .filter(|key| !going(key)))
+            .filter(|key| !is_going(key.key_state.as_ref())))
     }
 
     async fn tags_of(&self, aws: &Aws, key_id: &str) -> Result<Option<Tags>, Failure> {
@@ -108,92 +104,81 @@ impl Key {
         Ok(result)
     }
 
-    /// A key with our mark and no alias: what a run left behind that ended between making the key and naming it.
-    async fn orphan(&self, aws: &Aws) -> Result<Option<String>, Failure> {
-        let named: BTreeSet<String> = self
-            .aliases(aws, None)
-            .await?
-            .into_iter()
-            .filter_map(|alias| alias.1)
-            .collect();
+    /// The key, and whether its alias is as it should be. A key whose id is not known yet is found by its alias or, where a run ended before
+    /// it had one, by its mark.
+    async fn find(&self, aws: &Aws) -> Result<Option<(KeyMetadata, bool)>, Failure> {
+        let Some(id) = &self.key_id else {
+            let (named, orphan) =
+                tokio::try_join!(self.describe(aws, &self.alias), self.orphan(aws))?;
+            let named = named.map(|key| (key, true));
+            return Ok(named.or(orphan.map(|key| (key, false))));
+        };
+        let named = self.describe(aws, &self.alias).await?;
+        if let Some(key) = named
+            .as_ref()
+            .filter(|key| key.key_id == *id || key.arn.as_ref() == Some(id))
+        {
+            return Ok(Some((key.clone(), true)));
+        }
+        let known = self.describe(aws, id).await?;
+        Ok(known
+            .map(|key| (key, false))
+            .or(named.map(|key| (key, true))))
+    }
+
+    async fn ids(&self, aws: &Aws) -> Result<Vec<String>, Failure> {
+        let mut ids = Vec::new();
         let mut marker = None;
         loop {
             let list = || aws.kms.list_keys().set_marker(marker.clone()).send();
             let page = aws.call("kms:ListKeys", &self.alias, list).await?;
-            for id in page
-                .keys
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|key| key.key_id)
-            {
-                if named.contains(&id) {
-                    continue;
-                }
-                // Keys we may not look at are not ours.
-                let Ok(Some(tags)) = self.tags_of(aws, &id).await else {
-                    continue;
-                };
-                if self.tags.owner_of(&tags) == Owner::Us
-                    && self.describe(aws, &id).await?.is_some()
-                {
-                    return Ok(Some(id));
-                }
-            }
+            let keys = page.keys.unwrap_or_default();
+            ids.extend(keys.into_iter().filter_map(|key| key.key_id));
             marker = page.next_marker;
             if marker.is_none() {
-                return Ok(None);
+                return Ok(ids);
             }
         }
     }
 
+    /// A key with our mark and no alias: what a run left behind that ended between making the key and naming it.
+    async fn orphan(&self, aws: &Aws) -> Result<Option<KeyMetadata>, Failure> {
+        let (aliases, ids) = tokio::try_join!(self.aliases(aws, None), self.ids(aws))?;
+        let named: BTreeSet<String> = aliases.into_iter().filter_map(|alias| alias.1).collect();
+        let unnamed = ids.into_iter().filter(|id| !named.contains(id));
+        let marked = |id: String| async move {
+            match self.tags_of(aws, &id).await {
+                Ok(Some(tags)) if self.tags.owner_of(&tags) == Owner::Us => {
+                    self.describe(aws, &id).await
+                }
+                // Keys we may not look at are not ours.
+                _ => Ok(None),
+            }
+        };
+        let found = stream::iter(unnamed.map(marked)).buffered(AT_ONCE);
+        let mut found = Box::pin(found.try_filter_map(|key| std::future::ready(Ok(key))));
+        found.try_next().await
+    }
+
+    /// `CreateKey` knows no idempotency token.
     async fn make(&self, aws: &Aws) -> Result<KeyMetadata, Failure> {
-        let tags: Vec<Tag> = self
-            .tags
-            .0
-            .iter()
-            .filter_map(|(key, value)| Tag::builder().tag_key(key).tag_value(value).build().ok())
-            .collect();
-        let mut tries = 0;
-        loop {
-            let create = || {
-                let once =
-                    aws_sdk_kms::config::Builder::new().retry_config(RetryConfig::disabled());
-                let request = aws
-                    .kms
-                    .create_key()
-                    .description(&self.description)
-                    .policy(&self.policy);
-                request
-                    .set_tags(Some(tags.clone()))
-                    .customize()
-                    .config_override(once)
-                    .send()
-            };
-            let failure = match aws.call("kms:CreateKey", &self.alias, create).await {
-                Ok(answer) => match answer.key_metadata {
-                    Some(key) => return Ok(key),
-                    None => {
-                        return Err(Failure::refusal(
-                            self.title(),
-                            "KMS answered without the key it made",
-                        ));
-                    }
-                },
-                Err(failure) => failure,
-            };
-            tries += 1;
-            if !failure.ambiguous || tries == CREATE_TRIES {
-                return Err(Failure {
-                    attempts: tries,
-                    ..failure
-                });
-            }
-            if let Some(id) = self.orphan(aws).await?
-                && let Some(key) = self.describe(aws, &id).await?
-            {
-                return Ok(key);
-            }
-        }
+        let create = || {
+            aws.kms
+                .create_key()
+                .description(&self.description)
+                .policy(&self.policy)
+                .set_tags(Some(tag_list(&self.tags.0)))
+                .send()
+        };
+        let made = || async {
+            let found = self.orphan(aws).await?;
+            Ok(found.map(|key| CreateKeyOutput::builder().key_metadata(key).build()))
+        };
+        let answer = aws
+            .call_once("kms:CreateKey", &self.alias, create, made)
+            .await?;
+        let nothing = || Failure::refusal(self.title(), "KMS answered without the key it made");
+        answer.key_metadata.ok_or_else(nothing)
     }
 
     /// Points the alias at the key; an alias that still names a key on its way out is taken over.
@@ -205,11 +190,15 @@ impl Key {
                 .target_key_id(key_id)
                 .send()
         };
-        match aws.call("kms:CreateAlias", &self.alias, create).await {
-            Err(failure)
-                if failure.is(&["AlreadyExistsException"])
-                    && self.describe(aws, &self.alias).await?.is_none() =>
-            {
+        let failure = match aws.call("kms:CreateAlias", &self.alias, create).await {
+            Err(failure) if failure.is(&["AlreadyExistsException"]) => failure,
+            other => return other.map(drop),
+        };
+        match self.describe(aws, &self.alias).await? {
+            // The answer to an earlier try was lost.
+            Some(key) if key.key_id == key_id => Ok(()),
+            Some(_) => Err(failure),
+            None => {
                 let update = || {
                     aws.kms
                         .update_alias()
@@ -217,11 +206,9 @@ impl Key {
                         .target_key_id(key_id)
                         .send()
                 };
-                aws.call("kms:UpdateAlias", &self.alias, update)
-                    .await
-                    .map(drop)
+                let answer = aws.call("kms:UpdateAlias", &self.alias, update).await;
+                answer.map(drop)
             }
-            other => other.map(drop),
         }
     }
 
@@ -234,18 +221,29 @@ impl Key {
                 .set_pending_window_in_days(days)
                 .send()
         };
-        match aws
+        let answer = match aws
             .call("kms:ScheduleKeyDeletion", &self.alias, schedule)
             .await
         {
             Err(failure)
                 if failure.is(&["KMSInvalidStateException"])
-                    && failure.says("pending deletion") => {}
-            other => {
-                absent(other, GONE)?;
+                    && failure.says("pending deletion") =>
+            {
+                return Ok(());
             }
+            other => absent(other, GONE)?,
+        };
+        if answer.is_none_or(|answer| is_going(answer.key_state.as_ref())) {
+            return Ok(());
         }
-        Ok(())
+        let gone = || async { Ok(self.describe(aws, id).await?.is_none().then_some(())) };
+        aws.settle(
+            &self.title(),
+            "scheduled for deletion",
+            Duration::from_mins(2),
+            gone,
+        )
+        .await
     }
 
     async fn rotate(&self, aws: &Aws, key_id: &str) -> Result<(), Failure> {
@@ -270,6 +268,18 @@ impl Key {
     }
 }
 
+fn is_going(state: Option<&KeyState>) -> bool {
+    matches!(
+        state,
+        Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion)
+    )
+}
+
+fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
+    let tag = |(key, value)| Tag::builder().tag_key(key).tag_value(value).build().ok();
+    tags.iter().filter_map(tag).collect()
+}
+
 #[async_trait]
 impl Part<Aws> for Key {
     fn kind(&self) -> &'static str {
@@ -285,15 +295,9 @@ impl Part<Aws> for Key {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let by_id = match &self.key_id {
-            Some(id) => self.describe(aws, id).await?,
-            None => None,
+        let Some((key, named)) = Box::pin(self.find(aws)).await? else {
+            return Ok(None);
         };
-        let found = match by_id {
-            Some(key) => Some(key),
-            None => self.describe(aws, &self.alias).await?,
-        };
-        let Some(key) = found else { return Ok(None) };
         let id = key.key_id.as_str();
         let get_policy = || {
             aws.kms
@@ -303,15 +307,21 @@ impl Part<Aws> for Key {
                 .send()
         };
         let get_rotation = || aws.kms.get_key_rotation_status().key_id(id).send();
-        let (document, rotation, tags, aliases) = tokio::join!(
+        let aliases = async {
+            if named {
+                return Ok(vec![self.alias.clone()]);
+            }
+            let aliases = self.aliases(aws, Some(id)).await?;
+            Ok(aliases.into_iter().map(|alias| alias.0).collect())
+        };
+        let (document, rotation, tags, aliases) = tokio::try_join!(
             aws.call("kms:GetKeyPolicy", &self.alias, get_policy),
             aws.call("kms:GetKeyRotationStatus", &self.alias, get_rotation),
             self.tags_of(aws, id),
-            self.aliases(aws, Some(id)),
-        );
-        let (document, rotation, tags) = (document?, rotation?, tags?.unwrap_or_default());
+            aliases,
+        )?;
+        let tags = tags.unwrap_or_default();
         // Another alias of the key is somebody else's business; that ours is missing is mended, not a name that changed.
-        let aliases: Vec<String> = aliases?.into_iter().map(|alias| alias.0).collect();
         let alias = aliases.iter().find(|alias| **alias == self.alias);
         let have = Self {
             description: key.description.clone().unwrap_or_default(),
@@ -342,29 +352,8 @@ impl Part<Aws> for Key {
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
-        let (key, adopted) = match self.orphan(aws).await? {
-            Some(id) => (self.describe(aws, &id).await?, true),
-            None => (None, false),
-        };
-        let key = match key {
-            Some(key) => key,
-            None => self.make(aws).await?,
-        };
+        let key = self.make(aws).await?;
         let id = key.key_id.as_str();
-        let put_policy = async {
-            if adopted {
-                let put = || {
-                    aws.kms
-                        .put_key_policy()
-                        .key_id(id)
-                        .policy_name(POLICY_NAME)
-                        .policy(&self.policy)
-                        .send()
-                };
-                aws.call("kms:PutKeyPolicy", &self.alias, put).await?;
-            }
-            Ok(())
-        };
         let rotate = async {
             if self.enable_key_rotation {
                 self.rotate(aws, id).await
@@ -372,10 +361,9 @@ impl Part<Aws> for Key {
                 Ok(())
             }
         };
-        let named = tokio::try_join!(self.name_it(aws, id), rotate, put_policy);
-        if let Err(failure) = named {
+        if let Err(failure) = tokio::try_join!(self.name_it(aws, id), rotate) {
             // Another run was faster: the key made here would be used by nobody and paid for ever.
-            if failure.collides() && !adopted {
+            if failure.collides() {
                 self.schedule_deletion(aws, id).await?;
             }
             return Err(failure);
@@ -425,33 +413,24 @@ impl Part<Aws> for Key {
         if changes.any(&["enable_key_rotation", "rotation_period_in_days"]) {
             self.rotate(aws, id).await?;
         }
-        let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
-        if !set.is_empty() {
-            let tags: Vec<Tag> = set
-                .iter()
-                .filter_map(|(key, value)| {
-                    Tag::builder().tag_key(key).tag_value(value).build().ok()
-                })
-                .collect();
+        let tag = |set| async move {
             let tag = || {
-                aws.kms
-                    .tag_resource()
-                    .key_id(id)
-                    .set_tags(Some(tags.clone()))
-                    .send()
+                let request = aws.kms.tag_resource().key_id(id);
+                request.set_tags(Some(tag_list(&set))).send()
             };
-            aws.call("kms:TagResource", &self.alias, tag).await?;
-        }
-        if !remove.is_empty() {
+            aws.call("kms:TagResource", &self.alias, tag)
+                .await
+                .map(drop)
+        };
+        let untag = |keys: Vec<String>| async move {
             let untag = || {
-                aws.kms
-                    .untag_resource()
-                    .key_id(id)
-                    .set_tag_keys(Some(remove.clone()))
-                    .send()
+                let request = aws.kms.untag_resource().key_id(id);
+                request.set_tag_keys(Some(keys.clone())).send()
             };
-            aws.call("kms:UntagResource", &self.alias, untag).await?;
-        }
+            let answer = aws.call("kms:UntagResource", &self.alias, untag).await;
+            answer.map(drop)
+        };
+        self.tags.write(&found.attributes, tag, untag).await?;
         Ok(Attributes::new())
     }
 
@@ -462,14 +441,6 @@ impl Part<Aws> for Key {
             let delete = || aws.kms.delete_alias().alias_name(alias).send();
             absent(aws.call("kms:DeleteAlias", &self.alias, delete).await, GONE)?;
         }
-        self.schedule_deletion(aws, id).await?;
-        let gone = || async { Ok(self.describe(aws, id).await?.is_none().then_some(())) };
-        aws.settle(
-            &self.title(),
-            "scheduled for deletion",
-            Duration::from_mins(2),
-            gone,
-        )
-        .await
+        self.schedule_deletion(aws, id).await
     }
 }

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use aws_sdk_cloudwatchlogs::types::LogGroup as Described;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::tags::Tags;
 use super::{Aws, absent, properties};
@@ -101,13 +101,12 @@ impl Part<Aws> for LogGroup {
                 .resource_arn(&self.arn)
                 .send()
         };
-        let (group, tags) = tokio::join!(
-            self.find(aws),
-            aws.call("logs:ListTagsForResource", &self.name, list)
-        );
-        let Some(group) = group? else { return Ok(None) };
+        let Some(group) = self.find(aws).await? else {
+            return Ok(None);
+        };
+        let answer = aws.call("logs:ListTagsForResource", &self.name, list).await;
         let tags = Tags::listed(
-            absent(tags, GONE)?
+            absent(answer, GONE)?
                 .and_then(|answer| answer.tags)
                 .unwrap_or_default(),
         );
@@ -162,28 +161,25 @@ impl Part<Aws> for LogGroup {
             aws.call("logs:AssociateKmsKey", &self.name, associate)
                 .await?;
         }
-        let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
-        if !set.is_empty() {
+        let tag = |set: BTreeMap<String, String>| async move {
             let tags: HashMap<String, String> = set.into_iter().collect();
             let tag = || {
-                aws.logs
-                    .tag_resource()
-                    .resource_arn(&self.arn)
-                    .set_tags(Some(tags.clone()))
-                    .send()
+                let request = aws.logs.tag_resource().resource_arn(&self.arn);
+                request.set_tags(Some(tags.clone())).send()
             };
-            aws.call("logs:TagResource", &self.name, tag).await?;
-        }
-        if !remove.is_empty() {
+            aws.call("logs:TagResource", &self.name, tag)
+                .await
+                .map(drop)
+        };
+        let untag = |keys: Vec<String>| async move {
             let untag = || {
-                aws.logs
-                    .untag_resource()
-                    .resource_arn(&self.arn)
-                    .set_tag_keys(Some(remove.clone()))
-                    .send()
+                let request = aws.logs.untag_resource().resource_arn(&self.arn);
+                request.set_tag_keys(Some(keys.clone())).send()
             };
-            aws.call("logs:UntagResource", &self.name, untag).await?;
-        }
+            let answer = aws.call("logs:UntagResource", &self.name, untag).await;
+            answer.map(drop)
+        };
+        self.tags.write(&found.attributes, tag, untag).await?;
         Ok(Attributes::new())
     }
 

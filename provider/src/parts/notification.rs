@@ -3,7 +3,6 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html>
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::operation::get_bucket_notification_configuration::GetBucketNotificationConfigurationOutput as Configuration;
@@ -172,19 +171,6 @@ impl Notification {
             .set_event_bridge_configuration(bridge)
             .build();
         self.put(aws, configuration).await?;
-        let written = || async {
-            let found = self.look(aws).await?.unwrap_or_default();
-            Ok(Changes::between(&self.desired(), &found)
-                .is_empty()
-                .then_some(()))
-        };
-        aws.settle(
-            &self.title(),
-            "readable as it was written",
-            Duration::from_mins(2),
-            written,
-        )
-        .await?;
         Ok(Attributes::new())
     }
 }
@@ -210,6 +196,10 @@ impl Part<Aws> for Notification {
             attributes,
             owner: Owner::Us,
         }))
+    }
+
+    fn appears_late(&self) -> bool {
+        true
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {

@@ -19,12 +19,18 @@ const GONE: &[&str] = &[
     "QueueDoesNotExist",
 ];
 
+/// How long SQS may deny a queue that is there.
+const ABSENT_FOR_A_MOMENT: Duration = Duration::from_secs(20);
+
 /// How an SQS queue should be. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Queue {
     /// The queue's name.
     pub name: String,
-    /// Its URL where it is known; else SQS is asked.
+    /// The URL under which SQS knows it, wherever its endpoint is.
+    #[serde(skip)]
+    pub address: String,
+    /// Its URL as SQS tells it, where it is known; else SQS is asked.
     #[serde(skip)]
     pub url: Option<String>,
     /// Its ARN, which follows from the name.
@@ -115,6 +121,50 @@ impl Queue {
             .await;
         Ok(absent(answer, GONE)?.and_then(|answer| answer.queue_url))
     }
+
+    async fn attributes(&self, aws: &Aws) -> Result<Option<HashMap<Name, String>>, Failure> {
+        let get = || {
+            aws.sqs
+                .get_queue_attributes()
+                .queue_url(&self.address)
+                .attribute_names(Name::All)
+                .send()
+        };
+        let answer = aws.call("sqs:GetQueueAttributes", &self.name, get).await;
+        Ok(absent(answer, GONE)?.map(|answer| answer.attributes.unwrap_or_default()))
+    }
+
+    /// The queue as SQS describes it, with the tags it should have.
+    fn described(&self, have: &HashMap<Name, String>) -> Self {
+        let document = |name: &Name, want: Option<&String>| {
+            have.get(name)
+                .filter(|text| !text.is_empty())
+                .map(|text| policy::settled(text, want.map(String::as_str)))
+        };
+        Self {
+            name: self.name.clone(),
+            address: self.address.clone(),
+            url: self.url.clone(),
+            arn: have.get(&Name::QueueArn).cloned().unwrap_or_default(),
+            delay_seconds: number(have, &Name::DelaySeconds),
+            max_message_size: number(have, &Name::MaximumMessageSize),
+            message_retention_seconds: number(have, &Name::MessageRetentionPeriod),
+            receive_wait_time_seconds: number(have, &Name::ReceiveMessageWaitTimeSeconds),
+            visibility_timeout_seconds: number(have, &Name::VisibilityTimeout),
+            kms_master_key_id: have.get(&Name::KmsMasterKeyId).cloned().unwrap_or_default(),
+            // AWS leaves the default out.
+            kms_data_key_reuse_period_seconds: have
+                .get(&Name::KmsDataKeyReusePeriodSeconds)
+                .map_or(300, |text| text.parse().unwrap_or_default()),
+            policy: document(&Name::Policy, Some(&self.policy)).unwrap_or_default(),
+            redrive_policy: document(&Name::RedrivePolicy, self.redrive_policy.as_ref()),
+            redrive_allow_policy: document(
+                &Name::RedriveAllowPolicy,
+                self.redrive_allow_policy.as_ref(),
+            ),
+            tags: self.tags.clone(),
+        }
+    }
 }
 
 fn number(found: &HashMap<Name, String>, name: &Name) -> i64 {
@@ -139,54 +189,32 @@ impl Part<Aws> for Queue {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let known = match &self.url {
-            Some(url) => Some(url.clone()),
-            None => self.find_url(aws).await?,
+        let look = || self.attributes(aws);
+        // A queue that is known to be there can look absent for a moment.
+        let patience = if self.url.is_some() {
+            ABSENT_FOR_A_MOMENT
+        } else {
+            Duration::ZERO
         };
-        let Some(url) = known else { return Ok(None) };
-        let get = || {
-            aws.sqs
-                .get_queue_attributes()
-                .queue_url(&url)
-                .attribute_names(Name::All)
-                .send()
-        };
-        let list = || aws.sqs.list_queue_tags().queue_url(&url).send();
-        let (attributes, tags) = tokio::join!(
-            aws.call("sqs:GetQueueAttributes", &self.name, get),
-            aws.call("sqs:ListQueueTags", &self.name, list),
-        );
-        let (Some(answer), Some(tags)) = (absent(attributes, GONE)?, absent(tags, GONE)?) else {
+        let Some(have) = aws.patiently(patience, look).await? else {
             return Ok(None);
         };
-        let have = answer.attributes.unwrap_or_default();
-        let document = |name: &Name, want: Option<&String>| {
-            have.get(name)
-                .filter(|text| !text.is_empty())
-                .map(|text| policy::settled(text, want.map(String::as_str)))
+        let list = || aws.sqs.list_queue_tags().queue_url(&self.address).send();
+        let url = async {
+            match &self.url {
+                Some(url) => Ok(Some(url.clone())),
+                None => self.find_url(aws).await,
+            }
         };
-        let tags = Tags::listed(tags.tags.unwrap_or_default());
+        let tags = async {
+            let answer = aws.call("sqs:ListQueueTags", &self.name, list).await;
+            absent(answer, GONE)
+        };
+        let (tags, url) = tokio::try_join!(tags, url)?;
+        let tags = Tags::listed(tags.and_then(|answer| answer.tags).unwrap_or_default());
         let found = Self {
-            name: self.name.clone(),
-            url: Some(url.clone()),
-            arn: have.get(&Name::QueueArn).cloned().unwrap_or_default(),
-            delay_seconds: number(&have, &Name::DelaySeconds),
-            max_message_size: number(&have, &Name::MaximumMessageSize),
-            message_retention_seconds: number(&have, &Name::MessageRetentionPeriod),
-            receive_wait_time_seconds: number(&have, &Name::ReceiveMessageWaitTimeSeconds),
-            visibility_timeout_seconds: number(&have, &Name::VisibilityTimeout),
-            kms_master_key_id: have.get(&Name::KmsMasterKeyId).cloned().unwrap_or_default(),
-            // AWS leaves the default out.
-            kms_data_key_reuse_period_seconds: have
-                .get(&Name::KmsDataKeyReusePeriodSeconds)
-                .map_or(300, |text| text.parse().unwrap_or_default()),
-            policy: document(&Name::Policy, Some(&self.policy)).unwrap_or_default(),
-            redrive_policy: document(&Name::RedrivePolicy, self.redrive_policy.as_ref()),
-            redrive_allow_policy: document(
-                &Name::RedriveAllowPolicy,
-                self.redrive_allow_policy.as_ref(),
-            ),
             tags: tags.clone(),
+            ..self.described(&have)
         };
         let mut attributes = properties(&found);
         attributes.extend(attributes! { "url": url });
@@ -194,6 +222,15 @@ impl Part<Aws> for Queue {
             attributes,
             owner: self.tags.owner_of(&tags),
         }))
+    }
+
+    fn appears_late(&self) -> bool {
+        true
+    }
+
+    async fn shows(&self, aws: &Aws) -> Result<bool, Failure> {
+        let have = self.attributes(aws).await?;
+        Ok(have.is_some_and(|have| properties(&self.described(&have)) == properties(self)))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
@@ -223,7 +260,7 @@ impl Part<Aws> for Queue {
         found: &Found,
         changes: &Changes,
     ) -> Result<Attributes, Failure> {
-        let url = found.text("url");
+        let url = self.address.as_str();
         let values: HashMap<Name, String> = self
             .table()
             .into_iter()
@@ -240,36 +277,32 @@ impl Part<Aws> for Queue {
             };
             aws.call("sqs:SetQueueAttributes", &self.name, set).await?;
         }
-        let (set, remove): (BTreeMap<_, _>, _) =
-            self.tags.changes_from(&Tags::of(&found.attributes));
-        if !set.is_empty() {
+        let tag = |set: BTreeMap<String, String>| async move {
+            let tags: HashMap<String, String> = set.into_iter().collect();
             let tag = || {
-                aws.sqs
-                    .tag_queue()
-                    .queue_url(url)
-                    .set_tags(Some(set.clone().into_iter().collect()))
-                    .send()
+                let request = aws.sqs.tag_queue().queue_url(url);
+                request.set_tags(Some(tags.clone())).send()
             };
-            aws.call("sqs:TagQueue", &self.name, tag).await?;
-        }
-        if !remove.is_empty() {
+            aws.call("sqs:TagQueue", &self.name, tag).await.map(drop)
+        };
+        let untag = |keys: Vec<String>| async move {
             let untag = || {
-                aws.sqs
-                    .untag_queue()
-                    .queue_url(url)
-                    .set_tag_keys(Some(remove.clone()))
-                    .send()
+                let request = aws.sqs.untag_queue().queue_url(url);
+                request.set_tag_keys(Some(keys.clone())).send()
             };
-            aws.call("sqs:UntagQueue", &self.name, untag).await?;
-        }
+            aws.call("sqs:UntagQueue", &self.name, untag)
+                .await
+                .map(drop)
+        };
+        self.tags.write(&found.attributes, tag, untag).await?;
         Ok(Attributes::new())
     }
 
-    async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
-        let url = found.text("url");
+    async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
+        let url = self.address.as_str();
         let delete = || aws.sqs.delete_queue().queue_url(url).send();
         absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE)?;
-        let gone = || async { Ok(self.find_url(aws).await?.is_none().then_some(())) };
+        let gone = || async { Ok(self.attributes(aws).await?.is_none().then_some(())) };
         aws.settle(&self.title(), "gone", Duration::from_mins(3), gone)
             .await
     }

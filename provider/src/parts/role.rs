@@ -13,6 +13,7 @@ use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["NoSuchEntity", "NoSuchEntityException"];
+const CONFLICT: &[&str] = &["DeleteConflict", "DeleteConflictException"];
 /// The name of the inline policy.
 const POLICY_NAME: &str = "bellflower";
 
@@ -48,6 +49,82 @@ fn iam_tags(tags: &std::collections::BTreeMap<String, String>) -> Vec<Tag> {
 }
 
 impl Role {
+    async fn delete_policy(&self, aws: &Aws, policy: &str) -> Result<(), Failure> {
+        let delete = || {
+            aws.iam
+                .delete_role_policy()
+                .role_name(&self.name)
+                .policy_name(policy)
+                .send()
+        };
+        let answer = aws.call("iam:DeleteRolePolicy", &self.name, delete).await;
+        absent(answer, GONE).map(drop)
+    }
+
+    /// Takes off what others attached to the role, which would keep it alive.
+    async fn strip(&self, aws: &Aws) -> Result<(), Failure> {
+        let name = &self.name;
+        let (attached, inline, profiles) = tokio::join!(
+            aws.call("iam:ListAttachedRolePolicies", name, || aws
+                .iam
+                .list_attached_role_policies()
+                .role_name(name)
+                .send()),
+            aws.call("iam:ListRolePolicies", name, || aws
+                .iam
+                .list_role_policies()
+                .role_name(name)
+                .send()),
+            aws.call("iam:ListInstanceProfilesForRole", name, || {
+                aws.iam
+                    .list_instance_profiles_for_role()
+                    .role_name(name)
+                    .send()
+            }),
+        );
+        let attached = absent(attached, GONE)?
+            .and_then(|answer| answer.attached_policies)
+            .unwrap_or_default();
+        for arn in attached
+            .into_iter()
+            .filter_map(|attachment| attachment.policy_arn)
+        {
+            let detach = || {
+                aws.iam
+                    .detach_role_policy()
+                    .role_name(name)
+                    .policy_arn(&arn)
+                    .send()
+            };
+            absent(aws.call("iam:DetachRolePolicy", name, detach).await, GONE)?;
+        }
+        for policy in absent(inline, GONE)?
+            .map(|answer| answer.policy_names)
+            .unwrap_or_default()
+        {
+            self.delete_policy(aws, &policy).await?;
+        }
+        for profile in absent(profiles, GONE)?
+            .map(|answer| answer.instance_profiles)
+            .unwrap_or_default()
+        {
+            let profile = &profile.instance_profile_name;
+            let remove = || {
+                aws.iam
+                    .remove_role_from_instance_profile()
+                    .role_name(name)
+                    .instance_profile_name(profile)
+                    .send()
+            };
+            absent(
+                aws.call("iam:RemoveRoleFromInstanceProfile", name, remove)
+                    .await,
+                GONE,
+            )?;
+        }
+        Ok(())
+    }
+
     async fn put_policy(&self, aws: &Aws) -> Result<(), Failure> {
         let put = || {
             aws.iam
@@ -86,13 +163,11 @@ impl Part<Aws> for Role {
                 .policy_name(POLICY_NAME)
                 .send()
         };
-        let (role, inline) = tokio::join!(
-            aws.call("iam:GetRole", &self.name, get_role),
-            aws.call("iam:GetRolePolicy", &self.name, get_policy),
-        );
+        let role = aws.call("iam:GetRole", &self.name, get_role).await;
         let Some(role) = absent(role, GONE)?.and_then(|answer| answer.role) else {
             return Ok(None);
         };
+        let inline = aws.call("iam:GetRolePolicy", &self.name, get_policy).await;
         let inline = absent(inline, GONE)?;
         let trust = decoded(
             role.assume_role_policy_document
@@ -198,99 +273,34 @@ impl Part<Aws> for Role {
                 )?;
             }
         }
-        let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
-        if !set.is_empty() {
+        let tag = |set| async move {
             let tag = || {
-                aws.iam
-                    .tag_role()
-                    .role_name(name)
-                    .set_tags(Some(iam_tags(&set)))
-                    .send()
+                let request = aws.iam.tag_role().role_name(name);
+                request.set_tags(Some(iam_tags(&set))).send()
             };
-            aws.call("iam:TagRole", name, tag).await?;
-        }
-        if !remove.is_empty() {
+            aws.call("iam:TagRole", name, tag).await.map(drop)
+        };
+        let untag = |keys: Vec<String>| async move {
             let untag = || {
-                aws.iam
-                    .untag_role()
-                    .role_name(name)
-                    .set_tag_keys(Some(remove.clone()))
-                    .send()
+                let request = aws.iam.untag_role().role_name(name);
+                request.set_tag_keys(Some(keys.clone())).send()
             };
-            aws.call("iam:UntagRole", name, untag).await?;
-        }
+            aws.call("iam:UntagRole", name, untag).await.map(drop)
+        };
+        self.tags.write(&found.attributes, tag, untag).await?;
         Ok(Attributes::new())
     }
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
         let name = &self.name;
-        // What others attached to the role would keep it alive.
-        let (attached, inline, profiles) = tokio::join!(
-            aws.call("iam:ListAttachedRolePolicies", name, || aws
-                .iam
-                .list_attached_role_policies()
-                .role_name(name)
-                .send()),
-            aws.call("iam:ListRolePolicies", name, || aws
-                .iam
-                .list_role_policies()
-                .role_name(name)
-                .send()),
-            aws.call("iam:ListInstanceProfilesForRole", name, || {
-                aws.iam
-                    .list_instance_profiles_for_role()
-                    .role_name(name)
-                    .send()
-            }),
-        );
-        let attached = absent(attached, GONE)?
-            .and_then(|answer| answer.attached_policies)
-            .unwrap_or_default();
-        for arn in attached
-            .into_iter()
-            .filter_map(|attachment| attachment.policy_arn)
-        {
-            let detach = || {
-                aws.iam
-                    .detach_role_policy()
-                    .role_name(name)
-                    .policy_arn(&arn)
-                    .send()
-            };
-            absent(aws.call("iam:DetachRolePolicy", name, detach).await, GONE)?;
-        }
-        for policy in absent(inline, GONE)?
-            .map(|answer| answer.policy_names)
-            .unwrap_or_default()
-        {
-            let delete = || {
-                aws.iam
-                    .delete_role_policy()
-                    .role_name(name)
-                    .policy_name(&policy)
-                    .send()
-            };
-            absent(aws.call("iam:DeleteRolePolicy", name, delete).await, GONE)?;
-        }
-        for profile in absent(profiles, GONE)?
-            .map(|answer| answer.instance_profiles)
-            .unwrap_or_default()
-        {
-            let profile = &profile.instance_profile_name;
-            let remove = || {
-                aws.iam
-                    .remove_role_from_instance_profile()
-                    .role_name(name)
-                    .instance_profile_name(profile)
-                    .send()
-            };
-            absent(
-                aws.call("iam:RemoveRoleFromInstanceProfile", name, remove)
-                    .await,
-                GONE,
-            )?;
-        }
+        self.delete_policy(aws, POLICY_NAME).await?;
         let delete = || aws.iam.delete_role().role_name(name).send();
+        match aws.attempt("iam:DeleteRole", name, &delete).await {
+            Ok(_) => return Ok(()),
+            Err(failure) if failure.is(CONFLICT) => Box::pin(self.strip(aws)).await?,
+            // Whether it is worth another try is the table's to say.
+            Err(_) => {}
+        }
         absent(aws.call("iam:DeleteRole", name, delete).await, GONE).map(drop)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html>
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -159,6 +160,11 @@ async fn running(state_machine_arn: &str, aws: &Aws, limit: usize) -> Result<Vec
     Ok(arns)
 }
 
+fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
+    let tag = |(key, value)| Tag::builder().key(key).value(value).build();
+    tags.iter().map(tag).collect()
+}
+
 #[async_trait]
 impl Part<Aws> for StateMachine {
     fn kind(&self) -> &'static str {
@@ -180,17 +186,16 @@ impl Part<Aws> for StateMachine {
                 .resource_arn(&self.arn)
                 .send()
         };
-        let (machine, tags) = tokio::join!(
-            self.describe(aws),
-            aws.call("states:ListTagsForResource", &self.name, list)
-        );
-        let Some(machine) = machine? else {
+        let Some(machine) = self.describe(aws).await? else {
             return Ok(None);
         };
         if machine.status == Some(StateMachineStatus::Deleting) {
             return Ok(None);
         }
-        let tags = absent(tags, GONE)?
+        let answer = aws
+            .call("states:ListTagsForResource", &self.name, list)
+            .await;
+        let tags = absent(answer, GONE)?
             .and_then(|answer| answer.tags)
             .unwrap_or_default();
         let tags = Tags::listed(
@@ -233,12 +238,7 @@ impl Part<Aws> for StateMachine {
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
-        let tags: Vec<Tag> = self
-            .tags
-            .0
-            .iter()
-            .map(|(key, value)| Tag::builder().key(key).value(value).build())
-            .collect();
+        let tags = tag_list(&self.tags.0);
         let create = || {
             aws.sfn
                 .create_state_machine()
@@ -275,48 +275,25 @@ impl Part<Aws> for StateMachine {
             };
             aws.call("states:UpdateStateMachine", &self.name, update)
                 .await?;
-            // AWS shows the old values for a moment; a plan made then would see a change that is none.
-            let shown = || async {
-                let now = self.read(aws).await?;
-                let same = |now: &Found| {
-                    let changes = Changes::between(&self.desired(), &now.attributes);
-                    changes.names().all(|name| name == "tags")
-                };
-                Ok(now.as_ref().is_some_and(same).then_some(()))
-            };
-            aws.settle(
-                &self.title(),
-                "shown as updated",
-                Duration::from_mins(1),
-                shown,
-            )
-            .await?;
         }
-        let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
-        if !set.is_empty() {
-            let tags: Vec<Tag> = set
-                .iter()
-                .map(|(key, value)| Tag::builder().key(key).value(value).build())
-                .collect();
+        let tag = |set| async move {
             let tag = || {
-                aws.sfn
-                    .tag_resource()
-                    .resource_arn(&self.arn)
-                    .set_tags(Some(tags.clone()))
-                    .send()
+                let request = aws.sfn.tag_resource().resource_arn(&self.arn);
+                request.set_tags(Some(tag_list(&set))).send()
             };
-            aws.call("states:TagResource", &self.name, tag).await?;
-        }
-        if !remove.is_empty() {
+            aws.call("states:TagResource", &self.name, tag)
+                .await
+                .map(drop)
+        };
+        let untag = |keys: Vec<String>| async move {
             let untag = || {
-                aws.sfn
-                    .untag_resource()
-                    .resource_arn(&self.arn)
-                    .set_tag_keys(Some(remove.clone()))
-                    .send()
+                let request = aws.sfn.untag_resource().resource_arn(&self.arn);
+                request.set_tag_keys(Some(keys.clone())).send()
             };
-            aws.call("states:UntagResource", &self.name, untag).await?;
-        }
+            let answer = aws.call("states:UntagResource", &self.name, untag).await;
+            answer.map(drop)
+        };
+        self.tags.write(&found.attributes, tag, untag).await?;
         Ok(Attributes::new())
     }
 

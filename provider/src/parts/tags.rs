@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::engine::Owner;
+use crate::engine::{Attributes, Failure, Owner};
 
-/// The tag every part carries that can carry tags; its value names the pipeline: `orders/devl`.
+/// The tag every part carries that can carry tags; its value names the pipeline: `orders/devl/eu-west-1`.
 pub const MARK: &str = "bellflower:pipeline";
 
 /// All tags of a part, the mark among them.
@@ -52,9 +52,34 @@ impl Tags {
         )
     }
 
+    /// Makes the tags of a part what they should be: `set` and `remove` are the service's calls for the tags to set and the keys to remove,
+    /// and are made only where there are any.
+    ///
+    /// # Errors
+    /// The failure of the call that failed.
+    pub async fn write<S, R>(
+        &self,
+        found: &Attributes,
+        set: impl FnOnce(BTreeMap<String, String>) -> S,
+        remove: impl FnOnce(Vec<String>) -> R,
+    ) -> Result<(), Failure>
+    where
+        S: Future<Output = Result<(), Failure>>,
+        R: Future<Output = Result<(), Failure>>,
+    {
+        let (wanted, unwanted) = self.changes_from(&Self::of(found));
+        if !wanted.is_empty() {
+            set(wanted).await?;
+        }
+        if !unwanted.is_empty() {
+            remove(unwanted).await?;
+        }
+        Ok(())
+    }
+
     /// The tags as a map of strings from a part's found attributes.
     #[must_use]
-    pub fn of(attributes: &crate::engine::Attributes) -> Self {
+    pub fn of(attributes: &Attributes) -> Self {
         let tags = attributes
             .get("tags")
             .and_then(serde_json::Value::as_object);

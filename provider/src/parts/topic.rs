@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use aws_sdk_sns::types::Tag;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::tags::Tags;
 use super::{Aws, absent, properties};
@@ -96,32 +96,28 @@ impl Topic {
     }
 
     async fn set_tags(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
-        let (set, remove) = self.tags.changes_from(&Tags::of(&found.attributes));
-        if !set.is_empty() {
-            let tags = tags(&set);
+        let tag = |set| async move {
             let tag = || {
-                aws.sns
-                    .tag_resource()
-                    .resource_arn(&self.arn)
-                    .set_tags(Some(tags.clone()))
-                    .send()
+                let request = aws.sns.tag_resource().resource_arn(&self.arn);
+                request.set_tags(Some(tags(&set))).send()
             };
-            aws.call("sns:TagResource", &self.name, tag).await?;
-        }
-        if !remove.is_empty() {
+            aws.call("sns:TagResource", &self.name, tag).await.map(drop)
+        };
+        let untag = |keys: Vec<String>| async move {
             let untag = || {
                 let request = aws.sns.untag_resource().resource_arn(&self.arn);
-                request.set_tag_keys(Some(remove.clone())).send()
+                request.set_tag_keys(Some(keys.clone())).send()
             };
-            aws.call("sns:UntagResource", &self.name, untag).await?;
-        }
-        Ok(())
+            let answer = aws.call("sns:UntagResource", &self.name, untag).await;
+            answer.map(drop)
+        };
+        self.tags.write(&found.attributes, tag, untag).await
     }
 }
 
-fn tags<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<Tag> {
+fn tags(pairs: &BTreeMap<String, String>) -> Vec<Tag> {
     let tag = |(key, value)| Tag::builder().key(key).value(value).build().ok();
-    pairs.into_iter().filter_map(tag).collect()
+    pairs.iter().filter_map(tag).collect()
 }
 
 #[async_trait]
@@ -139,8 +135,10 @@ impl Part<Aws> for Topic {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let (have, tags) = tokio::try_join!(self.attributes(aws), self.listed_tags(aws))?;
-        let (Some(have), Some(tags)) = (have, tags) else {
+        let Some(have) = self.attributes(aws).await? else {
+            return Ok(None);
+        };
+        let Some(tags) = self.listed_tags(aws).await? else {
             return Ok(None);
         };
         let text = |name: &str| have.get(name).filter(|text| !text.is_empty()).cloned();

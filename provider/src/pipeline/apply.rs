@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Map, Value as Json};
@@ -11,8 +12,8 @@ use super::blueprint::{Blueprint, Facts, Node, Path};
 use super::settings::Settings;
 use super::state::{Observed, state};
 use crate::engine::graph::{self, reversed};
-use crate::engine::{Attributes, Failure, Found, Owner, ensure, foreign, remove};
-use crate::parts::Aws;
+use crate::engine::{Attributes, Changes, Did, Failure, Found, Owner, ensure, foreign, remove};
+use crate::parts::{Aws, Part};
 
 /// What was found of each part.
 pub type Findings = BTreeMap<Path, Option<Found>>;
@@ -67,6 +68,23 @@ pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
             .and_then(|found| foreign(node.part.as_ref(), found))
     };
     blueprint.nodes.iter().filter_map(refused).collect()
+}
+
+/// Takes a part for ours that has lost its mark: `before`, what a state tells of, has it, nobody's mark is on it, and but for its tags it is as
+/// it was made.
+pub fn recognise(before: &Blueprint, after: &Blueprint, findings: &mut Findings) {
+    for node in &before.nodes {
+        let same_name = |other: &Node| other.part.name() == node.part.name();
+        if let Some(Some(found)) = findings.get_mut(&node.path)
+            && found.owner == Owner::SomeoneElse(None)
+            && after.node(&node.path).is_some_and(same_name)
+            && Changes::between(&node.part.desired(), &found.attributes)
+                .names()
+                .all(|name| name == "tags")
+        {
+            found.owner = Owner::Us;
+        }
+    }
 }
 
 /// What there is of ours.
@@ -144,31 +162,73 @@ pub async fn converge(
                     return Ok(());
                 };
                 let found = renewed(node, found, created);
-                let new = found.is_none();
-                let attributes = ensure(node.part.as_ref(), aws, found).await?;
-                if new {
-                    lock(created).insert(path.clone());
-                }
+                let (attributes, did) = ensure(node.part.as_ref(), aws, found).await?;
                 remember(&path, attributes);
+                if did == Did::Created {
+                    lock(created).insert(path);
+                }
+                if did == Did::Changed || (did == Did::Created && node.part.appears_late()) {
+                    appearance(node.part.as_ref(), aws).await;
+                }
                 Ok(())
             },
         )
         .await
     };
-    let observed = observed
+    let mut observed = observed
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
+    let blueprint = last.into_inner().unwrap_or(first);
+    let failed: Vec<Path> = outcome
+        .failed
+        .iter()
+        .map(|(path, _)| path.clone())
+        .collect();
+    observed.extend(second_look(&blueprint, &failed, aws).await);
     let failures = outcome
         .failed
         .into_iter()
         .map(|(_, failure): (Path, Failure)| failure)
         .collect();
-    let blueprint = last.into_inner().unwrap_or(first);
     Outcome {
         observed,
         failures,
         skipped: outcome.skipped,
         blueprint,
+    }
+}
+
+/// How long looking again at what failed may take: an interrupted user waits for it.
+const SECOND_LOOK: Duration = Duration::from_millis(1500);
+
+/// What there is of parts whose making or changing failed half-way: the state must hold what exists. What cannot be seen in time is left as
+/// it was known.
+async fn second_look(blueprint: &Blueprint, failed: &[Path], aws: &Aws) -> Observed {
+    let aws = &aws.until(CancellationToken::new());
+    let looks = blueprint
+        .nodes
+        .iter()
+        .filter(|node| failed.contains(&node.path))
+        .map(|node| async move {
+            let look = tokio::time::timeout(SECOND_LOOK, node.part.read(aws)).await;
+            let found = look.ok()?.ok()?.filter(|found| found.owner == Owner::Us);
+            Some((node.path.clone(), found.map(|found| found.attributes)))
+        });
+    join_all(looks).await.into_iter().flatten().collect()
+}
+
+/// How long AWS is given to show a part as it was written: for a queue it may take a minute.
+const APPEARANCE: Duration = Duration::from_mins(1);
+
+/// Waits until AWS shows a part as it was written: a plan made before would see a change that is none. What does not show in time shows in
+/// that plan.
+async fn appearance(part: &Part, aws: &Aws) {
+    let shown = || async { Ok(part.shows(aws).await?.then_some(())) };
+    if let Err(failure) = aws
+        .settle(&part.title(), "shown as written", APPEARANCE, shown)
+        .await
+    {
+        tracing::warn!(%failure, "what was written does not show");
     }
 }
 
@@ -207,6 +267,9 @@ pub async fn remove_surplus(
         .filter(|node| !kept.contains(&(node.part.kind(), node.part.name())));
     let removals = surplus.map(|node| async move {
         let found = node.part.read(aws).await?;
+        let mut findings = Findings::from([(node.path.clone(), found)]);
+        recognise(before, before, &mut findings);
+        let found = findings.remove(&node.path).flatten();
         remove(node.part.as_ref(), aws, found).await
     });
     let failures: Vec<Failure> = join_all(removals)
@@ -241,8 +304,17 @@ pub async fn take_down(
                 let Some(node) = blueprint.node(&path) else {
                     return Ok(());
                 };
+                let ours = |host: &Path| lock(observed).get(host).is_some_and(Option::is_some);
+                if node.goes_with.as_ref().is_some_and(ours) {
+                    return Ok(());
+                }
                 remove(node.part.as_ref(), aws, found).await?;
                 let mut known = lock(observed);
+                for guest in &blueprint.nodes {
+                    if guest.goes_with.as_ref() == Some(&path) {
+                        known.insert(guest.path.clone(), None);
+                    }
+                }
                 known.insert(path, None);
                 if let Some(state) = state(base, blueprint, &known) {
                     checkpoint(state);
@@ -252,10 +324,17 @@ pub async fn take_down(
         )
         .await
     };
+    let mut observed = observed
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let failed: Vec<Path> = outcome
+        .failed
+        .iter()
+        .map(|(path, _)| path.clone())
+        .collect();
+    observed.extend(second_look(&blueprint, &failed, aws).await);
     Outcome {
-        observed: observed
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner),
+        observed,
         failures: outcome
             .failed
             .into_iter()
@@ -273,7 +352,7 @@ pub struct Deadline(tokio::task::JoinHandle<()>);
 impl Deadline {
     /// Starts the clock.
     #[must_use]
-    pub fn start(limit: std::time::Duration, stop: CancellationToken) -> Self {
+    pub fn start(limit: Duration, stop: CancellationToken) -> Self {
         Self(tokio::spawn(async move {
             tokio::time::sleep(limit).await;
             stop.cancel();

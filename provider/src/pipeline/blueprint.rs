@@ -42,6 +42,8 @@ pub struct Node {
     pub after: Vec<Path>,
     /// A property that counts as changed when the part it names was made anew: a role of the same name is another role.
     pub renewed_with: Option<(Path, &'static str)>,
+    /// The part whose end is this one's, too: when both go, AWS is told of that one alone.
+    pub goes_with: Option<Path>,
 }
 
 /// All parts of a pipeline.
@@ -72,16 +74,6 @@ impl Blueprint {
     #[must_use]
     pub fn node(&self, path: &[String]) -> Option<&Node> {
         self.nodes.iter().find(|node| node.path == path)
-    }
-
-    /// The properties of all parts as they should be, as one tree.
-    #[must_use]
-    pub fn tree(&self) -> Map<String, Value> {
-        let mut tree = Map::new();
-        for node in &self.nodes {
-            graft(&mut tree, &node.path, node.part.desired());
-        }
-        tree
     }
 
     /// Everything a pipeline with these arguments is made of.
@@ -115,15 +107,20 @@ pub fn graft(tree: &mut Map<String, Value>, path: &[String], attributes: Map<Str
     here.extend(attributes);
 }
 
-/// The value of the mark: which pipeline.
+/// What a pipeline is imported by.
 #[must_use]
-pub fn mark(settings: &Settings) -> String {
+pub fn id(settings: &Settings) -> String {
     format!("{}/{}", settings.name, settings.environment)
+}
+
+/// The value of the mark: which pipeline. It holds the region, since roles are shared by all of them.
+fn mark(settings: &Settings, place: &Place) -> String {
+    format!("{}/{}", id(settings), place.region)
 }
 
 fn tags(settings: &Settings, facts: &Facts) -> Tags {
     let mut tags = facts.tags.clone();
-    tags.insert(MARK.to_owned(), mark(settings));
+    tags.insert(MARK.to_owned(), mark(settings, &facts.place));
     Tags(tags)
 }
 
@@ -183,7 +180,15 @@ impl Builder<'_> {
             part: Box::new(part),
             after,
             renewed_with: None,
+            goes_with: None,
         });
+    }
+
+    /// Says of the part added last that it goes with another one.
+    fn goes_with(&mut self, host: &str) {
+        if let Some(node) = self.nodes.last_mut() {
+            node.goes_with = Some(path(host));
+        }
     }
 
     fn renewed_with(&mut self, dependency: &str, property: &'static str) {
@@ -313,6 +318,7 @@ impl Builder<'_> {
         let dead_letter_arn = place.arn("sqs", &names.dead_letter_queue);
         let queue = parts::queue::Queue {
             name: names.queue.clone(),
+            address: place.queue_url(&names.queue),
             url: q.url.clone(),
             arn: arn.clone(),
             delay_seconds: q.delay_seconds,
@@ -332,6 +338,7 @@ impl Builder<'_> {
         };
         let dead_letter_queue = parts::queue::Queue {
             name: names.dead_letter_queue.clone(),
+            address: place.queue_url(&names.dead_letter_queue),
             url: d.url.clone(),
             arn: dead_letter_arn.clone(),
             delay_seconds: 0,
@@ -383,6 +390,7 @@ impl Builder<'_> {
                 part: Box::new(part),
                 after: vec![path("topic")],
                 renewed_with: None,
+                goes_with: Some(path("topic")),
             });
         }
     }
@@ -601,7 +609,9 @@ impl Builder<'_> {
         };
         self.add("event_source", &["integration", "queue"], mapping);
         self.add("permission", &["integration"], permission);
+        self.goes_with("integration");
         self.add("notification", &["bucket", "permission"], notification);
+        self.goes_with("bucket");
     }
 
     fn machine(
@@ -665,6 +675,7 @@ impl Builder<'_> {
             part: Box::new(part),
             after,
             renewed_with: None,
+            goes_with: None,
         });
         self.renewed_with("state_machine.role", "role_arn");
     }

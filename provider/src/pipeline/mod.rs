@@ -3,6 +3,7 @@
 mod apply;
 pub mod blueprint;
 mod import;
+mod memory;
 mod packages;
 pub mod plan;
 pub mod schema;
@@ -10,6 +11,8 @@ pub mod settings;
 mod state;
 mod validate;
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,7 +28,8 @@ use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, converge, look, ours, refusals, remove_surplus, take_down,
+    Deadline, Findings, Outcome, converge, look, ours, recognise, refusals, remove_surplus,
+    take_down,
 };
 use blueprint::{Blueprint, Facts};
 use packages::Packages;
@@ -41,13 +45,18 @@ type Tree = Map<String, Json>;
 #[derive(Debug)]
 pub struct CallbackPipeline {
     shared: Shared,
+    /// What the refreshes of this process saw, by the pipelines' ids: see [`memory`].
+    seen: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl CallbackPipeline {
     /// A resource that works with what the provider block is configured with.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            seen: Mutex::default(),
+        }
     }
 }
 
@@ -102,6 +111,10 @@ fn not_configured() -> Diagnostics {
 }
 
 impl CallbackPipeline {
+    fn seen(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn session(&self) -> Result<std::sync::Arc<Session>, Diagnostics> {
         self.shared.session().await?.ok_or_else(not_configured)
     }
@@ -116,7 +129,8 @@ impl CallbackPipeline {
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
-        if base.get("tags_all").is_none_or(Json::is_null) {
+        let imported = base.get("tags_all").is_none_or(Json::is_null);
+        if imported {
             let tags = session.config.default_tags();
             let found = import::discover(&base, &place, &tags, &aws).await;
             base = found.map_err(|failures| all_told(&failures))?;
@@ -136,21 +150,30 @@ impl CallbackPipeline {
             place,
         };
         let blueprint = Blueprint::of(&settings, &facts);
-        let findings = look(&blueprint, &aws).await.map_err(|failures| {
+        let mut findings = look(&blueprint, &aws).await.map_err(|failures| {
             let mut told = all_told(&failures);
             if deadline.is_over() {
                 told.push(too_late("read", limit(&base, "read")));
             }
             told
         })?;
+        if !imported {
+            recognise(&blueprint, &blueprint, &mut findings);
+            self.seen().insert(
+                blueprint::id(&settings),
+                memory::written(&blueprint, &findings),
+            );
+        }
         let warnings = unmarked(&blueprint, &findings);
         Ok((state::state(&base, &blueprint, &ours(&findings)), warnings))
     }
 
     async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
         if request.config.is_null() {
+            let settings = tree_of(&request.prior).and_then(|tree| settings_of(&tree).ok());
+            let seen = settings.and_then(|settings| self.seen().remove(&blueprint::id(&settings)));
             return Ok(PlanReply {
-                private: request.private.clone(),
+                private: seen.unwrap_or_default(),
                 ..PlanReply::default()
             });
         }
@@ -227,20 +250,23 @@ impl CallbackPipeline {
             .as_ref()
             .and_then(|prior| plan::recorded(prior, &known));
         let blueprint = Blueprint::of(&settings, &facts);
-        let findings = match look(&blueprint, &aws).await {
+        let mut findings = match look(&blueprint, &aws).await {
             Ok(findings) => findings,
             Err(failures) => return (nothing, all_told(&failures)),
         };
+        if let Some(before) = &before {
+            recognise(before, &blueprint, &mut findings);
+        }
         let refused = refusals(&blueprint, &findings);
         if !refused.is_empty() {
             return (nothing, all_told(&refused));
         }
         let machine = findings.get(&vec![blueprint::MACHINE.to_owned()]);
         if creating && machine.is_some_and(Option::is_some) {
-            let mark = blueprint::mark(&settings);
+            let id = blueprint::id(&settings);
             let detail = format!(
-                "The pipeline \"{mark}\" stands complete in this account and region, so another configuration may hold it. To take it over, run \
-                 `terraform import ADDRESS {mark}`; otherwise choose another name or environment."
+                "The pipeline \"{id}\" stands complete in this account and region, so another configuration may hold it. To take it over, run \
+                 `terraform import ADDRESS {id}`; otherwise choose another name or environment."
             );
             let path = Path::root().attribute("name");
             return (
@@ -304,9 +330,15 @@ impl CallbackPipeline {
         let stop = stop_with(work);
         let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
         let aws = session.aws(stop);
-        let findings = match look(&blueprint, &aws).await {
-            Ok(findings) => findings,
-            Err(failures) => return (kept, all_told(&failures)),
+        let findings = if let Some(seen) = memory::read(&request.private, &blueprint) {
+            seen
+        } else {
+            let mut findings = match look(&blueprint, &aws).await {
+                Ok(findings) => findings,
+                Err(failures) => return (kept, all_told(&failures)),
+            };
+            recognise(&blueprint, &blueprint, &mut findings);
+            findings
         };
         match in_use(&blueprint, &findings, &aws).await {
             Ok(reasons) if reasons.is_empty() => {}
@@ -487,15 +519,15 @@ impl Resource for CallbackPipeline {
     }
 
     async fn apply(&self, request: ApplyRequest, work: Work) -> ApplyReply {
-        let private = request.private.clone();
         let (state, diagnostics) = if request.planned.is_null() {
             self.destroy(request, &work).await
         } else {
             self.make(request, &work).await
         };
+        // What the plan wrote down is of this run alone.
         ApplyReply {
             state,
-            private,
+            private: Vec::new(),
             diagnostics,
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::{Diagnostic, Path, Value};
 
-use super::blueprint::{self, Blueprint, Facts, graft};
+use super::blueprint::{Blueprint, Facts, graft};
 use super::packages::{NoPackage, Package, Packages};
 use super::schema::{Field, Origin, Shape, fields, with_defaults};
 use super::settings::Settings;
@@ -476,12 +476,6 @@ pub fn settled(planned: Value, tree: &Json) -> Value {
         ),
         other => other,
     }
-}
-
-/// The mark's value for a configuration, for messages.
-#[must_use]
-pub fn mark_of(settings: &Settings) -> String {
-    blueprint::mark(settings)
 }
 
 #[cfg(test)]
