@@ -724,7 +724,7 @@ async fn subscriptions_and_tags_come_change_and_go() -> Result<(), Error> {
         subscriptions(&first),
         [operator, &format!("sqs {one}")].into()
     );
-    let mark = "orders/devl";
+    let mark = "orders/devl/eu-west-1";
     assert_tags(
         &first,
         &json!({"bellflower:pipeline": mark, "team": "logistics", "stage": "test", "cost": "1"}),

@@ -84,6 +84,7 @@ impl Session {
         Aws {
             clients: self.clients.clone(),
             batches: self.batches.clone(),
+            index: Arc::default(),
             region: self.region.clone(),
             max_retries: self.config.max_retries,
             stop,
@@ -290,6 +291,9 @@ fn clients(config: &Config, sdk: &SdkConfig) -> Clients {
         sfn: aws_sdk_sfn::Client::from_conf(client!(aws_sdk_sfn, "sfn").build()),
         sns: aws_sdk_sns::Client::from_conf(client!(aws_sdk_sns, "sns").build()),
         sqs: aws_sdk_sqs::Client::from_conf(client!(aws_sdk_sqs, "sqs").build()),
+        tagging: aws_sdk_resourcegroupstagging::Client::from_conf(
+            client!(aws_sdk_resourcegroupstagging, "resourcegroupstaggingapi").build(),
+        ),
         sts: aws_sdk_sts::Client::from_conf(
             client!(aws_sdk_sts, "sts")
                 .retry_config(retries(config))

@@ -25,6 +25,7 @@ pub const ENDPOINTS: &[&str] = &[
     "iam",
     "kms",
     "lambda",
+    "resourcegroupstaggingapi",
     "s3",
     "sfn",
     "sns",

@@ -98,6 +98,11 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
     /// Removes it and waits until it is gone. That it is not there already is success.
     async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure>;
 
+    /// The ARN under which AWS's index of tags has it, where it is one of those and its ARN is known.
+    fn tagged_as(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether AWS may show it otherwise for a while after it was made.
     fn appears_late(&self) -> bool {
         false

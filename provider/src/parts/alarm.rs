@@ -219,6 +219,10 @@ impl Part<Aws> for Alarm {
         properties(self)
     }
 
+    fn tagged_as(&self) -> Option<&str> {
+        Some(&self.arn)
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let Some(alarm) = self.describe(aws).await? else {
             return Ok(None);
@@ -230,16 +234,16 @@ impl Part<Aws> for Alarm {
                 .resource_arn(&arn)
                 .send()
         };
-        let answer = absent(
-            aws.call("cloudwatch:ListTagsForResource", &self.alarm_name, list)
-                .await,
-            GONE,
-        )?;
-        let Some(answer) = answer else {
+        let ask = || async {
+            let answer = aws.call("cloudwatch:ListTagsForResource", &self.alarm_name, list);
+            let answer = absent(answer.await, GONE)?;
+            let pair = |tag: Tag| Some((tag.key?, tag.value?));
+            let pairs = |tags: Vec<Tag>| Tags::listed(tags.into_iter().filter_map(pair));
+            Ok(answer.map(|answer| pairs(answer.tags.unwrap_or_default())))
+        };
+        let Some(tags) = aws.tags(&arn, &self.tags, ask).await? else {
             return Ok(None);
         };
-        let pair = |tag: Tag| Some((tag.key?, tag.value?));
-        let tags = Tags::listed(answer.tags.unwrap_or_default().into_iter().filter_map(pair));
         let owner = self.tags.owner_of(&tags);
         Ok(Some(Found {
             attributes: properties(&self.described(alarm, tags)),

@@ -925,9 +925,17 @@ impl Part<Aws> for Bucket {
         desired
     }
 
+    fn tagged_as(&self) -> Option<&str> {
+        Some(&self.arn)
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let tags = match self.tags_of(aws).await {
-            Ok(Some(tags)) => Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value))),
+        let ask = || async {
+            let tags = self.tags_of(aws).await?;
+            Ok(tags.map(|tags| Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value)))))
+        };
+        let tags = match aws.tags(&self.arn, &self.tags, ask).await {
+            Ok(Some(tags)) => tags,
             Ok(None) => return Ok(None),
             Err(failure) if failure.is(ELSEWHERE) => {
                 return Ok(Some(Found {
@@ -957,8 +965,13 @@ impl Part<Aws> for Bucket {
             }
         }
         // Just after it was made, a bucket can be there for one call and not for the next.
-        let whole = || async { absent(Box::pin(self.look(aws, tags.clone())).await, GONE) };
-        let attributes = aws
+        let whole = || async {
+            let look = absent(Box::pin(self.look(aws, tags.clone())).await, GONE)?;
+            // Its tags may have outlived it in the index.
+            let gone = look.is_none() && self.tags_of(aws).await?.is_none();
+            Ok((look.is_some() || gone).then_some(look))
+        };
+        let look = aws
             .settle(
                 &self.title(),
                 "readable as a whole",
@@ -966,7 +979,7 @@ impl Part<Aws> for Bucket {
                 whole,
             )
             .await?;
-        Ok(Some(Found { attributes, owner }))
+        Ok(look.map(|attributes| Found { attributes, owner }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {

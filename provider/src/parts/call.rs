@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::consistency::TABLE;
+use super::tag_index::{Closed, TagIndex};
 use crate::engine::{Batch, Failure, retry};
 
 /// One client for each service, all on one HTTP connection pool.
@@ -38,6 +39,8 @@ pub struct Clients {
     pub sqs: aws_sdk_sqs::Client,
     /// AWS STS.
     pub sts: aws_sdk_sts::Client,
+    /// AWS Resource Groups Tagging.
+    pub tagging: aws_sdk_resourcegroupstagging::Client,
 }
 
 /// Questions about many objects that AWS answers in one call.
@@ -47,6 +50,10 @@ pub struct Batches {
     pub describe_alarms: Batch<aws_sdk_cloudwatch::types::MetricAlarm>,
     /// Alarms to delete by name.
     pub delete_alarms: Batch<()>,
+    /// Log groups by name.
+    pub log_groups: Batch<aws_sdk_cloudwatchlogs::types::LogGroup>,
+    /// Whether the index of tags is not to be had.
+    pub no_index: Closed,
 }
 
 impl Default for Batches {
@@ -55,6 +62,9 @@ impl Default for Batches {
         Self {
             describe_alarms: Batch::of(100),
             delete_alarms: Batch::of(100),
+            // A page holds 50.
+            log_groups: Batch::of(50),
+            no_index: Closed::default(),
         }
     }
 }
@@ -66,6 +76,8 @@ pub struct Aws {
     pub clients: Clients,
     /// Calls shared by parts, of this pipeline and of others.
     pub batches: Arc<Batches>,
+    /// The tags of what is being looked at.
+    pub index: Arc<TagIndex>,
     /// The region all regional parts are in.
     pub region: String,
     /// How often a request is repeated that AWS throttled, failed to serve or did not answer; none for as long as the table says.

@@ -309,6 +309,16 @@ impl Part<Aws> for Function {
         }))
     }
 
+    async fn shows(&self, aws: &Aws) -> Result<bool, Failure> {
+        let now = self.read(aws).await?;
+        // Whether code out of S3 is the right one only its hash tells, which Lambda alone knows.
+        let same = |now: Found| {
+            let changes = Changes::between(&self.desired(), &now.attributes);
+            changes.names().all(|name| name == "package")
+        };
+        Ok(now.is_some_and(same))
+    }
+
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
         let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
         let code = match &self.code {

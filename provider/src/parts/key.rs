@@ -42,6 +42,9 @@ pub struct Key {
     /// The key's id where it is known; else it is found by its alias.
     #[serde(skip)]
     pub key_id: Option<String>,
+    /// Its ARN where it is known.
+    #[serde(skip)]
+    pub arn: Option<String>,
     /// All tags.
     pub tags: Tags,
 }
@@ -294,6 +297,10 @@ impl Part<Aws> for Key {
         properties(self)
     }
 
+    fn tagged_as(&self) -> Option<&str> {
+        self.arn.as_deref()
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let Some((key, named)) = Box::pin(self.find(aws)).await? else {
             return Ok(None);
@@ -317,7 +324,8 @@ impl Part<Aws> for Key {
         let (document, rotation, tags, aliases) = tokio::try_join!(
             aws.call("kms:GetKeyPolicy", &self.alias, get_policy),
             aws.call("kms:GetKeyRotationStatus", &self.alias, get_rotation),
-            self.tags_of(aws, id),
+            aws.tags(key.arn.as_deref().unwrap_or_default(), &self.tags, || self
+                .tags_of(aws, id)),
             aliases,
         )?;
         let tags = tags.unwrap_or_default();

@@ -3,15 +3,19 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html>
 
 use async_trait::async_trait;
+use aws_sdk_cloudwatchlogs::operation::describe_log_groups::builders::DescribeLogGroupsFluentBuilder;
 use aws_sdk_cloudwatchlogs::types::LogGroup as Described;
+use futures::future::try_join_all;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::tags::Tags;
 use super::{Aws, absent, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["ResourceNotFoundException"];
+/// A shorter end that names have in common would fit too many groups of others.
+const SHORTEST_END: usize = 8;
 
 /// How a log group should be.
 #[derive(Debug, Clone, Serialize)]
@@ -28,29 +32,81 @@ pub struct LogGroup {
     pub tags: Tags,
 }
 
+/// The end that all these names have in common.
+fn shared_end(names: &[String]) -> &str {
+    let Some((first, others)) = names.split_first() else {
+        return "";
+    };
+    let ends = (0..first.len()).filter_map(|start| first.get(start..));
+    let shared = |end: &&str| others.iter().all(|name| name.ends_with(end));
+    ends.into_iter().find(shared).unwrap_or_default()
+}
+
+/// The groups of these names that are there. Groups of pipelines end alike, so they are listed together; what such a list does not show within the
+/// calls it would take to ask for each is asked for.
+async fn listed(aws: &Aws, names: Vec<String>) -> Result<HashMap<String, Described>, Failure> {
+    let end = shared_end(&names);
+    let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let (mut found, mut whole) = (HashMap::new(), false);
+    if wanted.len() > 1 && end.len() >= SHORTEST_END {
+        let request = || aws.logs.describe_log_groups().log_group_name_pattern(end);
+        let mut pages = Pages::default();
+        while !whole && pages.read < wanted.len() {
+            let page = pages.next(aws, end, request()).await?;
+            whole = pages.token.is_none();
+            found.extend(
+                page.into_iter()
+                    .filter(|(name, _)| wanted.contains(name.as_str())),
+            );
+        }
+    }
+    if !whole {
+        let missing = wanted.iter().filter(|name| !found.contains_key(**name));
+        let each = missing.map(|name| async move {
+            let request = || aws.logs.describe_log_groups().log_group_name_prefix(*name);
+            let mut pages = Pages::default();
+            loop {
+                let page = pages.next(aws, name, request()).await?;
+                let group = page.into_iter().find(|(found, _)| found == name);
+                if group.is_some() || pages.token.is_none() {
+                    return Ok(group);
+                }
+            }
+        });
+        let each: Vec<Option<_>> = try_join_all(each).await?;
+        found.extend(each.into_iter().flatten());
+    }
+    Ok(found)
+}
+
+/// A listing that is read page by page.
+#[derive(Default)]
+struct Pages {
+    read: usize,
+    token: Option<String>,
+}
+
+impl Pages {
+    async fn next(
+        &mut self,
+        aws: &Aws,
+        object: &str,
+        request: DescribeLogGroupsFluentBuilder,
+    ) -> Result<Vec<(String, Described)>, Failure> {
+        let describe = || request.clone().set_next_token(self.token.clone()).send();
+        let page = aws.call("logs:DescribeLogGroups", object, describe).await?;
+        self.read += 1;
+        self.token = page.next_token;
+        let named = |group: Described| Some((group.log_group_name.clone()?, group));
+        let groups = page.log_groups.unwrap_or_default();
+        Ok(groups.into_iter().filter_map(named).collect())
+    }
+}
+
 impl LogGroup {
     async fn find(&self, aws: &Aws) -> Result<Option<Described>, Failure> {
-        let mut token = None;
-        loop {
-            let describe = || {
-                aws.logs
-                    .describe_log_groups()
-                    .log_group_name_prefix(&self.name)
-                    .set_next_token(token.clone())
-                    .send()
-            };
-            let page = aws
-                .call("logs:DescribeLogGroups", &self.name, describe)
-                .await?;
-            let same = |group: &Described| group.log_group_name.as_deref() == Some(&self.name);
-            if let Some(group) = page.log_groups.unwrap_or_default().into_iter().find(same) {
-                return Ok(Some(group));
-            }
-            token = page.next_token;
-            if token.is_none() {
-                return Ok(None);
-            }
-        }
+        let list = |names| listed(aws, names);
+        aws.batches.log_groups.ask(&self.name, list).await
     }
 
     async fn put_retention(&self, aws: &Aws) -> Result<(), Failure> {
@@ -94,6 +150,10 @@ impl Part<Aws> for LogGroup {
         properties(self)
     }
 
+    fn tagged_as(&self) -> Option<&str> {
+        Some(&self.arn)
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let list = || {
             aws.logs
@@ -104,12 +164,13 @@ impl Part<Aws> for LogGroup {
         let Some(group) = self.find(aws).await? else {
             return Ok(None);
         };
-        let answer = aws.call("logs:ListTagsForResource", &self.name, list).await;
-        let tags = Tags::listed(
-            absent(answer, GONE)?
-                .and_then(|answer| answer.tags)
-                .unwrap_or_default(),
-        );
+        let ask = || async {
+            let answer = aws.call("logs:ListTagsForResource", &self.name, list).await;
+            let answer = absent(answer, GONE)?;
+            Ok(answer.map(|answer| Tags::listed(answer.tags.unwrap_or_default())))
+        };
+        let tags = aws.tags(&self.arn, &self.tags, ask).await?;
+        let tags = tags.unwrap_or_default();
         let arn = group.log_group_arn.or(group.arn).unwrap_or_default();
         let have = Self {
             name: self.name.clone(),
@@ -195,5 +256,27 @@ impl Part<Aws> for LogGroup {
             GONE,
         )
         .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_pipelines_end_alike() {
+        let names = |list: &[&str]| {
+            list.iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let derived = names(&[
+            "/aws/lambda/orders-processing-devl-eu-west-1",
+            "/aws/vendedlogs/states/orders-state-machine-devl-eu-west-1",
+        ]);
+        assert_eq!(shared_end(&derived), "-devl-eu-west-1");
+        assert_eq!(shared_end(&names(&["/a/ü", "/b/ä"])), "");
+        assert_eq!(shared_end(&names(&["/a/b"])), "/a/b");
+        assert_eq!(shared_end(&[]), "");
     }
 }

@@ -14,6 +14,7 @@ pub mod queue;
 pub mod role;
 pub mod state_machine;
 pub mod subscription;
+pub mod tag_index;
 pub mod tags;
 pub mod topic;
 

@@ -188,6 +188,10 @@ impl Part<Aws> for Queue {
         properties(self)
     }
 
+    fn tagged_as(&self) -> Option<&str> {
+        Some(&self.arn)
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let look = || self.attributes(aws);
         // A queue that is known to be there can look absent for a moment.
@@ -206,12 +210,13 @@ impl Part<Aws> for Queue {
                 None => self.find_url(aws).await,
             }
         };
-        let tags = async {
+        let ask = || async {
             let answer = aws.call("sqs:ListQueueTags", &self.name, list).await;
-            absent(answer, GONE)
+            let answer = absent(answer, GONE)?;
+            Ok(answer.map(|answer| Tags::listed(answer.tags.unwrap_or_default())))
         };
-        let (tags, url) = tokio::try_join!(tags, url)?;
-        let tags = Tags::listed(tags.and_then(|answer| answer.tags).unwrap_or_default());
+        let (tags, url) = tokio::try_join!(aws.tags(&self.arn, &self.tags, ask), url)?;
+        let tags = tags.unwrap_or_default();
         let found = Self {
             tags: tags.clone(),
             ..self.described(&have)

@@ -179,6 +179,10 @@ impl Part<Aws> for StateMachine {
         properties(self)
     }
 
+    fn tagged_as(&self) -> Option<&str> {
+        Some(&self.arn)
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let list = || {
             aws.sfn
@@ -192,16 +196,14 @@ impl Part<Aws> for StateMachine {
         if machine.status == Some(StateMachineStatus::Deleting) {
             return Ok(None);
         }
-        let answer = aws
-            .call("states:ListTagsForResource", &self.name, list)
-            .await;
-        let tags = absent(answer, GONE)?
-            .and_then(|answer| answer.tags)
-            .unwrap_or_default();
-        let tags = Tags::listed(
-            tags.into_iter()
-                .filter_map(|tag| Some((tag.key?, tag.value?))),
-        );
+        let ask = || async {
+            let answer = aws.call("states:ListTagsForResource", &self.name, list);
+            let tags = absent(answer.await, GONE)?.map(|answer| answer.tags.unwrap_or_default());
+            let pair = |tag: Tag| Some((tag.key?, tag.value?));
+            Ok(tags.map(|tags| Tags::listed(tags.into_iter().filter_map(pair))))
+        };
+        let tags = aws.tags(&self.arn, &self.tags, ask).await?;
+        let tags = tags.unwrap_or_default();
         let logging = machine.logging_configuration;
         let destination = logging
             .as_ref()

@@ -134,11 +134,16 @@ impl Part<Aws> for Topic {
         properties(self)
     }
 
+    fn tagged_as(&self) -> Option<&str> {
+        Some(&self.arn)
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let Some(have) = self.attributes(aws).await? else {
             return Ok(None);
         };
-        let Some(tags) = self.listed_tags(aws).await? else {
+        let ask = || self.listed_tags(aws);
+        let Some(tags) = aws.tags(&self.arn, &self.tags, ask).await? else {
             return Ok(None);
         };
         let text = |name: &str| have.get(name).filter(|text| !text.is_empty()).cloned();

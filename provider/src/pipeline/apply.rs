@@ -31,6 +31,16 @@ pub struct Outcome {
     pub blueprint: Blueprint,
 }
 
+/// Looks at all parts at once that are likely to be there: their tags are told in one call.
+///
+/// # Errors
+/// The failures of the calls that failed.
+pub async fn look_again(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    let parts = blueprint.nodes.iter();
+    let tagged = parts.filter_map(|node| node.part.tagged_as().map(str::to_owned));
+    look(blueprint, &aws.looking_at(tagged.collect())).await
+}
+
 /// Looks at all parts at once.
 ///
 /// # Errors

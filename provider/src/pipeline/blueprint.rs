@@ -262,6 +262,7 @@ impl Builder<'_> {
             rotation_period_in_days: s.key.rotation_period_in_days,
             deletion_window_in_days: s.key.deletion_window_in_days,
             key_id: self.facts.key_id.clone(),
+            arn: Some(self.facts.key_arn.clone()).filter(|arn| arn.starts_with("arn:")),
             tags: self.tags.clone(),
         };
         self.add("key", &[], key);

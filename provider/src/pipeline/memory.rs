@@ -1,7 +1,7 @@
 //! What a refresh saw, handed on to the destroy of the same run, which then need not ask AWS all of it once more.
 //!
-//! Terraform refreshes a resource and plans its end in one process and destroys it in another; what the plan writes down for itself is all that
-//! gets from the one to the other. A plan that was saved and is applied later is too old to be believed.
+//! Terraform refreshes a resource, plans its end and destroys it in three processes. A refresh writes down what it saw, the same words for the same
+//! picture; the plan adds the time; and the destroy believes it as long as it is fresh. A plan that was saved and is applied later is not.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +14,11 @@ use crate::engine::{Attributes, Found, Owner};
 /// How old a memory may be. AWS itself shows no fresher picture for everything.
 const FRESH: Duration = Duration::from_mins(2);
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Memory {
-    /// Seconds since 1970.
-    seen_at: u64,
+    /// When the plan was made, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    planned_at: Option<u64>,
     parts: Vec<Part>,
 }
 
@@ -65,17 +66,30 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
         }
     };
     let memory = Memory {
-        seen_at: now(),
+        planned_at: None,
         parts: findings.iter().map(part).collect(),
     };
     serde_json::to_vec(&memory).unwrap_or_default()
+}
+
+/// Adds the time to what a refresh has written down.
+#[must_use]
+pub fn dated(bytes: &[u8]) -> Vec<u8> {
+    let Ok(memory) = serde_json::from_slice::<Memory>(bytes) else {
+        return Vec::new();
+    };
+    let dated = Memory {
+        planned_at: Some(now()),
+        ..memory
+    };
+    serde_json::to_vec(&dated).unwrap_or_default()
 }
 
 /// Reads findings back; none when there are none, when they are too old, or when they are not of all parts of this blueprint.
 #[must_use]
 pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {
     let memory: Memory = serde_json::from_slice(bytes).ok()?;
-    if now().checked_sub(memory.seen_at)? > FRESH.as_secs() {
+    if now().checked_sub(memory.planned_at?)? > FRESH.as_secs() {
         return None;
     }
     let mut findings = Findings::new();
@@ -98,4 +112,85 @@ pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {
         .iter()
         .all(|node| findings.contains_key(&node.path));
     whole.then_some(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn blueprint() -> Blueprint {
+        use super::super::settings::Settings;
+        use super::super::{blueprint::Facts, packages::Packages};
+        let given = serde_json::Map::from_iter([("name".to_owned(), json!("orders"))]);
+        let settings = Settings::read(&given).unwrap();
+        let facts = Facts {
+            place: crate::documents::Place {
+                partition: "aws".into(),
+                region: "eu-west-1".into(),
+                account: "123456789012".into(),
+            },
+            key_arn: "arn:aws:kms:eu-west-1:123456789012:key/1".into(),
+            key_id: None,
+            tags: std::collections::BTreeMap::new(),
+            packages: Packages::recorded(&settings),
+        };
+        Blueprint::of(&settings, &facts)
+    }
+
+    fn findings(blueprint: &Blueprint) -> Findings {
+        let each = |node: &super::super::blueprint::Node| {
+            let found = match node.path.join(".").as_str() {
+                "topic" => None,
+                "queue" => {
+                    let mut attributes = node.part.desired();
+                    attributes.insert("delay_seconds".to_owned(), json!(7));
+                    attributes.insert("url".to_owned(), json!("https://q"));
+                    let owner = Owner::Us;
+                    Some(Found { attributes, owner })
+                }
+                "bucket" => Some(Found {
+                    attributes: node.part.desired(),
+                    owner: Owner::SomeoneElse(Some("parcels".to_owned())),
+                }),
+                _ => Some(Found {
+                    attributes: node.part.desired(),
+                    owner: Owner::Us,
+                }),
+            };
+            (node.path.clone(), found)
+        };
+        blueprint.nodes.iter().map(each).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_while_it_is_fresh() {
+        let blueprint = blueprint();
+        let findings = findings(&blueprint);
+        let bytes = written(&blueprint, &findings);
+        assert_eq!(bytes, written(&blueprint, &findings), "the same words");
+        assert!(read(&bytes, &blueprint).is_none(), "no plan has dated it");
+        let known = read(&dated(&bytes), &blueprint).unwrap();
+        for (path, found) in &findings {
+            let (found, known) = (found.as_ref(), known[path].as_ref());
+            assert_eq!(found.map(|f| &f.attributes), known.map(|f| &f.attributes));
+            assert_eq!(found.map(|f| &f.owner), known.map(|f| &f.owner));
+        }
+    }
+
+    #[test]
+    fn what_is_old_or_not_whole_is_not_believed() {
+        let blueprint = blueprint();
+        let mut findings = findings(&blueprint);
+        let bytes = dated(&written(&blueprint, &findings));
+        let mut old: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        old["planned_at"] = json!(now() - FRESH.as_secs() - 1);
+        assert!(read(old.to_string().as_bytes(), &blueprint).is_none());
+        findings.remove(&vec!["queue".to_owned()]);
+        let bytes = dated(&written(&blueprint, &findings));
+        assert!(read(&bytes, &blueprint).is_none());
+        for junk in [&b""[..], b"{}", b"junk"] {
+            assert!(read(&dated(junk), &blueprint).is_none());
+        }
+    }
 }

@@ -11,8 +11,6 @@ pub mod settings;
 mod state;
 mod validate;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,8 +26,8 @@ use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, converge, look, ours, recognise, refusals, remove_surplus,
-    take_down,
+    Deadline, Findings, Outcome, converge, look, look_again, ours, recognise, refusals,
+    remove_surplus, take_down,
 };
 use blueprint::{Blueprint, Facts};
 use packages::Packages;
@@ -45,18 +43,13 @@ type Tree = Map<String, Json>;
 #[derive(Debug)]
 pub struct CallbackPipeline {
     shared: Shared,
-    /// What the refreshes of this process saw, by the pipelines' ids: see [`memory`].
-    seen: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl CallbackPipeline {
     /// A resource that works with what the provider block is configured with.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        Self {
-            shared,
-            seen: Mutex::default(),
-        }
+        Self { shared }
     }
 }
 
@@ -110,16 +103,19 @@ fn not_configured() -> Diagnostics {
     vec![Diagnostic::error("Provider not configured", detail)]
 }
 
-impl CallbackPipeline {
-    fn seen(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What a refresh found.
+struct Refreshed {
+    state: Option<Tree>,
+    memory: Vec<u8>,
+}
 
+impl CallbackPipeline {
     async fn session(&self) -> Result<std::sync::Arc<Session>, Diagnostics> {
         self.shared.session().await?.ok_or_else(not_configured)
     }
 
-    async fn refresh(&self, state: &Value) -> Result<(Option<Tree>, Diagnostics), Diagnostics> {
+    /// What there is, and what a destroy may want to know of it.
+    async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
         let place = session
@@ -150,7 +146,7 @@ impl CallbackPipeline {
             place,
         };
         let blueprint = Blueprint::of(&settings, &facts);
-        let mut findings = look(&blueprint, &aws).await.map_err(|failures| {
+        let mut findings = look_again(&blueprint, &aws).await.map_err(|failures| {
             let mut told = all_told(&failures);
             if deadline.is_over() {
                 told.push(too_late("read", limit(&base, "read")));
@@ -159,21 +155,19 @@ impl CallbackPipeline {
         })?;
         if !imported {
             recognise(&blueprint, &blueprint, &mut findings);
-            self.seen().insert(
-                blueprint::id(&settings),
-                memory::written(&blueprint, &findings),
-            );
         }
         let warnings = unmarked(&blueprint, &findings);
-        Ok((state::state(&base, &blueprint, &ours(&findings)), warnings))
+        let refreshed = Refreshed {
+            state: state::state(&base, &blueprint, &ours(&findings)),
+            memory: memory::written(&blueprint, &findings),
+        };
+        Ok((refreshed, warnings))
     }
 
     async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
         if request.config.is_null() {
-            let settings = tree_of(&request.prior).and_then(|tree| settings_of(&tree).ok());
-            let seen = settings.and_then(|settings| self.seen().remove(&blueprint::id(&settings)));
             return Ok(PlanReply {
-                private: seen.unwrap_or_default(),
+                private: memory::dated(&request.private),
                 ..PlanReply::default()
             });
         }
@@ -250,7 +244,12 @@ impl CallbackPipeline {
             .as_ref()
             .and_then(|prior| plan::recorded(prior, &known));
         let blueprint = Blueprint::of(&settings, &facts);
-        let mut findings = match look(&blueprint, &aws).await {
+        let looked = if creating {
+            look(&blueprint, &aws).await
+        } else {
+            look_again(&blueprint, &aws).await
+        };
+        let mut findings = match looked {
             Ok(findings) => findings,
             Err(failures) => return (nothing, all_told(&failures)),
         };
@@ -333,7 +332,7 @@ impl CallbackPipeline {
         let findings = if let Some(seen) = memory::read(&request.private, &blueprint) {
             seen
         } else {
-            let mut findings = match look(&blueprint, &aws).await {
+            let mut findings = match look_again(&blueprint, &aws).await {
                 Ok(findings) => findings,
                 Err(failures) => return (kept, all_told(&failures)),
             };
@@ -493,9 +492,9 @@ impl Resource for CallbackPipeline {
 
     async fn read(&self, request: ReadRequest) -> ReadReply {
         match self.refresh(&request.state).await {
-            Ok((state, diagnostics)) => ReadReply {
-                state: state.map_or(Value::Null, value_of),
-                private: request.private,
+            Ok((found, diagnostics)) => ReadReply {
+                state: found.state.map_or(Value::Null, value_of),
+                private: found.memory,
                 diagnostics,
             },
             Err(diagnostics) => ReadReply {

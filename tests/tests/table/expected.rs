@@ -34,7 +34,7 @@ struct With<'a> {
 }
 
 fn tags() -> Value {
-    json!({"bellflower:pipeline": "orders/devl"})
+    json!({"bellflower:pipeline": "orders/devl/eu-west-1"})
 }
 
 fn document(statements: &Value) -> Value {
