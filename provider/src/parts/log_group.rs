@@ -52,7 +52,7 @@ async fn listed(aws: &Aws, names: Vec<String>) -> Result<HashMap<String, Describ
         let request = || aws.logs.describe_log_groups().log_group_name_pattern(end);
         let mut pages = Pages::default();
         while !whole && pages.read < wanted.len() {
-            let page = pages.next(aws, end, request()).await?;
+            let page = pages.next(aws, &names.join(", "), request()).await?;
             whole = pages.token.is_none();
             found.extend(
                 page.into_iter()

@@ -67,8 +67,15 @@ fn told(failure: &Failure) -> Diagnostic {
     Diagnostic::error(summary, detail)
 }
 
+/// Each failure once: parts that share a call share its failure.
 fn all_told(failures: &[Failure]) -> Diagnostics {
-    failures.iter().map(told).collect()
+    let mut diagnostics = Vec::new();
+    for diagnostic in failures.iter().map(told) {
+        if !diagnostics.contains(&diagnostic) {
+            diagnostics.push(diagnostic);
+        }
+    }
+    diagnostics
 }
 
 fn tree_of(value: &Value) -> Option<Tree> {

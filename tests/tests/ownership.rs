@@ -1,0 +1,118 @@
+//! Whose a part is: what carries no mark or another one is left alone, what lost its mark is known again.
+
+use std::collections::BTreeMap;
+
+use bellflower_tests::{ADDRESS, Error, Plan, Stage, Terraform, differences};
+use serde_json::json;
+
+/// Roles are shared by all regions, so a pipeline of the same name in another region must not take them.
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_of_another_region_are_left_alone() -> Result<(), Error> {
+    let arguments = r#"
+  processing    = { role = { name = "orders-at-work" } }
+  integration   = { role = { name = "orders-between" } }
+  state_machine = { role = { name = "orders-in-charge" } }
+"#;
+    let stage = Stage::new(arguments).await?;
+    stage.terraform.apply()?;
+    let before = stage.left().await?;
+    let text = Stage::text("  region = \"eu-central-1\"\n", "orders", arguments);
+    let elsewhere = Terraform::configuration(&text, &stage.emulator.environment())?;
+    let run = elsewhere.run(&["apply", "-auto-approve", "-no-color"])?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    for words in ["orders-at-work", "orders-between", "orders-in-charge"] {
+        assert!(said.contains(words), "no {words} in: {said}");
+    }
+    assert!(
+        said.contains("orders/devl/eu-west-1"),
+        "whose they are: {said}"
+    );
+    assert_eq!(stage.left().await?, before, "nothing was made");
+
+    let text = Stage::text("  region = \"eu-central-1\"\n", "orders", "");
+    elsewhere.rewrite(&text)?;
+    elsewhere.apply()?;
+    stage.terraform.destroy()?;
+    assert!(matches!(elsewhere.plan()?, Plan::NoChanges));
+    elsewhere.destroy()?;
+    Ok(())
+}
+
+/// Parts that lost their mark and are otherwise as they were made get it back; one that is changed as well is not touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_mark_is_given_back() -> Result<(), Error> {
+    const MARK: &str = "bellflower:pipeline";
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let (aws, names) = (&stage.aws, &stage.names);
+    let url = aws.sqs.get_queue_url().queue_name(&names.queue);
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    let untag_queue = || aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK).send();
+    untag_queue().await.unwrap();
+    let key = before["key"]["key_id"].as_str().unwrap();
+    let call = aws.kms.untag_resource().key_id(key).tag_keys(MARK);
+    call.send().await.unwrap();
+    let call = aws.iam.untag_role().role_name(&names.processing_role);
+    call.tag_keys(MARK).send().await.unwrap();
+    let call = aws.s3.delete_bucket_tagging().bucket(&names.bucket);
+    call.send().await.unwrap();
+    let Plan::Changes(plan) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing");
+    };
+    for words in [
+        "queue.tags",
+        "key.tags",
+        "processing.role.tags",
+        "bucket.tags",
+    ] {
+        assert!(plan.contains(words), "no {words} in the plan:\n{plan}");
+    }
+    stage.terraform.apply()?;
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    untag_queue().await.unwrap();
+    let call = aws.sqs.set_queue_attributes().queue_url(&url);
+    let call = call.attributes(aws_sdk_sqs::types::QueueAttributeName::DelaySeconds, "77");
+    call.send().await.unwrap();
+    let run = stage
+        .terraform
+        .run(&["apply", "-auto-approve", "-no-color"])?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(said.contains(&names.queue) && said.contains(MARK), "{said}");
+    let run = stage.terraform.destroy()?;
+    assert!(run.flat().contains(&names.queue), "{}", run.flat());
+    let left = stage.left().await?;
+    assert_eq!(left, [format!("SQS queue {url}")]);
+    Ok(())
+}
+
+/// `import {}` blocks do what `terraform import` does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_block_takes_it_over() -> Result<(), Error> {
+    for (arguments, id) in [
+        ("", "orders"),
+        ("  environment = \"prod\"\n", "orders/prod"),
+    ] {
+        let stage = Stage::new(arguments).await?;
+        stage.terraform.apply()?;
+        let block = format!("import {{\n  to = {ADDRESS}\n  id = \"{id}\"\n}}\n");
+        let text = Stage::text("", "orders", arguments) + &block;
+        let other = Terraform::configuration(&text, &stage.emulator.environment())?;
+        let applied = other.apply()?;
+        let words = "1 imported, 0 added, 0 changed, 0 destroyed";
+        assert!(applied.stdout.contains(words), "{}", applied.stdout);
+        assert!(matches!(other.plan()?, Plan::NoChanges));
+        let state = other.resource("bellflower_callback_pipeline")?;
+        assert_eq!(state["name"], json!("orders"));
+        other.destroy()?;
+        assert_eq!(stage.left().await?, Vec::<String>::new());
+    }
+    Ok(())
+}
