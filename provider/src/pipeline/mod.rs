@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Session, Shared};
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
+use crate::parts::folder::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
     Deadline, Findings, Outcome, converge, look, ours, refusals, remove_surplus, take_down,
@@ -260,7 +261,8 @@ impl CallbackPipeline {
             for (path, attributes) in outcome.observed {
                 blueprint::graft(&mut tree, &path, attributes.unwrap_or_default());
             }
-            return (settled(request.planned, &Json::Object(tree)), Vec::new());
+            let warnings = remove_old_folders(prior.as_ref(), &settings, &aws).await;
+            return (settled(request.planned, &Json::Object(tree)), warnings);
         }
         let mut diagnostics = all_told(&outcome.failures);
         diagnostics.extend(unfinished(
@@ -374,6 +376,32 @@ fn check_code(base: &Tree, packages: &Packages) -> Result<(), Diagnostics> {
         }
     }
     Ok(())
+}
+
+/// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty. That one stays does no harm, so
+/// it is no more than a warning.
+async fn remove_old_folders(prior: Option<&Tree>, now: &Settings, aws: &Aws) -> Diagnostics {
+    let Some(Ok(before)) = prior.map(Settings::read) else {
+        return Vec::new();
+    };
+    let (Some(bucket), before, now) = (&before.bucket.bucket, &before.bucket, &now.bucket) else {
+        return Vec::new();
+    };
+    let kept = [&now.inbound_prefix, &now.outbound_prefix];
+    let left = [&before.inbound_prefix, &before.outbound_prefix]
+        .into_iter()
+        .filter(|prefix| !kept.contains(prefix));
+    let mut warnings = Vec::new();
+    for prefix in left {
+        if let Err(failure) = remove_empty(aws, bucket, prefix).await {
+            let detail = format!(
+                "The pipeline does not use the folder \"{prefix}\" any more, but its folder object could not be removed: {failure}. It does \
+                 no harm and goes with the bucket."
+            );
+            warnings.push(Diagnostic::warning("An empty folder stays", detail));
+        }
+    }
+    warnings
 }
 
 /// A signal that follows Terraform's.
