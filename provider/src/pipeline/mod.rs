@@ -169,10 +169,11 @@ impl CallbackPipeline {
             known.default_tags = Some(session.config.default_tags());
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
-        let diagnostics = match &known.place {
-            Some(place) => validate::validate_planned(&request.config, &planned.value, place),
-            None => Vec::new(),
-        };
+        let mut diagnostics = planned.warnings;
+        if let Some(place) = &known.place {
+            let found = validate::validate_planned(&request.config, &planned.value, place);
+            diagnostics.extend(found);
+        }
         Ok(PlanReply {
             planned: planned.value,
             requires_replace: planned.replace,
@@ -191,12 +192,7 @@ impl CallbackPipeline {
                 .place()
                 .await
                 .map_err(|failure| vec![told(&failure)])?;
-            let packages = Packages::of(&settings).map_err(|none| {
-                let path = Path::root()
-                    .attribute(none.function)
-                    .attribute(none.argument);
-                vec![Diagnostic::error("No code for the function", none.message).at(path)]
-            })?;
+            let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
             check_code(&base, &packages)?;
             Ok::<_, Diagnostics>((session, base, settings, place, packages))
         };
