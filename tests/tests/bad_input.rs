@@ -232,7 +232,7 @@ fn ranges() -> Vec<(String, i64, i64, Value, Value)> {
             let mut one = free();
             put(&mut one, &at(alarm, "evaluation_periods"), json!(1));
             put(&mut one, &at(alarm, "datapoints_to_alarm"), json!(1));
-            rows.push((at(alarm, "period"), 60, 86400, one, {
+            rows.push((at(alarm, "period"), 60, 604_800, one, {
                 let mut one = free();
                 put(&mut one, &at(alarm, "evaluation_periods"), json!(1));
                 put(&mut one, &at(alarm, "datapoints_to_alarm"), json!(1));
@@ -318,8 +318,22 @@ async fn numbers_have_their_bounds() -> Result<(), Error> {
             faults.push(with(
                 &at("evaluation_periods"),
                 json!(1441),
+                beside.clone(),
+                &["from 1 to 1440"],
+            ));
+            put(&mut beside, &at("period"), json!(3540));
+            faults.push(with(
+                &at("evaluation_periods"),
+                json!(25),
+                beside.clone(),
+                &["88500 s", "at most 86400 s"],
+            ));
+            put(&mut beside, &at("period"), json!(7200));
+            faults.push(with(
+                &at("evaluation_periods"),
+                json!(85),
                 beside,
-                &["at most 86400 s"],
+                &["612000 s", "at most 604800 s"],
             ));
         }
         let reserved = format!("{function}.reserved_concurrent_executions");
@@ -409,7 +423,7 @@ async fn numbers_have_their_bounds() -> Result<(), Error> {
 }
 
 /// Protocol, an endpoint that does not fit, what is needed.
-const MISFITS: [(&str, &str, &str); 11] = [
+const MISFITS: [(&str, &str, &str); 12] = [
     ("email", "operator", "an e-mail address"),
     ("email", "https://example.com", "an e-mail address"),
     ("email-json", "@example.com", "an e-mail address"),
@@ -422,6 +436,11 @@ const MISFITS: [(&str, &str, &str); 11] = [
         "sqs",
         "arn:aws:sns:eu-west-1:123456789012:q",
         "the ARN of an SQS queue",
+    ),
+    (
+        "sqs",
+        "arn:aws:sqs:eu-west-1:123456789012:q.fifo",
+        "no FIFO queue",
     ),
     ("lambda", "my-function", "the ARN of a Lambda function"),
     ("https", "http://example.com", "https://"),
@@ -506,6 +525,26 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             json!(long(257)),
             &["at most 256 characters", "257"],
         ),
+        fault(
+            "tags.stage",
+            json!("<prod>"),
+            &["stage", "'<'", "_ . : / = + - @"],
+        ),
+        fault("tags.a,b", json!("x"), &["\"a,b\"", "','"]),
+        with(
+            "tags.stage",
+            json!("x"),
+            json!({"tags": {"Stage": "x"}}),
+            &["Stage", "differ in their case alone"],
+        ),
+        fault(
+            "tags",
+            (0..50)
+                .map(|number| (format!("k{number}"), json!("v")))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            &["50 tags are too many", "Bellflower needs one"],
+        ),
         fault("key.alias", json!("mine"), &["alias/"]),
         fault("key.alias", json!("alias/aws/mine"), &["alias/aws/"]),
         fault(
@@ -531,6 +570,39 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             json!("192.168.5.4"),
             &["S3 bucket", "IP address"],
         ),
+        fault("bucket.bucket", json!("xn--orders"), &["begins with xn--"]),
+        fault(
+            "bucket.bucket",
+            json!("sthree-orders"),
+            &["begins with sthree-"],
+        ),
+        fault(
+            "bucket.bucket",
+            json!("amzn-s3-demo-orders"),
+            &["begins with amzn-s3-demo-"],
+        ),
+        fault(
+            "bucket.bucket",
+            json!("orders-s3alias"),
+            &["ends with -s3alias"],
+        ),
+        fault(
+            "bucket.bucket",
+            json!("orders--ol-s3"),
+            &["ends with --ol-s3"],
+        ),
+        fault("bucket.bucket", json!("orders.mrap"), &["ends with .mrap"]),
+        fault(
+            "bucket.bucket",
+            json!("orders--x-s3"),
+            &["ends with --x-s3"],
+        ),
+        fault(
+            "bucket.bucket",
+            json!("orders--table-s3"),
+            &["ends with --table-s3"],
+        ),
+        fault("bucket.bucket", json!("orders-an"), &["ends with -an"]),
         fault("bucket.inbound_prefix", json!("/in/"), &["/"]),
         fault("bucket.inbound_prefix", json!("in"), &["/"]),
         fault("bucket.outbound_prefix", json!(""), &["/"]),
@@ -541,7 +613,22 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             json!("inbound/out/"),
             &["overlap"],
         ),
-        fault("queue.name", json!("orders.fifo"), &["SQS queue", "'.'"]),
+        fault(
+            "queue.name",
+            json!("orders.fifo"),
+            &["SQS queue", "FIFO", "standard"],
+        ),
+        fault("queue.name", json!("or.ders"), &["SQS queue", "'.'"]),
+        fault(
+            "dead_letter_queue.name",
+            json!("orders.fifo"),
+            &["SQS queue", "standard"],
+        ),
+        fault(
+            "topic.name",
+            json!("orders.fifo"),
+            &["SNS topic", "standard"],
+        ),
         fault(
             "queue.name",
             json!(long(81)),
@@ -617,6 +704,11 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             json!({"BIG": long(4094)}),
             &["4097 bytes", "4,096"],
         ),
+        fault(
+            "processing.variables",
+            json!({"AWS_REGION": "eu-west-1"}),
+            &["AWS_REGION", "itself"],
+        ),
         fault("processing.s3_bucket", json!("code"), &["s3_key"]),
         fault("processing.s3_key", json!("code.zip"), &["s3_bucket"]),
         fault("processing.s3_object_version", json!("1"), &["s3_key"]),
@@ -638,6 +730,17 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             json!("soon"),
             &["\"soon\"", "20m"],
         ));
+        for (short, word) in [
+            ("0s", "1s and more"),
+            ("20ms", "1s and more"),
+            ("-1m", "20m"),
+        ] {
+            faults.push(fault(
+                &format!("timeouts.{timeout}"),
+                json!(short),
+                &[&format!("\"{short}\""), word],
+            ));
+        }
     }
     for (protocol, endpoint, needed) in MISFITS {
         let mut subscription = json!({"protocol": protocol});
@@ -682,6 +785,20 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             &["JSON"],
         ),
         (
+            "filter_policy",
+            json!("[]"),
+            "email",
+            "a@example.com",
+            &["a JSON array", "needed is a JSON object"],
+        ),
+        (
+            "filter_policy",
+            json!("{\"status\": {\"is\": [\"FAILED\"]}}"),
+            "email",
+            "a@example.com",
+            &["\"status\"", "an array of values", "MessageBody"],
+        ),
+        (
             "filter_policy_scope",
             json!("MessageBody"),
             "email",
@@ -693,7 +810,14 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             json!("queue"),
             "email",
             "a@example.com",
-            &["JSON"],
+            &["JSON object"],
+        ),
+        (
+            "redrive_policy",
+            json!("{\"deadLetterTargetArn\": \"arn:aws:sqs:eu-west-1:123456789012:q.fifo\"}"),
+            "email",
+            "a@example.com",
+            &["deadLetterTargetArn", "standard SQS queue"],
         ),
         (
             "subscription_role_arn",
@@ -781,6 +905,12 @@ async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
         faults.push(fault("processing.filename", json!(file), &[file, why]));
     }
     faults.extend([
+        with(
+            "subscriptions.ops.redrive_policy",
+            json!("{\"deadLetterTargetArn\": \"arn:aws:sqs:eu-north-1:123456789012:q\"}"),
+            json!({"subscriptions": {"ops": {"protocol": "email", "endpoint": "a@example.com"}}}),
+            &["eu-north-1", "own account and region"],
+        ),
         // Two parts of a kind cannot share a name.
         with(
             "dead_letter_queue.name",
@@ -825,7 +955,17 @@ async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
 /// The provider block's own faults. Each row: the block's lines, where it is told, what the message holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_the_provider_block() -> Result<(), Error> {
-    let rows: [(&str, &str, &[&str]); 10] = [
+    let rows: [(&str, &str, &[&str]); 12] = [
+        (
+            "default_tags {\n    tags = {\n      stage = \"<prod>\"\n    }\n  }",
+            "stage",
+            &["stage", "'<'", "_ . : / = + - @"],
+        ),
+        (
+            "default_tags {\n    tags = {\n      \"aws:stage\" = \"prod\"\n    }\n  }",
+            "\"aws:stage\"",
+            &["AWS keeps for itself"],
+        ),
         ("access_key = \"key\"", "access_key", &["secret_key"]),
         ("secret_key = \"secret\"", "secret_key", &["access_key"]),
         ("token = \"token\"", "token", &["access_key", "secret_key"]),

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use arguments::{arguments, hcl, put};
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
-use bellflower_tests::{Error, Plan, Stage, differences};
+use bellflower_tests::{Error, Plan, Run, Stage, differences};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
@@ -333,6 +333,129 @@ async fn subscriptions_follow_their_argument() -> Result<(), Error> {
         now["topic"]["subscriptions"] = json!({});
         assert_eq!(differences(&before, &now), BTreeMap::new(), "{step}");
     }
+    Ok(())
+}
+
+/// The diagnostics of a command with `-json`: severity, summary and detail, and the line of code they are shown at.
+fn told(run: &Run) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    run.stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .map(|line| line["diagnostic"].clone())
+        .filter(|told| told.is_object())
+        .map(|told| {
+            let said = format!("{}. {}", text(&told["summary"]), text(&told["detail"]));
+            (
+                text(&told["severity"]),
+                said,
+                text(&told["snippet"]["code"]),
+            )
+        })
+        .collect()
+}
+
+/// The file that the code came from is gone: a plan says so, an apply ends there, and a destroy needs no file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_package_stands_against_apply_but_not_against_destroy() -> Result<(), Error> {
+    let lines = |file: &str, delay: u32| {
+        format!(
+            "processing = {{\n    filename = \"{file}\"\n    runtime = \"python3.13\"\n    handler = \"main.handler\"\n  }}\n  \
+             queue = {{ delay_seconds = {delay} }}"
+        )
+    };
+    let stage = Stage::new(&lines("code.zip", 0)).await?;
+    let path = stage.terraform.directory().join("code.zip");
+    std::fs::write(&path, zip("one").0).unwrap();
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    for (what, content) in [("gone", None), ("no zip", Some("PLAIN TEXT"))] {
+        match content {
+            None => std::fs::remove_file(&path).unwrap(),
+            Some(text) => std::fs::write(&path, text).unwrap(),
+        }
+        stage.set(&lines("code.zip", 5))?;
+        for command in [&["plan", "-json"][..], &["apply", "-auto-approve", "-json"]] {
+            let run = stage.terraform.run(command)?;
+            let told = told(&run);
+            let severity = if command[0] == "plan" {
+                assert_eq!(run.code, 0, "{what}: {told:#?}");
+                "warning"
+            } else {
+                assert_eq!(run.code, 1, "{what}: {told:#?}");
+                "error"
+            };
+            let fits = |(is, said, code): &(String, String, String)| {
+                is == severity && said.contains("\"code.zip\"") && code.trim_start().starts_with("filename")
+            };
+            assert!(told.iter().any(fits), "{what}, {command:?}: {told:#?}");
+        }
+        let after = differences(&before, &stage.observe().await);
+        assert_eq!(after, BTreeMap::new(), "{what}");
+    }
+
+    // Another file than before that is not there is a slip of the pen, and an error at once.
+    stage.set(&lines("other.zip", 0))?;
+    let run = stage.terraform.run(&["plan", "-json"])?;
+    let told_of_other = told(&run);
+    assert!(
+        run.code == 1
+            && told_of_other
+                .iter()
+                .any(|(is, said, _)| is == "error" && said.contains("\"other.zip\"")),
+        "{told_of_other:#?}"
+    );
+
+    std::fs::remove_file(&path).unwrap();
+    stage.set(&lines("code.zip", 0))?;
+    let run = stage
+        .terraform
+        .run(&["destroy", "-auto-approve", "-json"])?;
+    assert_eq!((run.code, told(&run)), (0, Vec::new()));
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Logging that is off has no destination, gets one when it is switched on, and loses it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn logging_is_switched_off_and_on() -> Result<(), Error> {
+    let lines = |level: &str| {
+        format!("state_machine = {{ log_level = \"{level}\", include_execution_data = true }}")
+    };
+    let stage = Stage::new(&lines("OFF")).await?;
+    stage.terraform.apply()?;
+    let again = stage.terraform.plan()?;
+    assert!(matches!(again, Plan::NoChanges), "{again:?}");
+    let logging = async || stage.observe().await["state_machine"]["logging"].clone();
+    let off = logging().await;
+    assert_eq!(off["level"], json!("OFF"), "{off}");
+    assert_eq!(off["destinations"], json!([]), "{off}");
+    applied_in_place(&stage, &lines("ALL"))?;
+    let on = logging().await;
+    assert_eq!(on["destinations"].as_array().map(Vec::len), Some(1), "{on}");
+    applied_in_place(&stage, &lines("OFF"))?;
+    assert_eq!(logging().await, off);
+    Ok(())
+}
+
+/// The folder object of a prefix that is no more goes with it, unless something lies under it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_folder_goes_when_it_is_empty() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let objects = async || stage.observe().await["bucket"]["objects"].clone();
+    assert_eq!(objects().await, json!(["inbound/", "outbound/"]));
+    let work = "outbound/1/data.json";
+    let call = stage.aws.s3.put_object().bucket(&stage.names.bucket);
+    call.key(work).send().await.unwrap();
+    applied_in_place(
+        &stage,
+        "bucket = { inbound_prefix = \"answers/\", outbound_prefix = \"work/\" }",
+    )?;
+    assert_eq!(
+        objects().await,
+        json!(["answers/", "outbound/", work, "work/"])
+    );
     Ok(())
 }
 

@@ -138,12 +138,8 @@ fn stages(tally: &mut Tally) -> Result<(), Error> {
     ]));
     tally.check("clippy", clippy);
 
-    // Always the whole workspace: another selection of packages has other features of shared dependencies, and the
-    // AWS SDKs would be compiled once for each.
     stage("build");
-    command::run(command::cargo().args(["build", "--workspace"]))?;
-    let executables = test_executables()?;
-    let provider = layout::target().join("debug").join(layout::PROVIDER);
+    let (executables, provider) = build()?;
     let variables = [
         ("BELLFLOWER_MINISTACK", ministack),
         ("BELLFLOWER_PROVIDER", provider.clone()),
@@ -186,14 +182,17 @@ fn stage(name: &str) {
     let _ = std::io::stdout().flush();
 }
 
-/// Builds every test executable of the workspace.
-fn test_executables() -> Result<Vec<Executable>, Error> {
+/// Builds everything, tests and all, in one go; the test executables, and the provider.
+///
+/// Always the whole workspace: another selection of packages has other features of shared dependencies, and the AWS SDKs would be
+/// compiled once for each.
+fn build() -> Result<(Vec<Executable>, PathBuf), Error> {
     let mut command = command::cargo();
     command
         .args([
-            "test",
+            "build",
             "--workspace",
-            "--no-run",
+            "--all-targets",
             "--message-format=json-render-diagnostics",
         ])
         .stderr(Stdio::inherit());
@@ -202,7 +201,20 @@ fn test_executables() -> Result<Vec<Executable>, Error> {
     let mut executables: Vec<Executable> = text.lines().filter_map(executable).collect();
     executables
         .sort_by(|left, right| (&left.package, &left.name).cmp(&(&right.package, &right.name)));
-    Ok(executables)
+    let provider = text
+        .lines()
+        .find_map(program)
+        .ok_or_else(|| Error::Other(format!("cargo told of no {}", layout::PROVIDER)))?;
+    Ok((executables, provider))
+}
+
+/// The provider, if a line of cargo's JSON messages tells of it.
+fn program(line: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let provider = message["target"]["kind"][0] == "bin"
+        && message["target"]["name"] == layout::PROVIDER
+        && message["profile"]["test"] == false;
+    Some(message["executable"].as_str().filter(|_| provider)?.into())
 }
 
 /// The test executable that a line of cargo's JSON messages tells of.
@@ -307,6 +319,20 @@ mod unit {
             None
         );
         assert_eq!(executable("{}"), None);
+        assert_eq!(program(line), None);
+    }
+
+    #[test]
+    fn finds_the_provider_in_cargos_messages() {
+        let line = r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"terraform-provider-bellflower"},
+            "profile":{"test":false},"executable":"/w/target/debug/terraform-provider-bellflower"}"#;
+        let found = Some(PathBuf::from(
+            "/w/target/debug/terraform-provider-bellflower",
+        ));
+        assert_eq!(program(line), found);
+        // Its unit tests are another executable of the same name.
+        let tests = line.replace("\"test\":false", "\"test\":true");
+        assert_eq!(program(&tests), None);
     }
 
     #[test]

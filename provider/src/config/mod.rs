@@ -17,6 +17,8 @@ use tfplugin::{
 pub use clients::{Session, SetupError};
 pub use shared::Shared;
 
+use crate::parts::tags;
+
 /// The services with an endpoint of their own, under hashicorp/aws's names, and the name for all of them.
 pub const ENDPOINTS: &[&str] = &[
     "all",
@@ -237,6 +239,16 @@ pub fn validate(config: &Value) -> Diagnostics {
         {
             let detail = format!("\"{text}\" is not a duration such as 15m or 1h.");
             found.push(Diagnostic::error("Not a duration", detail).at(path));
+        }
+    }
+    let at = root().attribute("default_tags").attribute("tags");
+    if let Some(map) = config.at(&at).and_then(Value::as_map) {
+        for (key, value) in map {
+            // What is unknown is looked at when it is known; the key can be judged now.
+            let said = tags::complaint(key, value.as_str().unwrap_or_default());
+            if let Some(detail) = said {
+                found.push(Diagnostic::error("Illegal tag", detail).at(at.clone().key(key)));
+            }
         }
     }
     if let Some(file) = known(root().attribute("custom_ca_bundle"))

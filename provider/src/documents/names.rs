@@ -127,6 +127,20 @@ limits! {
     ALARM = "CloudWatch alarm", 255, "-_.", false, "AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html";
 }
 
+/// How the names of general purpose buckets must not begin, and how they must not end: S3 keeps these for aliases, other kinds of
+/// buckets and its own documentation. `-an` ends the names of an account's regional namespace, in which this bucket is not made.
+///
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+const RESERVED_PREFIXES: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
+const RESERVED_SUFFIXES: [&str; 6] = [
+    "-s3alias",
+    "--ol-s3",
+    ".mrap",
+    "--x-s3",
+    "--table-s3",
+    "-an",
+];
+
 impl Limit {
     /// Says what is wrong with a name: its length or its first illegal character.
     #[must_use]
@@ -157,6 +171,12 @@ impl Limit {
                 "The name of the {what}, \"{name}\", must not look like an IP address."
             ));
         }
+        if (*self == QUEUE || *self == TOPIC) && name.ends_with(".fifo") {
+            return Some(format!(
+                "The name of the {what}, \"{name}\", ends with .fifo as those of FIFO queues and topics do; a pipeline's are standard ones. \
+                 Allowed are letters, digits and the characters {extra}"
+            ));
+        }
         let legal = |c: char| {
             (c.is_ascii_alphanumeric() && !(*lower && c.is_ascii_uppercase())) || extra.contains(c)
         };
@@ -178,6 +198,22 @@ impl Limit {
             return Some(format!(
                 "The name of the {what}, \"{name}\", must not hold a point beside another point or a hyphen."
             ));
+        }
+        if *lower {
+            let begins = RESERVED_PREFIXES
+                .iter()
+                .find(|prefix| name.starts_with(**prefix));
+            let ends = RESERVED_SUFFIXES
+                .iter()
+                .find(|suffix| name.ends_with(**suffix));
+            let reserved = begins
+                .map(|part| ("begins", part))
+                .or(ends.map(|part| ("ends", part)));
+            if let Some((how, part)) = reserved {
+                return Some(format!(
+                    "The name of the {what}, \"{name}\", {how} with {part}, which AWS keeps for itself."
+                ));
+            }
         }
         None
     }
@@ -244,6 +280,31 @@ mod tests {
         assert!(BUCKET.complaint("192.168.5.4").is_some());
         assert_eq!(BUCKET.complaint("orders-1"), None);
         assert_eq!(QUEUE.complaint("Orders_1"), None);
-        assert!(QUEUE.complaint("a.fifo").is_some());
+    }
+
+    #[test]
+    fn fifo_queues_and_topics_are_told_apart() {
+        for limit in [QUEUE, TOPIC] {
+            let said = limit.complaint("a.fifo").unwrap_or_default();
+            assert!(said.contains("standard"), "{said}");
+        }
+        let said = FUNCTION.complaint("a.fifo").unwrap_or_default();
+        assert!(said.contains("'.'"), "{said}");
+    }
+
+    #[test]
+    fn what_s3_keeps_for_itself_is_no_bucket() {
+        for prefix in RESERVED_PREFIXES {
+            let said = BUCKET.complaint(&format!("{prefix}orders"));
+            assert!(said.is_some_and(|said| said.contains(prefix)), "{prefix}");
+        }
+        for suffix in RESERVED_SUFFIXES {
+            let said = BUCKET.complaint(&format!("orders{suffix}"));
+            assert!(said.is_some_and(|said| said.contains(suffix)), "{suffix}");
+        }
+        // Only where the part stands at its end of the name.
+        assert_eq!(BUCKET.complaint("orders-xn--s3alias-1"), None);
+        assert_eq!(BUCKET.complaint("or.der-s"), None);
+        assert_eq!(ROLE.complaint("xn--orders-an"), None);
     }
 }

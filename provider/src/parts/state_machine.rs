@@ -19,6 +19,8 @@ use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["StateMachineDoesNotExist", "ResourceNotFound"];
 const BUDGET: Duration = Duration::from_mins(5);
+/// The level of logging that is switched off.
+const OFF: &str = "OFF";
 /// How far running executions are counted, and how many of them are named.
 const COUNTED: usize = 1000;
 const SHOWN: usize = 5;
@@ -53,19 +55,40 @@ pub struct StateMachine {
 }
 
 impl StateMachine {
+    /// Switched off, logging has no destination: AWS needs one for the other levels only, and would check that the role may write
+    /// to it.
     fn logging(&self) -> LoggingConfiguration {
+        let logging = LoggingConfiguration::builder()
+            .level(LogLevel::from(self.log_level.as_str()))
+            .include_execution_data(self.include_execution_data);
+        if self.log_level == OFF {
+            return logging.build();
+        }
         let group = CloudWatchLogsLogGroup::builder()
             .log_group_arn(&self.log_destination)
             .build();
-        LoggingConfiguration::builder()
-            .level(LogLevel::from(self.log_level.as_str()))
-            .include_execution_data(self.include_execution_data)
-            .destinations(
-                LogDestination::builder()
-                    .cloud_watch_logs_log_group(group)
-                    .build(),
-            )
-            .build()
+        let destination = LogDestination::builder()
+            .cloud_watch_logs_log_group(group)
+            .build();
+        logging.destinations(destination).build()
+    }
+
+    /// Level, execution data and destination, as a description has them. Of logging that is switched off AWS may leave out all of it, and
+    /// what is left says nothing: there is no difference but the level.
+    fn logging_of(&self, found: Option<&LoggingConfiguration>) -> (String, bool, String) {
+        let level = found
+            .and_then(|logging| logging.level.as_ref())
+            .map_or(OFF, LogLevel::as_str);
+        if level == OFF {
+            let (data, destination) = (self.include_execution_data, self.log_destination.clone());
+            return (OFF.to_owned(), data, destination);
+        }
+        let destination = found
+            .and_then(|logging| logging.destinations().first())
+            .and_then(|destination| destination.cloud_watch_logs_log_group.as_ref())
+            .and_then(|group| group.log_group_arn.clone());
+        let data = found.is_some_and(|logging| logging.include_execution_data);
+        (level.to_owned(), data, destination.unwrap_or_default())
     }
 
     fn tracing(&self) -> TracingConfiguration {
@@ -204,28 +227,17 @@ impl Part<Aws> for StateMachine {
         };
         let tags = aws.tags(&self.arn, &self.tags, ask).await?;
         let tags = tags.unwrap_or_default();
-        let logging = machine.logging_configuration;
-        let destination = logging
-            .as_ref()
-            .and_then(|logging| logging.destinations().first());
+        let (log_level, include_execution_data, log_destination) =
+            self.logging_of(machine.logging_configuration.as_ref());
         let have = Self {
             name: machine.name,
             arn: machine.state_machine_arn,
             definition: policy::settled(&machine.definition, Some(&self.definition)),
             role_arn: machine.role_arn,
             kind: machine.r#type.as_str().to_owned(),
-            // AWS leaves the level out when logging is off.
-            log_level: logging
-                .as_ref()
-                .and_then(|logging| logging.level.as_ref())
-                .map_or_else(|| "OFF".to_owned(), |level| level.as_str().to_owned()),
-            include_execution_data: logging
-                .as_ref()
-                .is_some_and(|logging| logging.include_execution_data),
-            log_destination: destination
-                .and_then(|destination| destination.cloud_watch_logs_log_group.as_ref())
-                .and_then(|group| group.log_group_arn.clone())
-                .unwrap_or_default(),
+            log_level,
+            include_execution_data,
+            log_destination,
             // AWS always tells; an endpoint that does not cannot be asked.
             tracing_enabled: machine
                 .tracing_configuration
@@ -340,5 +352,65 @@ impl Part<Aws> for StateMachine {
         )?;
         let gone = || async { Ok(self.describe(aws).await?.is_none().then_some(())) };
         aws.settle(&self.title(), "gone", BUDGET, gone).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(log_level: &str) -> StateMachine {
+        StateMachine {
+            name: "orders".into(),
+            arn: "arn:aws:states:eu-west-1:123456789012:stateMachine:orders".into(),
+            definition: "{}".into(),
+            role_arn: "arn:aws:iam::123456789012:role/orders".into(),
+            kind: "STANDARD".into(),
+            log_level: log_level.into(),
+            include_execution_data: true,
+            log_destination: "arn:aws:logs:eu-west-1:123456789012:log-group:orders:*".into(),
+            tracing_enabled: true,
+            force_destroy: false,
+            tags: Tags::default(),
+        }
+    }
+
+    #[test]
+    fn logging_that_is_off_has_no_destination() {
+        assert_eq!(machine("ALL").logging().destinations().len(), 1);
+        let off = machine(OFF).logging();
+        assert!(off.destinations().is_empty(), "{off:?}");
+        assert_eq!(off.level, Some(LogLevel::Off));
+    }
+
+    #[test]
+    fn what_is_left_of_logging_that_is_off_is_no_difference() {
+        let off = machine(OFF);
+        let wanted = (
+            OFF.to_owned(),
+            off.include_execution_data,
+            off.log_destination.clone(),
+        );
+        let level_alone = LoggingConfiguration::builder().level(LogLevel::Off).build();
+        let as_before = LoggingConfiguration::builder()
+            .level(LogLevel::Off)
+            .include_execution_data(false)
+            .set_destinations(machine("ALL").logging().destinations)
+            .build();
+        for found in [None, Some(&level_alone), Some(&as_before)] {
+            assert_eq!(off.logging_of(found), wanted, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn logging_that_is_on_is_compared_in_full() {
+        let all = machine("ALL");
+        let found = LoggingConfiguration::builder()
+            .level(LogLevel::Error)
+            .build();
+        let expected = ("ERROR".to_owned(), false, String::new());
+        assert_eq!(all.logging_of(Some(&found)), expected);
+        // Somebody switched it off.
+        assert_eq!(all.logging_of(None).0, OFF);
     }
 }

@@ -9,6 +9,64 @@ use crate::engine::{Attributes, Failure, Owner};
 /// The tag every part carries that can carry tags; its value names the pipeline: `orders/devl/eu-west-1`.
 pub const MARK: &str = "bellflower:pipeline";
 
+/// The most tags a part can have; one of them is the mark.
+pub const MOST: usize = 50;
+/// The longest key and the longest value, in characters.
+const LONGEST: (usize, usize) = (128, 256);
+/// The characters beside letters, digits and spaces of any script that every service takes.
+const SIGNS: &str = "_.:/=+-@";
+
+/// Says why some service refuses a tag: each has its own rules, and a pipeline's parts all carry the same tags.
+///
+/// The strictest are those of [IAM](https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html); those of Step Functions, KMS
+/// and CloudWatch Logs are the same in other words.
+#[must_use]
+pub fn complaint(key: &str, value: &str) -> Option<String> {
+    let legal = |c: char| {
+        c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || SIGNS.contains(c)
+    };
+    let bad = |text: &str| text.chars().find(|c| !legal(*c));
+    let allowed = "allowed are letters, digits, spaces and the characters _ . : / = + - @";
+    let (longest_key, longest_value) = LONGEST;
+    let (of_key, of_value) = (key.chars().count(), value.chars().count());
+    if of_key == 0 || of_key > longest_key {
+        Some(format!(
+            "A tag's key has 1 to {longest_key} characters; this one has {of_key}."
+        ))
+    } else if key.to_ascii_lowercase().starts_with("aws:") {
+        Some(format!(
+            "The tag \"{key}\" begins with aws:, which AWS keeps for itself."
+        ))
+    } else if key == MARK {
+        Some(format!(
+            "The tag \"{MARK}\" is the one by which Bellflower knows what is its own."
+        ))
+    } else if let Some(bad) = bad(key) {
+        Some(format!(
+            "The key of the tag \"{key}\" contains {bad:?}; {allowed}"
+        ))
+    } else if of_value > longest_value {
+        Some(format!(
+            "A tag's value has at most {longest_value} characters; that of \"{key}\" has {of_value}."
+        ))
+    } else {
+        let bad = bad(value)?;
+        Some(format!(
+            "The value of the tag \"{key}\" contains {bad:?}; {allowed}"
+        ))
+    }
+}
+
+/// Two keys that IAM takes for one, since it tells no small letters from capital ones. The second is given.
+#[must_use]
+pub fn alike<'a>(keys: impl IntoIterator<Item = &'a String>) -> Option<(&'a str, &'a str)> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    keys.into_iter().find_map(|key| {
+        let before = seen.insert(key.to_lowercase(), key)?;
+        Some((before, key.as_str()))
+    })
+}
+
 /// All tags of a part, the mark among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -108,6 +166,41 @@ mod tests {
             .into()
         );
         assert_eq!(remove, ["c"]);
+    }
+
+    #[test]
+    fn a_tag_that_some_service_refuses_is_told() {
+        let long = |length: usize| "ü".repeat(length);
+        let rows = [
+            ("", "x", "1 to 128"),
+            (&long(129), "x", "129"),
+            ("Aws:x", "x", "aws:"),
+            (MARK, "x", "Bellflower"),
+            ("a,b", "x", "','"),
+            ("a\tb", "x", "'\\t'"),
+            ("stage", "<prod>", "'<'"),
+            ("stage", "a\nb", "'\\n'"),
+            ("stage", &long(257), "257"),
+        ];
+        for (key, value, part) in rows {
+            let said = complaint(key, value).unwrap_or_default();
+            assert!(said.contains(part), "{key}={value}: {said}");
+        }
+        let good = [
+            ("Kostenstelle für Öl", "1/2 = ½ @ a+b_c.d:e-f"),
+            (&long(128), &long(256)),
+            ("empty", ""),
+        ];
+        for (key, value) in good {
+            assert_eq!(complaint(key, value), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_that_differ_in_their_case_alone_are_alike() {
+        let keys = ["Stage", "owner", "stage"].map(str::to_owned);
+        assert_eq!(alike(&keys), Some(("Stage", "stage")));
+        assert_eq!(alike(&keys[..2]), None);
     }
 
     #[test]

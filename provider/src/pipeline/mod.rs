@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Session, Shared};
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
+use crate::parts::folder::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
     Deadline, Findings, Outcome, converge, look, look_again, ours, recognise, refusals,
@@ -192,10 +193,11 @@ impl CallbackPipeline {
             known.default_tags = Some(session.config.default_tags());
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
-        let diagnostics = match &known.place {
-            Some(place) => validate::validate_planned(&request.config, &planned.value, place),
-            None => Vec::new(),
-        };
+        let mut diagnostics = planned.warnings;
+        if let Some(place) = &known.place {
+            let found = validate::validate_planned(&request.config, &planned.value, place);
+            diagnostics.extend(found);
+        }
         Ok(PlanReply {
             planned: planned.value,
             requires_replace: planned.replace,
@@ -214,12 +216,7 @@ impl CallbackPipeline {
                 .place()
                 .await
                 .map_err(|failure| vec![told(&failure)])?;
-            let packages = Packages::of(&settings).map_err(|none| {
-                let path = Path::root()
-                    .attribute(none.function)
-                    .attribute(none.argument);
-                vec![Diagnostic::error("No code for the function", none.message).at(path)]
-            })?;
+            let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
             check_code(&base, &packages)?;
             Ok::<_, Diagnostics>((session, base, settings, place, packages))
         };
@@ -292,7 +289,8 @@ impl CallbackPipeline {
             for (path, attributes) in outcome.observed {
                 blueprint::graft(&mut tree, &path, attributes.unwrap_or_default());
             }
-            return (settled(request.planned, &Json::Object(tree)), Vec::new());
+            let warnings = remove_old_folders(prior.as_ref(), &settings, &aws).await;
+            return (settled(request.planned, &Json::Object(tree)), warnings);
         }
         let mut diagnostics = all_told(&outcome.failures);
         diagnostics.extend(unfinished(
@@ -412,6 +410,32 @@ fn check_code(base: &Tree, packages: &Packages) -> Result<(), Diagnostics> {
         }
     }
     Ok(())
+}
+
+/// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty. That one stays does no harm, so
+/// it is no more than a warning.
+async fn remove_old_folders(prior: Option<&Tree>, now: &Settings, aws: &Aws) -> Diagnostics {
+    let Some(Ok(before)) = prior.map(Settings::read) else {
+        return Vec::new();
+    };
+    let (Some(bucket), before, now) = (&before.bucket.bucket, &before.bucket, &now.bucket) else {
+        return Vec::new();
+    };
+    let kept = [&now.inbound_prefix, &now.outbound_prefix];
+    let left = [&before.inbound_prefix, &before.outbound_prefix]
+        .into_iter()
+        .filter(|prefix| !kept.contains(prefix));
+    let mut warnings = Vec::new();
+    for prefix in left {
+        if let Err(failure) = remove_empty(aws, bucket, prefix).await {
+            let detail = format!(
+                "The pipeline does not use the folder \"{prefix}\" any more, but its folder object could not be removed: {failure}. It does \
+                 no harm and goes with the bucket."
+            );
+            warnings.push(Diagnostic::warning("An empty folder stays", detail));
+        }
+    }
+    warnings
 }
 
 /// A signal that follows Terraform's.

@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
+use tfplugin::{Diagnostic, Path, Value};
 
 use super::settings::Settings;
 use crate::parts::function::Code;
@@ -48,6 +50,39 @@ pub struct NoPackage {
     pub argument: &'static str,
     /// What is wrong and what to do.
     pub message: String,
+}
+
+impl NoPackage {
+    /// Where it is wrong.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        Path::root()
+            .attribute(self.function)
+            .attribute(self.argument)
+    }
+
+    /// The error to tell.
+    #[must_use]
+    pub fn told(self) -> Diagnostic {
+        let path = self.path();
+        Diagnostic::error("No code for the function", self.message).at(path)
+    }
+
+    /// True when what is deployed came from there, and the argument is as it was: the code went away, and nothing else was asked for.
+    #[must_use]
+    pub fn is_deployed(&self, config: &Value, prior: Option<&Map<String, Json>>) -> bool {
+        let before = prior
+            .and_then(|prior| prior.get(self.function))
+            .and_then(|part| part.get(self.argument))
+            .filter(|value| !value.is_null());
+        let given = config.at(&self.path()).filter(|value| !value.is_null());
+        match (before, given) {
+            (Some(before), Some(given)) => Value::from_json(before) == *given,
+            // Left out, it is the default, as it was.
+            (Some(before), None) => *before == json!(["x86_64"]),
+            (None, _) => false,
+        }
+    }
 }
 
 /// The base64 SHA-256 of a zip, as Lambda tells it.

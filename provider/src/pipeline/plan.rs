@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
-use tfplugin::{Diagnostic, Path, Value};
+use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 use super::blueprint::{Blueprint, Facts, graft};
 use super::packages::{NoPackage, Package, Packages};
@@ -45,6 +45,8 @@ pub struct Planned {
     pub value: Value,
     /// Where a change cannot be made in place.
     pub replace: Vec<Path>,
+    /// What an apply would fail for and a destroy does not need.
+    pub warnings: Diagnostics,
 }
 
 /// Works out the plan.
@@ -53,8 +55,8 @@ pub struct Planned {
 /// What makes a plan impossible, on the argument that does.
 pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let fields = fields();
-    let (absent, blueprint) = evaluate(config, known, StandIn::Absent)?;
-    let (odd, _) = evaluate(config, known, StandIn::Odd)?;
+    let (absent, blueprint, lost) = evaluate(config, known, StandIn::Absent)?;
+    let (odd, _, _) = evaluate(config, known, StandIn::Odd)?;
     let before = known
         .prior
         .as_ref()
@@ -74,7 +76,22 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
         .as_ref()
         .map(|prior| replacements(&fields, config, &value, prior))
         .unwrap_or_default();
-    Ok(Planned { value, replace })
+    let warnings = lost
+        .into_iter()
+        .map(|none| {
+            let path = none.path();
+            let detail = format!(
+                "{} The function runs on with the code it has, but an apply will end here.",
+                none.message
+            );
+            Diagnostic::warning("No code for the function", detail).at(path)
+        })
+        .collect();
+    Ok(Planned {
+        value,
+        replace,
+        warnings,
+    })
 }
 
 /// The blueprint of what a state says there is.
@@ -118,7 +135,7 @@ fn evaluate(
     config: &Value,
     known: &Known,
     stand_in: StandIn,
-) -> Result<(Map<String, Json>, Blueprint), Diagnostic> {
+) -> Result<(Map<String, Json>, Blueprint, Vec<NoPackage>), Diagnostic> {
     let fields = fields();
     let given = stood_in(&fields, config, stand_in);
     let mut tree = with_defaults(&fields, &given);
@@ -141,17 +158,14 @@ fn evaluate(
         .clone()
         .unwrap_or_else(|| [(odd("tag"), ODD.to_owned())].into());
     let tags = all_tags(&defaults, settings.tags.as_ref());
+    let (packages, lost) =
+        packages(config, &settings, known.prior.as_ref(), stand_in).map_err(NoPackage::told)?;
     let facts = Facts {
         place,
         key_arn: key_arn(&settings, known.prior.as_ref()).unwrap_or_else(|| odd("key")),
         key_id: None,
         tags: tags.clone(),
-        packages: packages(config, &settings, known.prior.as_ref(), stand_in).map_err(|none| {
-            let path = Path::root()
-                .attribute(none.function)
-                .attribute(none.argument);
-            Diagnostic::error("No code for the function", none.message).at(path)
-        })?,
+        packages,
     };
     let blueprint = Blueprint::of(&settings, &facts);
     for node in &blueprint.nodes {
@@ -162,16 +176,18 @@ fn evaluate(
     }
     tree.insert("tags_all".to_owned(), json!(tags));
     tree.insert("drift".to_owned(), json!({}));
-    Ok((tree, blueprint))
+    Ok((tree, blueprint, lost))
 }
 
-/// The code, or a stand-in while what it depends on is unknown.
+/// The code, or a stand-in while what it depends on is unknown, and the code that is lost: it was deployed from where it is no more. Its
+/// stand-in lets the plan say that an apply would change something, and lets a destroy be planned: Terraform asks for the plan of a change
+/// before it, without saying that it is for a destroy, and heeds no warnings then.
 fn packages(
     config: &Value,
     settings: &Settings,
     prior: Option<&Map<String, Json>>,
     stand_in: StandIn,
-) -> Result<Packages, NoPackage> {
+) -> Result<(Packages, Vec<NoPackage>), NoPackage> {
     let unknown = |function: &str| {
         let names = [
             "filename",
@@ -187,7 +203,7 @@ fn packages(
                     .is_some_and(|value| !value.is_wholly_known())
             })
     };
-    let (processing, integration) = (unknown("processing"), unknown("integration"));
+    let (mut processing, mut integration) = (unknown("processing"), unknown("integration"));
     let mut settings = settings.clone();
     // The hash of an object in S3 is what it was, as long as it is the same object.
     let before = |name: &str| {
@@ -199,17 +215,30 @@ fn packages(
     };
     settings.processing.function.package = before("package");
     settings.processing.function.code_sha256 = before("code_sha256");
-    if processing {
-        settings.processing.filename = None;
-        settings.processing.s3_bucket = None;
-        settings.processing.function.architectures = vec!["x86_64".to_owned()];
-    }
-    if integration {
-        settings.integration.architectures = vec!["x86_64".to_owned()];
-    }
-    let mut packages = match Packages::of(&settings) {
-        Err(_) if processing && integration => Packages::recorded(&settings),
-        other => other?,
+    let mut lost = Vec::new();
+    let mut packages = loop {
+        if processing {
+            settings.processing.filename = None;
+            settings.processing.s3_bucket = None;
+            settings.processing.function.architectures = vec!["x86_64".to_owned()];
+        }
+        if integration {
+            settings.integration.architectures = vec!["x86_64".to_owned()];
+        }
+        match Packages::of(&settings) {
+            Err(_) if processing && integration => break Packages::recorded(&settings),
+            Err(none) if none.is_deployed(config, prior) => {
+                let stand_in = match none.function {
+                    "processing" => &mut processing,
+                    _ => &mut integration,
+                };
+                if std::mem::replace(stand_in, true) {
+                    return Err(none);
+                }
+                lost.push(none);
+            }
+            other => break other?,
+        }
     };
     let odd = |package: &mut Package| {
         package.label = format!("{stand_in:?}");
@@ -221,7 +250,7 @@ fn packages(
     if integration {
         odd(&mut packages.integration);
     }
-    Ok(packages)
+    Ok((packages, lost))
 }
 
 /// The configuration as JSON, with stand-ins for what is unknown.
@@ -526,8 +555,12 @@ mod tests {
         json
     }
 
+    fn plan_of(json: Json, prior: Option<&Value>) -> Result<Planned, Diagnostic> {
+        plan(&config(&with_code(json)), &known(prior))
+    }
+
     fn planned(json: Json, prior: Option<&Value>) -> Planned {
-        plan(&config(&with_code(json)), &known(prior)).unwrap()
+        plan_of(json, prior).unwrap()
     }
 
     fn at<'a>(value: &'a Value, dotted: &str) -> &'a Value {
@@ -642,6 +675,39 @@ mod tests {
             }
         }
         assert!(again.replace.is_empty());
+    }
+
+    #[test]
+    fn code_that_is_lost_is_told_and_only_its_hash_is_unknown() {
+        if !super::super::packages::carries("x86_64") {
+            // Without the other function's code nothing can be planned with known code.
+            return;
+        }
+        let json = |file: &str| json!({"name": "orders", "processing": {"filename": file}});
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"PK\x03\x04 code PK\x05\x06").unwrap();
+        let name = file.path().display().to_string();
+        let state = applied(json(&name));
+        drop(file);
+        let plan = planned(json(&name), Some(&state));
+        assert_eq!(plan.warnings.len(), 1, "{:?}", plan.warnings);
+        let told = plan.warnings[0].path.as_ref().map(ToString::to_string);
+        assert_eq!(told.as_deref(), Some("processing.filename"));
+        for unknown in ["processing.code_sha256", "processing.package"] {
+            assert!(at(&plan.value, unknown).is_unknown(), "{unknown}");
+        }
+        let runtime = "processing.runtime";
+        assert_eq!(at(&plan.value, runtime), at(&state, runtime));
+        // Lost is what was there: anything else is a mistake.
+        let refused = |json: Json, state: Option<&Value>| {
+            plan_of(json, state)
+                .expect_err("planned")
+                .path
+                .map(|path| path.to_string())
+        };
+        let wanted = Some("processing.filename".to_owned());
+        assert_eq!(refused(json("/nowhere/else.zip"), Some(&state)), wanted);
+        assert_eq!(refused(json(&name), None), wanted);
     }
 
     #[test]

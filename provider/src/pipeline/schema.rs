@@ -66,7 +66,7 @@ pub enum Check {
     Arn(&'static [&'static str]),
     /// A path of IAM: `/` or `/…/`.
     Path,
-    /// A JSON document.
+    /// A JSON object.
     Json,
     /// A folder in the bucket: ends in `/`, does not begin with one.
     Prefix,
@@ -205,7 +205,7 @@ impl Check {
             }
             Self::Arn(services) => format!("an ARN of {}", services.join(" or ")),
             Self::Path => "`/`, or a path that begins and ends with `/`".to_owned(),
-            Self::Json => "a JSON document".to_owned(),
+            Self::Json => "a JSON object".to_owned(),
             Self::Prefix => "a folder: ends with `/`, does not begin with `/`".to_owned(),
         })
     }
@@ -497,12 +497,12 @@ fn subscription() -> Vec<Field> {
             false,
             "Whether the message comes without SNS's envelope; for sqs, http, https and firehose.",
         ),
-        text("filter_policy", "Which messages are delivered, JSON.").check(Check::Json),
+        text("filter_policy", "Which messages are delivered, a filter policy.").check(Check::Json),
         text("filter_policy_scope", "What the filter policy looks at.")
             .check(Check::OneOf(&["MessageAttributes", "MessageBody"])),
         text(
             "redrive_policy",
-            "Where messages go that cannot be delivered, JSON.",
+            "Where messages go that cannot be delivered: `deadLetterTargetArn` is the ARN of a standard queue in this account and region.",
         )
         .check(Check::Json),
         text(
@@ -768,19 +768,19 @@ fn alarms() -> Vec<Field> {
                 whole(
                     "period",
                     period,
-                    (60, 86400),
+                    (60, 604_800),
                     "Seconds each datapoint covers: a multiple of 60.",
                 ),
                 whole(
                     "evaluation_periods",
                     evaluation,
-                    (1, 8640),
+                    (1, 1440),
                     "How many datapoints are looked at.",
                 ),
                 whole(
                     "datapoints_to_alarm",
                     datapoints,
-                    (1, 8640),
+                    (1, 1440),
                     "How many of these must breach.",
                 ),
                 text(

@@ -1,12 +1,15 @@
 //! What can be wrong with a configuration and seen before anything is asked or changed.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use bellflower_contract::{IllegalLayout, Layout};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 use super::schema::{Check, Field, Origin, Shape, fields};
 use crate::documents::Place;
-use crate::parts::tags::MARK;
+use crate::parts::tags;
 
 /// Looks at each value by the table of fields, then at those that must fit each other. What is unknown is left for later.
 #[must_use]
@@ -27,6 +30,12 @@ pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagn
     let mut found = Vec::new();
     names(&fields(), config, planned, &Path::root(), &mut found);
     twins(config, planned, &mut found);
+    if let Some(all) = planned.get("tags_all").and_then(Value::as_map) {
+        let none = BTreeMap::new();
+        let written = config.get("tags").and_then(Value::as_map).unwrap_or(&none);
+        crowd(all, written, &mut found);
+    }
+    elsewhere(config, place, &mut found);
     let path = Path::root().attribute("kms_key_arn");
     if let Some(arn) = planned.at(&path).and_then(Value::as_str) {
         let region = arn.split(':').nth(3).unwrap_or_default();
@@ -39,6 +48,33 @@ pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagn
         }
     }
     found
+}
+
+/// SNS puts what it cannot deliver only into queues of the topic's own account and region.
+fn elsewhere(config: &Value, place: &Place, found: &mut Diagnostics) {
+    let map = config.get("subscriptions").and_then(Value::as_map);
+    for (name, entry) in map.into_iter().flatten() {
+        let policy = entry.get("redrive_policy").and_then(Value::as_str);
+        let Some(arn) = policy.and_then(dead_letter_target) else {
+            continue;
+        };
+        let mut parts = arn.split(':').skip(3);
+        let (region, account) = (parts.next(), parts.next());
+        if (region, account) != (Some(&place.region), Some(&place.account)) {
+            let detail = format!(
+                "deadLetterTargetArn is \"{arn}\"; SNS takes queues of the topic's own account and region only: {} and {}.",
+                place.account, place.region
+            );
+            let path = path("subscriptions").key(name).attribute("redrive_policy");
+            found.push(Diagnostic::error("Dead-letter queue elsewhere", detail).at(path));
+        }
+    }
+}
+
+/// The queue in a subscription's redrive policy.
+fn dead_letter_target(policy: &str) -> Option<String> {
+    let policy: Json = serde_json::from_str(policy).ok()?;
+    Some(policy.get("deadLetterTargetArn")?.as_str()?.to_owned())
 }
 
 fn each(fields: &[Field], config: &Value, at: &Path, found: &mut Diagnostics) {
@@ -160,11 +196,12 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
             })
         }
         Check::Json => {
-            let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
-            Some((
-                "Not JSON",
-                format!("{name} is not a JSON document: {error}."),
-            ))
+            let said = match serde_json::from_str::<Json>(text) {
+                Ok(Json::Object(_)) => return None,
+                Ok(other) => format!("{name} is {}; needed is a JSON object.", kind(&other)),
+                Err(error) => format!("{name} is not JSON: {error}. Needed is a JSON object."),
+            };
+            Some(("Not a JSON object", said))
         }
         Check::Prefix => match Layout::new(text, "\u{1}/") {
             Err(IllegalLayout::Prefix(prefix)) if prefix == text => {
@@ -172,6 +209,18 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
             }
             _ => None,
         },
+    }
+}
+
+/// What a JSON document is, in words.
+fn kind(json: &Json) -> &'static str {
+    match json {
+        Json::Null => "the JSON value null",
+        Json::Bool(_) => "a JSON boolean",
+        Json::Number(_) => "a JSON number",
+        Json::String(_) => "a JSON string",
+        Json::Array(_) => "a JSON array",
+        Json::Object(_) => "a JSON object",
     }
 }
 
@@ -505,6 +554,9 @@ fn batching(view: &View, found: &mut Diagnostics) {
     }
 }
 
+/// The longest an alarm looks back, in seconds, if its periods are an hour or longer; a day if they are shorter.
+const LONGEST_ALARM: i64 = 7 * 86400;
+
 fn alarms(view: &View, found: &mut Diagnostics) {
     for function in ["processing", "integration"] {
         for row in super::schema::ALARMS {
@@ -529,8 +581,12 @@ fn alarms(view: &View, found: &mut Diagnostics) {
                 );
                 complain(found, &at(name), "Number out of range", detail);
             }
-            if let (Some(seconds), Some(of)) = (period, periods) {
-                let most = if seconds >= 3600 { 7 * 86400 } else { 86400 };
+            if let (Some(seconds @ 60..=LONGEST_ALARM), Some(of @ 1..=1440)) = (period, periods) {
+                let most = if seconds >= 3600 {
+                    LONGEST_ALARM
+                } else {
+                    86400
+                };
                 if seconds * of > most {
                     let detail = format!(
                         "period times evaluation_periods is {} s; at most {most} s are allowed.",
@@ -603,7 +659,82 @@ fn subscriptions(view: &View, found: &mut Diagnostics) {
                 "filter_policy_scope says what filter_policy looks at: give filter_policy too.";
             found.push(Diagnostic::error("No filter policy", detail).at(at("filter_policy_scope")));
         }
+        let object =
+            |argument: &str| serde_json::from_str::<Map<String, Json>>(text(argument)?).ok();
+        let nested = text("filter_policy_scope") == Some("MessageBody");
+        let scope_known = entry
+            .get("filter_policy_scope")
+            .is_none_or(|scope| !scope.is_unknown());
+        if let Some(policy) = object("filter_policy").filter(|_| scope_known)
+            && let Some(detail) = unfit_filter(&policy, nested)
+        {
+            found.push(
+                Diagnostic::error("Filter policy not allowed", detail).at(at("filter_policy")),
+            );
+        }
+        if object("redrive_policy").is_some() {
+            let target = text("redrive_policy").and_then(dead_letter_target);
+            let good = target
+                .as_deref()
+                .is_some_and(|arn| misfit("sqs", arn).is_none());
+            if !good {
+                let detail = "redrive_policy must hold deadLetterTargetArn, the ARN of a standard SQS queue, as in \
+                              {\"deadLetterTargetArn\": \"arn:aws:sqs:eu-west-1:123456789012:undelivered\"}.";
+                found.push(
+                    Diagnostic::error("Redrive policy without a queue", detail)
+                        .at(at("redrive_policy")),
+                );
+            }
+        }
     }
+}
+
+/// The most keys of a filter policy, and the most combinations of its values.
+const FILTER_KEYS: usize = 5;
+const FILTER_COMBINATIONS: usize = 150;
+
+/// What SNS does not take in a filter policy, by
+/// <https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html>.
+fn unfit_filter(policy: &Map<String, Json>, nested: bool) -> Option<String> {
+    let mut keys = 0;
+    let mut combinations: usize = 1;
+    let mut open: Vec<(&String, &Json)> = policy.iter().collect();
+    while let Some((key, value)) = open.pop() {
+        match value {
+            // Its alternatives are policies themselves; SNS alone counts these rightly.
+            Json::Array(_) if key == "$or" => {}
+            Json::Array(values) => {
+                keys += 1;
+                combinations = combinations.saturating_mul(values.len().max(1));
+            }
+            Json::Object(inner) if nested => open.extend(inner),
+            _ => {
+                let (needed, hint) = if nested {
+                    ("an array of values, or an object of such", "")
+                } else {
+                    (
+                        "an array of values",
+                        " Nested objects need filter_policy_scope = \"MessageBody\".",
+                    )
+                };
+                return Some(format!(
+                    "\"{key}\" of the filter policy is {}; needed is {needed}.{hint}",
+                    kind(value)
+                ));
+            }
+        }
+    }
+    if keys > FILTER_KEYS {
+        return Some(format!(
+            "The filter policy has {keys} keys; at most {FILTER_KEYS} are allowed."
+        ));
+    }
+    (combinations > FILTER_COMBINATIONS).then(|| {
+        format!(
+            "The filter policy has {combinations} combinations of values (the product of how many each key has); at most \
+             {FILTER_COMBINATIONS} are allowed."
+        )
+    })
 }
 
 /// What an endpoint of this protocol looks like, if `endpoint` does not.
@@ -628,6 +759,10 @@ fn misfit(protocol: &str, endpoint: &str) -> Option<&'static str> {
             endpoint.starts_with("https://") && endpoint.len() > 8,
             "a URL that begins with https://",
         ),
+        "sqs" if endpoint.ends_with(".fifo") => (
+            false,
+            "the ARN of an SQS queue that is no FIFO queue, since a standard topic cannot deliver to these",
+        ),
         "sqs" => (arn("sqs"), "the ARN of an SQS queue"),
         "lambda" => (arn("lambda"), "the ARN of a Lambda function"),
         "firehose" => (arn("firehose"), "the ARN of a Firehose delivery stream"),
@@ -647,52 +782,67 @@ fn tags(view: &View, found: &mut Diagnostics) {
     let Some(map) = view.at("tags").and_then(Value::as_map) else {
         return;
     };
-    let mut complain = |key: Option<&str>, detail: String| {
-        let path = Path::root().attribute("tags");
-        let path = match key {
-            Some(key) => path.key(key),
-            None => path,
-        };
-        found.push(Diagnostic::error("Illegal tag", detail).at(path));
-    };
-    if map.len() > 49 {
-        complain(
-            None,
-            format!(
-                "{} tags are too many: AWS takes 50, of which Bellflower needs one.",
-                map.len()
-            ),
-        );
-    }
     for (key, value) in map {
-        let count = key.chars().count();
-        if count == 0 || count > 128 {
-            complain(
-                Some(key),
-                format!("A tag's key has 1 to 128 characters; this one has {count}."),
-            );
+        if let Some(detail) = tags::complaint(key, value.as_str().unwrap_or_default()) {
+            let path = Path::root().attribute("tags").key(key);
+            found.push(Diagnostic::error("Illegal tag", detail).at(path));
         }
-        if key.to_ascii_lowercase().starts_with("aws:") {
-            complain(
-                Some(key),
-                format!("The tag \"{key}\" begins with aws:, which AWS keeps for itself."),
-            );
-        }
-        if key == MARK {
-            complain(
-                Some(key),
-                format!("The tag \"{MARK}\" is the one by which Bellflower knows what is its own."),
-            );
-        }
-        let count = value.as_str().map_or(0, |text| text.chars().count());
-        if count > 256 {
-            complain(
-                Some(key),
-                format!("A tag's value has at most 256 characters; this one has {count}."),
-            );
-        }
+    }
+    crowd(map, map, found);
+}
+
+/// Looks at tags as a set, told on `tags` as the user wrote them: how many there are, and keys that IAM takes for one.
+fn crowd(
+    all: &BTreeMap<String, Value>,
+    written: &BTreeMap<String, Value>,
+    found: &mut Diagnostics,
+) {
+    let path = Path::root().attribute("tags");
+    let count = all.keys().filter(|key| *key != tags::MARK).count();
+    if count >= tags::MOST {
+        let inherited = all.keys().filter(|key| !written.contains_key(*key)).count();
+        let from = match inherited {
+            0 => String::new(),
+            number => format!(", {number} of which come from the provider's default_tags,"),
+        };
+        let detail = format!(
+            "{count} tags{from} are too many: AWS takes {}, of which Bellflower needs one.",
+            tags::MOST
+        );
+        found.push(Diagnostic::error("Too many tags", detail).at(path.clone()));
+    }
+    if let Some((one, other)) = tags::alike(all.keys()) {
+        let detail = format!(
+            "The tags \"{one}\" and \"{other}\" differ in their case alone, and IAM, whose roles carry them too, takes them for one."
+        );
+        let at = [other, one]
+            .into_iter()
+            .find(|key| written.contains_key(*key));
+        let path = at.map_or(path.clone(), |key| path.key(key));
+        found.push(Diagnostic::error("Tag twice", detail).at(path));
     }
 }
+
+/// The names that Lambda keeps for its runtimes and that begin as a name may, in
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>.
+const RESERVED_VARIABLES: &[&str] = &[
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+];
 
 fn variables(view: &View, found: &mut Diagnostics) {
     let Some(map) = view.at("processing.variables").and_then(Value::as_map) else {
@@ -702,10 +852,15 @@ fn variables(view: &View, found: &mut Diagnostics) {
         let first = name.starts_with(|c: char| c.is_ascii_alphabetic());
         let legal =
             name.len() > 1 && first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !legal {
-            let detail = format!(
-                "\"{name}\" is no name Lambda takes: a letter, then letters, digits and underscores, at least two in all."
-            );
+        let reserved = RESERVED_VARIABLES.contains(&name.as_str());
+        if !legal || reserved {
+            let detail = if reserved {
+                format!("Lambda sets {name} itself: choose another name.")
+            } else {
+                format!(
+                    "\"{name}\" is no name Lambda takes: a letter, then letters, digits and underscores, at least two in all."
+                )
+            };
             let path = path("processing.variables").key(name);
             found.push(Diagnostic::error("Illegal environment variable", detail).at(path));
         }
@@ -726,17 +881,30 @@ fn variables(view: &View, found: &mut Diagnostics) {
     }
 }
 
+/// The shortest time-out; less than that is a slip of the pen.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 fn timeouts(config: &Value, found: &mut Diagnostics) {
     let Some(map) = config.get("timeouts").and_then(Value::as_map) else {
         return;
     };
     for (name, value) in map {
-        if let Some(text) = value.as_str()
-            && humantime::parse_duration(text).is_err()
-        {
-            let detail = format!("\"{text}\" is not a duration such as 30s, 20m or 1h.");
-            let path = Path::root().attribute("timeouts").attribute(name);
-            found.push(Diagnostic::error("Not a duration", detail).at(path));
+        let Some(text) = value.as_str() else {
+            continue;
+        };
+        let path = Path::root().attribute("timeouts").attribute(name);
+        match humantime::parse_duration(text) {
+            Ok(limit) if limit >= SHORTEST => {}
+            Ok(_) => {
+                let detail = format!(
+                    "\"{text}\" leaves no time to do anything: allowed is 1s and more, such as 30s, 20m or 1h."
+                );
+                found.push(Diagnostic::error("Time-out too short", detail).at(path));
+            }
+            Err(_) => {
+                let detail = format!("\"{text}\" is not a duration such as 30s, 20m or 1h.");
+                found.push(Diagnostic::error("Not a duration", detail).at(path));
+            }
         }
     }
 }
@@ -778,7 +946,37 @@ mod tests {
                 "queue.delay_seconds",
                 "whole number",
             ),
-            (json!({"queue": {"name": "a.fifo"}}), "queue.name", "'.'"),
+            (
+                json!({"queue": {"name": "a.fifo"}}),
+                "queue.name",
+                "standard",
+            ),
+            (
+                json!({"bucket": {"bucket": "xn--orders"}}),
+                "bucket.bucket",
+                "xn--",
+            ),
+            (json!({"tags": {"a": "<b>"}}), "tags[\"a\"]", "'<'"),
+            (
+                json!({"tags": {"Stage": "a", "stage": "b"}}),
+                "tags[\"stage\"]",
+                "case",
+            ),
+            (
+                json!({"processing": {"variables": {"AWS_REGION": "y"}}}),
+                "processing.variables[\"AWS_REGION\"]",
+                "itself",
+            ),
+            (
+                json!({"timeouts": {"create": "0s"}}),
+                "timeouts.create",
+                "1s and more",
+            ),
+            (
+                json!({"timeouts": {"delete": "-5m"}}),
+                "timeouts.delete",
+                "duration",
+            ),
             (
                 json!({"log_retention_in_days": 2}),
                 "log_retention_in_days",
@@ -906,7 +1104,7 @@ mod tests {
                 "AWS keeps",
             ),
             (
-                json!({"tags": {MARK: "y"}}),
+                json!({"tags": {tags::MARK: "y"}}),
                 "tags[\"bellflower:pipeline\"]",
                 "own",
             ),
@@ -928,6 +1126,123 @@ mod tests {
                     .any(|(at, said)| at == path && said.contains(part)),
                 "{given}: wanted {part:?} at {path}, found {found:?}"
             );
+        }
+    }
+
+    /// Each row: an argument of a subscription, its value, and what the message holds.
+    #[test]
+    fn policies_of_subscriptions_are_looked_into() {
+        let many = |count: usize| {
+            let keys = (0..count).map(|number| (format!("k{number}"), json!(["v"])));
+            Json::Object(keys.collect()).to_string()
+        };
+        let product = json!({"a": vec!["v"; 13], "b": vec!["v"; 12]}).to_string();
+        let rows = [
+            ("filter_policy", "[]", "a JSON array"),
+            ("filter_policy", "{", "JSON object"),
+            ("filter_policy", r#"{"a": "b"}"#, "an array of values"),
+            ("filter_policy", r#"{"a": {"b": ["c"]}}"#, "MessageBody"),
+            ("filter_policy", &many(6), "at most 5"),
+            ("filter_policy", &product, "156 combinations"),
+            ("redrive_policy", "1", "a JSON number"),
+            ("redrive_policy", "{}", "deadLetterTargetArn"),
+            (
+                "redrive_policy",
+                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q.fifo"}"#,
+                "standard SQS queue",
+            ),
+        ];
+        let with = |argument: &str, value: &str, scope: Json| {
+            found(&json!({"name": "orders", "subscriptions": {"ops": {
+                "protocol": "email", "endpoint": "a@b.cd", argument: value, "filter_policy_scope": scope,
+            }}}))
+        };
+        for (argument, value, part) in rows {
+            let found = with(argument, value, Json::Null);
+            assert!(
+                found.len() == 1
+                    && found[0].0 == format!("subscriptions[\"ops\"].{argument}")
+                    && found[0].1.contains(part),
+                "{argument} = {value}: wanted {part:?}, found {found:?}"
+            );
+        }
+        let good = [
+            ("filter_policy", "{}".to_owned(), Json::Null),
+            ("filter_policy", many(5), json!("MessageAttributes")),
+            (
+                "filter_policy",
+                r#"{"a": {"b": ["c", {"prefix": "d"}]}}"#.to_owned(),
+                json!("MessageBody"),
+            ),
+            (
+                "filter_policy",
+                r#"{"$or": [{"a": ["b"]}, {"c": ["d"]}]}"#.to_owned(),
+                Json::Null,
+            ),
+            (
+                "redrive_policy",
+                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q"}"#.to_owned(),
+                Json::Null,
+            ),
+        ];
+        for (argument, value, scope) in good {
+            assert_eq!(with(argument, &value, scope), [], "{argument} = {value}");
+        }
+    }
+
+    #[test]
+    fn tags_are_counted_with_those_of_the_provider() {
+        let tags = |range: std::ops::Range<usize>| {
+            let each = range.map(|number| (format!("k{number:02}"), json!("v")));
+            Json::Object(each.collect())
+        };
+        let place = place();
+        let told = |written: Json, all: Json| {
+            let given = json!({"name": "orders", "tags": written});
+            let config = super::super::schema::schema().conform(Value::from_json(&given));
+            let planned = Value::from_json(&json!({"name": "orders", "tags_all": all}));
+            validate_planned(&config, &planned, &place)
+        };
+        assert!(told(tags(0..49), tags(0..49)).is_empty());
+        let many = told(tags(0..10), tags(0..50));
+        assert!(
+            many.len() == 1 && many[0].detail.contains("40 of which"),
+            "{many:?}"
+        );
+        let twice = told(json!({"Stage": "a"}), json!({"Stage": "a", "stage": "b"}));
+        let at = twice[0].path.as_ref().map(ToString::to_string);
+        assert_eq!(at.as_deref(), Some("tags[\"Stage\"]"), "{twice:?}");
+    }
+
+    #[test]
+    fn undelivered_messages_stay_in_account_and_region() {
+        let arn = |region: &str, account: &str| format!("arn:aws:sqs:{region}:{account}:q");
+        let told = |arn: String| {
+            let policy = json!({"deadLetterTargetArn": arn}).to_string();
+            let given = json!({"name": "orders", "subscriptions": {"ops": {
+                "protocol": "email", "endpoint": "a@b.cd", "redrive_policy": policy,
+            }}});
+            let config = super::super::schema::schema().conform(Value::from_json(&given));
+            validate_planned(&config, &config, &place())
+        };
+        assert!(told(arn("eu-west-1", "123456789012")).is_empty());
+        for elsewhere in [
+            arn("us-east-1", "123456789012"),
+            arn("eu-west-1", "210987654321"),
+        ] {
+            let told = told(elsewhere.clone());
+            assert!(
+                told.len() == 1 && told[0].detail.contains(&elsewhere),
+                "{told:?}"
+            );
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
         }
     }
 
