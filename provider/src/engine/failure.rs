@@ -27,7 +27,7 @@ pub struct Failure {
     pub elapsed: Duration,
     /// What a person can do about it.
     pub advice: Option<String>,
-    /// True when it is unknown whether the operation took effect: no answer came, or the server failed.
+    /// True when it is unknown whether the operation took effect: no answer came, or none that could be read, or the server failed.
     pub ambiguous: bool,
     /// True when the user's interruption, or the end of the time limit, cut it short.
     pub interrupted: bool,
@@ -59,10 +59,10 @@ impl Failure {
             .is_some_and(|code| codes.contains(&code))
     }
 
-    /// True when no answer came at all: a broken connection, a name that does not resolve, a time-out.
+    /// True when no answer came, or none that could be read to its end: a broken connection, a name that does not resolve, a time-out.
     #[must_use]
     pub fn unanswered(&self) -> bool {
-        self.ambiguous && self.code.is_none() && self.status.is_none()
+        self.ambiguous && self.code.is_none() && self.status.is_none_or(|status| status < 400)
     }
 
     /// True when the service says that there is such an object already.

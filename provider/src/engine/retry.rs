@@ -35,7 +35,7 @@ pub struct Rule {
     pub but_not: &'static [&'static str],
     /// HTTP statuses; empty fits every status.
     pub statuses: &'static [u16],
-    /// Only when no answer came at all.
+    /// Only when no answer came, or none that could be read to its end.
     pub unanswered: bool,
     /// How to retry.
     pub class: &'static Class,

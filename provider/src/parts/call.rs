@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
@@ -306,11 +307,18 @@ where
              credentials can be had, and, where S3 is at an endpoint of its own, `s3_use_path_style`."
                 .to_owned()
         }),
-        ambiguous: unreachable
+        ambiguous: (unreachable && !lacks_credentials(error))
             || matches!(error, SdkError::ResponseError(_))
-            || status.is_some_and(|status| status >= 500),
+            // An error on an answer that tells of success: it could not be read.
+            || status.is_some_and(|status| !(300..500).contains(&status)),
         ..Failure::default()
     }
+}
+
+/// True when a request was never sent, for want of credentials. Where they come from was asked more than once already.
+fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    causes.any(|cause| cause.is::<CredentialsError>())
 }
 
 /// The chain of causes, without repeating itself: what went wrong is at its end.

@@ -69,7 +69,6 @@ const WRITE_FUNCTION: &[&str] = &[
     "lambda:CreateFunction",
     "lambda:UpdateFunctionConfiguration",
     "lambda:UpdateFunctionCode",
-    "lambda:PutFunctionConcurrency",
 ];
 const WRITE_MAPPING: &[&str] = &[
     "lambda:CreateEventSourceMapping",
@@ -127,10 +126,12 @@ pub static TABLE: &[Rule] = &[
     },
     Rule {
         operations: &[
+            "iam:PutRolePermissionsBoundary",
             "iam:PutRolePolicy",
             "iam:TagRole",
+            "iam:UntagRole",
             "iam:UpdateAssumeRolePolicy",
-            "iam:PutRolePermissionsBoundary",
+            "iam:UpdateRole",
         ],
         codes: &["NoSuchEntity"],
         ..Rule::any(&READ_AFTER_WRITE)
@@ -212,13 +213,14 @@ pub static TABLE: &[Rule] = &[
         ..Rule::any(&IAM_PROPAGATION)
     },
     Rule {
-        operations: &[
-            "sns:Subscribe",
-            "sns:GetSubscriptionAttributes",
-            "sns:SetSubscriptionAttributes",
-        ],
+        operations: &["sns:Subscribe", "sns:SetSubscriptionAttributes"],
         codes: &["NotFound", "NotFoundException"],
         ..Rule::any(&READ_AFTER_WRITE)
+    },
+    Rule {
+        operations: &["sns:*"],
+        codes: &["ConcurrentAccess", "ConcurrentAccessException"],
+        ..Rule::any(&BUSY)
     },
     // S3
     Rule {
@@ -292,9 +294,15 @@ pub static TABLE: &[Rule] = &[
     Rule {
         operations: &[
             "kms:CreateAlias",
+            "kms:DisableKeyRotation",
+            "kms:EnableKey",
             "kms:EnableKeyRotation",
+            "kms:GetKeyPolicy",
+            "kms:GetKeyRotationStatus",
             "kms:PutKeyPolicy",
             "kms:TagResource",
+            "kms:UntagResource",
+            "kms:UpdateAlias",
             "kms:UpdateKeyDescription",
         ],
         codes: &["NotFoundException"],
@@ -336,6 +344,10 @@ pub static TABLE: &[Rule] = &[
     // Servers that fail, and answers that never came, whatever the service.
     Rule {
         statuses: &[500, 502, 503, 504],
+        ..Rule::any(&SERVER)
+    },
+    Rule {
+        codes: &["RequestTimeout", "RequestTimeoutException"],
         ..Rule::any(&SERVER)
     },
     Rule {
