@@ -71,6 +71,19 @@ impl Aws {
             .sleep_impl(TokioSleep::new())
             .http_client(http)
             .build();
+        Self::from(config)
+    }
+
+    /// The same clients, which try nothing again.
+    #[must_use]
+    pub fn once(&self) -> Self {
+        let config = self.config.to_builder();
+        Self::from(config.retry_config(RetryConfig::disabled()).build())
+    }
+}
+
+impl From<SdkConfig> for Aws {
+    fn from(config: SdkConfig) -> Self {
         Self {
             cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
             logs: aws_sdk_cloudwatchlogs::Client::new(&config),

@@ -7,6 +7,7 @@
 //! * [`Subscriber`]: an SQS queue that hears a topic's messages
 //! * [`observe`]: what AWS says each part of a pipeline looks like
 //! * [`Stage`]: an emulator with one pipeline's configuration, where most tests begin
+//! * [`proxy`]: what networks and AWS do and the emulator does not, and a log of every call
 //! * [`inventory`]: everything that is in the account, to see that nothing is left
 //! * [`Aws`]: clients for assertions; what the provider says about itself proves nothing
 //!
@@ -44,6 +45,7 @@ mod subscriber;
 mod terraform;
 
 pub mod environment;
+pub mod proxy;
 
 pub use aws::Aws;
 pub use error::Error;

@@ -194,6 +194,11 @@ impl MiniStack {
         self.folder.join("ca.pem")
     }
 
+    /// The certificate authority to trust, as PEM.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// The log file.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::proxy::Proxy;
 use crate::{Aws, Error, MiniStack, Names, Options, Pipeline, Terraform, inventory, observe};
 
 /// The address of the pipeline in [`Stage`]'s configuration.
@@ -46,11 +47,32 @@ impl Stage {
             region: REGION.to_owned(),
             ..options
         })?;
+        let environment = emulator.environment();
+        Self::on(emulator, arguments, &environment).await
+    }
+
+    /// As [`Stage::new`], with a proxy between Terraform and the emulator. The stage's own clients do not go through it.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn behind_proxy(arguments: &str) -> Result<(Self, Proxy), Error> {
+        let emulator = MiniStack::start_with(Options {
+            region: REGION.to_owned(),
+            ..Options::default()
+        })?;
+        let proxy = Proxy::start(&emulator)?;
+        let stage = Self::on(emulator, arguments, &proxy.environment()).await?;
+        Ok((stage, proxy))
+    }
+
+    async fn on(
+        emulator: MiniStack,
+        arguments: &str,
+        environment: &[(String, String)],
+    ) -> Result<Self, Error> {
         let aws = emulator.aws();
-        let terraform = Terraform::configuration(
-            &Self::text("", "orders", arguments),
-            &emulator.environment(),
-        )?;
+        let terraform =
+            Terraform::configuration(&Self::text("", "orders", arguments), environment)?;
         Ok(Self {
             before: Box::pin(inventory(&aws)).await?,
             names: Names::derived("orders", "devl", emulator.account(), REGION),

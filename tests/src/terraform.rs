@@ -86,6 +86,22 @@ impl Terraform {
         Ok(terraform)
     }
 
+    /// As [`Terraform::configuration`], with the providers of another filesystem mirror.
+    ///
+    /// # Errors
+    /// When it cannot be made, or `terraform init` fails.
+    pub fn from_mirror(
+        mirror: &Path,
+        text: &str,
+        variables: &[(String, String)],
+    ) -> Result<Self, Error> {
+        let terraform = Self::temporary("configuration", variables)?;
+        name_mirror(&terraform.folder, mirror)?;
+        terraform.rewrite(text)?;
+        terraform.init()?;
+        Ok(terraform)
+    }
+
     /// A copy of `examples/<name>` (and of everything it may refer to), initialised.
     ///
     /// # Errors
@@ -406,6 +422,11 @@ fn mirror(folder: &Path) -> Result<(), Error> {
                 .map_err(Error::file("linking", &executable))?;
         }
     }
+    name_mirror(folder, &mirror)
+}
+
+/// Writes the CLI configuration that names a filesystem mirror and nothing beside it.
+fn name_mirror(folder: &Path, mirror: &Path) -> Result<(), Error> {
     let path = folder.join("terraform.rc");
     let text = format!(
         "provider_installation {{\n  filesystem_mirror {{\n    path = {:?}\n  }}\n}}\n",

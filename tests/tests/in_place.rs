@@ -386,7 +386,9 @@ async fn a_lost_package_stands_against_apply_but_not_against_destroy() -> Result
                 "error"
             };
             let fits = |(is, said, code): &(String, String, String)| {
-                is == severity && said.contains("\"code.zip\"") && code.trim_start().starts_with("filename")
+                is == severity
+                    && said.contains("\"code.zip\"")
+                    && code.trim_start().starts_with("filename")
             };
             assert!(told.iter().any(fits), "{what}, {command:?}: {told:#?}");
         }

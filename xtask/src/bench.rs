@@ -41,15 +41,45 @@ impl Figure {
     }
 }
 
-/// Builds the release and prints each figure with its target.
-pub fn run() -> Result<(), Error> {
+/// Builds the release and prints each figure with its target: all of them, or those of the groups that are named.
+pub fn run(arguments: &[String]) -> Result<(), Error> {
+    let mirror = arguments
+        .iter()
+        .find_map(|argument| argument.strip_prefix("--mirror="));
+    let all = !arguments.iter().any(|argument| !argument.starts_with("--"));
+    let wanted = |group: &str| all || arguments.iter().any(|argument| argument == group);
     lambdas::build()?;
     let provider = package::release()?;
-    println!("\nmedians of {ROUNDS} rounds");
-    for figure in plugin(&provider)?.into_iter().chain(functions()?) {
+    let mut figures = Vec::new();
+    if wanted("plugin") {
+        figures.extend(plugin(&provider)?);
+    }
+    if wanted("functions") {
+        figures.extend(functions()?);
+    }
+    if !figures.is_empty() {
+        println!("\nmedians of {ROUNDS} rounds");
+    }
+    for figure in figures {
         println!("{}", figure.line());
     }
+    if wanted("lifecycle") {
+        lifecycle(&provider, mirror)?;
+    }
     Ok(())
+}
+
+/// A pipeline's apply, plan and destroy: a program of its own, since it speaks to AWS.
+fn lifecycle(provider: &Path, mirror: Option<&str>) -> Result<(), Error> {
+    let program = "lifecycle";
+    command::run(command::cargo().args(["build", "--workspace"]))?;
+    let mut bench = command::command(layout::target().join("debug").join(program));
+    bench
+        .args(mirror)
+        .env("BELLFLOWER_MINISTACK", tools::ministack()?)
+        .env("BELLFLOWER_PROVIDER", provider)
+        .env("TERRAFORM", tools::terraform()?);
+    command::run(&mut bench)
 }
 
 fn plugin(provider: &Path) -> Result<Vec<Figure>, Error> {

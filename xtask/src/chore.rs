@@ -9,10 +9,19 @@ use crate::{bench, docs, lambdas, package, provider, test, tools};
 /// One thing that can be typed after `cargo xtask`.
 pub struct Chore {
     pub name: &'static str,
-    /// Every flag the chore understands; none takes a value.
+    /// Every flag and word the chore understands; one that ends in `=` takes a value.
     pub flags: &'static [&'static str],
     pub about: &'static str,
     pub run: fn(&[String]) -> Result<ExitCode, Error>,
+}
+
+impl Chore {
+    /// Whether the chore understands what was given.
+    pub fn takes(&self, given: &str) -> bool {
+        let fits =
+            |flag: &&str| given == *flag || (flag.ends_with('=') && given.starts_with(*flag));
+        self.flags.iter().any(|flag| fits(&flag))
+    }
 }
 
 pub const CHORES: &[Chore] = &[
@@ -54,9 +63,9 @@ pub const CHORES: &[Chore] = &[
     },
     Chore {
         name: "bench",
-        flags: &[],
-        about: "measure the figures the project holds itself to, each with its target",
-        run: |_| done(bench::run()),
+        flags: &["plugin", "functions", "lifecycle", "--mirror="],
+        about: "measure the figures the project holds itself to, each with its target, all or those named (--mirror=FOLDER: beside hashicorp/aws)",
+        run: |arguments| done(bench::run(arguments)),
     },
     Chore {
         name: "tools",
@@ -91,6 +100,13 @@ pub fn usage() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_flags_that_end_so_take_a_value() {
+        let bench = CHORES.iter().find(|chore| chore.name == "bench").unwrap();
+        assert!(bench.takes("lifecycle") && bench.takes("--mirror=/a"));
+        assert!(!bench.takes("--mirror") && !bench.takes("lifecycles"));
+    }
 
     #[test]
     fn usage_lists_every_chore_with_its_flags() {
