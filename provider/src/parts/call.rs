@@ -200,6 +200,14 @@ impl Aws {
         answer
     }
 
+    /// Waits before the first question about something that takes its time; ends with an interruption.
+    pub async fn rest(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
     /// What `probe` finds, or nothing when `budget` is over and it still finds nothing.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ use crate::engine::{Attributes, Changes, Failure, Found, Part};
 const GONE: &[&str] = &["ResourceNotFoundException"];
 /// How long a function may take to become active or to finish an update.
 const BUDGET: Duration = Duration::from_mins(10);
+/// The answer to its creation is the first look, and this the pause until the next: no function is ready sooner.
+const AT_REST: Duration = Duration::from_millis(500);
 
 /// Where a function's code comes from.
 #[derive(Debug, Clone)]
@@ -361,7 +363,10 @@ impl Part<Aws> for Function {
             );
         let sha256 = match answer.code_sha256 {
             Some(sha256) if active => sha256,
-            _ => self.ready(aws).await?,
+            _ => {
+                aws.rest(AT_REST).await;
+                self.ready(aws).await?
+            }
         };
         if self.reserved_concurrent_executions >= 0 {
             self.put_concurrency(aws).await?;

@@ -5,7 +5,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::{Map, Value as Json};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{Blueprint, Facts, Node, Path};
@@ -13,7 +15,7 @@ use super::settings::Settings;
 use super::state::{Observed, state};
 use crate::engine::graph::{self, reversed};
 use crate::engine::{Attributes, Changes, Did, Failure, Found, Owner, ensure, foreign, remove};
-use crate::parts::{Aws, Part};
+use crate::parts::Aws;
 
 /// What was found of each part.
 pub type Findings = BTreeMap<Path, Option<Found>>;
@@ -153,8 +155,25 @@ pub async fn converge(
         let mut start: BTreeMap<Path, Option<Found>> = std::mem::take(&mut findings);
         let taken = Mutex::new(&mut start);
         let taken = &taken;
-        graph::run(
-            &first.edges(),
+        // Nothing waits for what was written to show, but the end.
+        let (written, mut showing) = mpsc::unbounded_channel();
+        let shown = async {
+            let mut waits = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    path = showing.recv() => match path {
+                        Some(path) => waits.push(appearance(final_blueprint(), path, aws)),
+                        None => break,
+                    },
+                    Some(()) = waits.next() => {}
+                }
+            }
+            waits.collect::<()>().await;
+        };
+        let edges = first.edges();
+        let written = &Mutex::new(Some(written));
+        let work = graph::run(
+            &edges,
             || aws.stop.is_cancelled(),
             |path: Path| async move {
                 let found = taken
@@ -175,15 +194,22 @@ pub async fn converge(
                 let (attributes, did) = ensure(node.part.as_ref(), aws, found).await?;
                 remember(&path, attributes);
                 if did == Did::Created {
-                    lock(created).insert(path);
+                    lock(created).insert(path.clone());
                 }
                 if did == Did::Changed || (did == Did::Created && node.part.appears_late()) {
-                    appearance(node.part.as_ref(), aws).await;
+                    let sender = lock(written);
+                    // The receiver is there as long as work is.
+                    let _ = sender.as_ref().map(|sender| sender.send(path));
                 }
                 Ok(())
             },
-        )
-        .await
+        );
+        let work = async {
+            let outcome = work.await;
+            lock(written).take();
+            outcome
+        };
+        tokio::join!(work, shown).0
     };
     let mut observed = observed
         .into_inner()
@@ -232,7 +258,10 @@ const APPEARANCE: Duration = Duration::from_mins(1);
 
 /// Waits until AWS shows a part as it was written: a plan made before would see a change that is none. What does not show in time shows in
 /// that plan.
-async fn appearance(part: &Part, aws: &Aws) {
+async fn appearance(blueprint: &Blueprint, path: Path, aws: &Aws) {
+    let Some(part) = blueprint.node(&path).map(|node| node.part.as_ref()) else {
+        return;
+    };
     let shown = || async { Ok(part.shows(aws).await?.then_some(())) };
     if let Err(failure) = aws
         .settle(&part.title(), "shown as written", APPEARANCE, shown)
