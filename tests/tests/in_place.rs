@@ -343,7 +343,7 @@ fn told(run: &Run) -> Vec<(String, String, String)> {
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .map(|line| line["diagnostic"].clone())
-        .filter(|told| told.is_object())
+        .filter(Value::is_object)
         .map(|told| {
             let said = format!("{}. {}", text(&told["summary"]), text(&told["detail"]));
             (
@@ -386,7 +386,9 @@ async fn a_lost_package_stands_against_apply_but_not_against_destroy() -> Result
                 "error"
             };
             let fits = |(is, said, code): &(String, String, String)| {
-                is == severity && said.contains("\"code.zip\"") && code.trim_start().starts_with("filename")
+                is == severity
+                    && said.contains("\"code.zip\"")
+                    && code.trim_start().starts_with("filename")
             };
             assert!(told.iter().any(fits), "{what}, {command:?}: {told:#?}");
         }
