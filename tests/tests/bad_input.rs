@@ -846,6 +846,7 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
 
 /// Faults that show when account, region and files are looked at: told by the plan, too.
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
     let emulator = MiniStack::start()?;
     let terraform = Terraform::configuration(&configuration("", &[]), &emulator.environment())?;

@@ -343,7 +343,7 @@ fn told(run: &Run) -> Vec<(String, String, String)> {
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .map(|line| line["diagnostic"].clone())
-        .filter(|told| told.is_object())
+        .filter(Value::is_object)
         .map(|told| {
             let said = format!("{}. {}", text(&told["summary"]), text(&told["detail"]));
             (

@@ -147,7 +147,7 @@ pub fn schema() -> Schema {
     let default_tags = vec![
         Attribute::new("tags", tags)
             .optional()
-            .describe("The tags."),
+            .describe("The tags. Allowed: letters, digits, spaces and `_ . : / = + - @`."),
     ];
     Schema {
         version: 0,

@@ -127,6 +127,9 @@ limits! {
     ALARM = "CloudWatch alarm", 255, "-_.", false, "AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html";
 }
 
+/// How the names of FIFO queues and topics end, and no others.
+pub const FIFO: &str = ".fifo";
+
 /// How the names of general purpose buckets must not begin, and how they must not end: S3 keeps these for aliases, other kinds of
 /// buckets and its own documentation. `-an` ends the names of an account's regional namespace, in which this bucket is not made.
 ///
@@ -171,7 +174,7 @@ impl Limit {
                 "The name of the {what}, \"{name}\", must not look like an IP address."
             ));
         }
-        if (*self == QUEUE || *self == TOPIC) && name.ends_with(".fifo") {
+        if (*self == QUEUE || *self == TOPIC) && name.ends_with(FIFO) {
             return Some(format!(
                 "The name of the {what}, \"{name}\", ends with .fifo as those of FIFO queues and topics do; a pipeline's are standard ones. \
                  Allowed are letters, digits and the characters {extra}"

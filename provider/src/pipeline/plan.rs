@@ -131,11 +131,10 @@ pub fn all_tags(
     tags
 }
 
-fn evaluate(
-    config: &Value,
-    known: &Known,
-    stand_in: StandIn,
-) -> Result<(Map<String, Json>, Blueprint, Vec<NoPackage>), Diagnostic> {
+/// The resource as it will be, its parts, and the code that is lost.
+type Evaluated = (Map<String, Json>, Blueprint, Vec<NoPackage>);
+
+fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluated, Diagnostic> {
     let fields = fields();
     let given = stood_in(&fields, config, stand_in);
     let mut tree = with_defaults(&fields, &given);

@@ -253,7 +253,7 @@ fn object(name: &'static str, doc: &'static str, fields: Vec<Field>) -> Field {
 pub fn schema() -> Schema {
     let timeouts = ["create", "read", "update", "delete"].map(|name| {
         let doc =
-            "How long this may take, as in `30s`, `20m` or `1h`. Default: `20m`, for read `5m`.";
+            "How long this may take, as in `30s`, `20m` or `1h`; at least `1s`. Default: `20m`, for read `5m`.";
         Attribute::new(name, Kind::Type(Type::String))
             .optional()
             .describe(doc)
@@ -293,7 +293,7 @@ pub fn fields() -> Vec<Field> {
             .check(Check::OneOfWhole(RETENTIONS)),
         text("iam_path", "The path of the IAM roles.").default("/").check(Check::Path).replaces(),
         text("permissions_boundary", "The ARN of the IAM policy that bounds the IAM roles.").check(Check::Arn(&["iam"])),
-        Field::new("tags", Shape::TextMap, "Tags of every part that takes tags, over those of the provider's `default_tags`."),
+        Field::new("tags", Shape::TextMap, "Tags of every part that takes tags, over those of the provider's `default_tags`; at most 49 of both together. Allowed: letters, digits, spaces and `_ . : / = + - @`, in keys of up to 128 and values of up to 256 characters."),
         Field::new("tags_all", Shape::TextMap, "All tags, those of the provider's `default_tags` among them.").computed(),
         object("key", "The customer-managed KMS key that encrypts everything. None is made when `kms_key_arn` is set.", key()),
         object("bucket", "The S3 bucket that work and answers go through.", bucket()),
@@ -497,7 +497,11 @@ fn subscription() -> Vec<Field> {
             false,
             "Whether the message comes without SNS's envelope; for sqs, http, https and firehose.",
         ),
-        text("filter_policy", "Which messages are delivered, a filter policy.").check(Check::Json),
+        text(
+            "filter_policy",
+            "Which messages are delivered: up to 5 keys, each with an array of the values it may have.",
+        )
+        .check(Check::Json),
         text("filter_policy_scope", "What the filter policy looks at.")
             .check(Check::OneOf(&["MessageAttributes", "MessageBody"])),
         text(
@@ -549,7 +553,10 @@ fn processing() -> Vec<Field> {
     function(
         &[("memory_size", 128), ("timeout", 30)],
         vec![
-            text("filename", "The path of a zip with code of your own."),
+            text(
+                "filename",
+                "The path of a zip with code of your own. It must stay there: an apply reads it anew, though a destroy does not need it.",
+            ),
             text(
                 "s3_bucket",
                 "The bucket of a zip with code of your own, in this region.",

@@ -9,6 +9,7 @@ use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 use super::schema::{Check, Field, Origin, Shape, fields};
 use crate::documents::Place;
+use crate::documents::names::FIFO;
 use crate::parts::tags;
 
 /// Looks at each value by the table of fields, then at those that must fit each other. What is unknown is left for later.
@@ -759,7 +760,7 @@ fn misfit(protocol: &str, endpoint: &str) -> Option<&'static str> {
             endpoint.starts_with("https://") && endpoint.len() > 8,
             "a URL that begins with https://",
         ),
-        "sqs" if endpoint.ends_with(".fifo") => (
+        "sqs" if endpoint.ends_with(FIFO) => (
             false,
             "the ARN of an SQS queue that is no FIFO queue, since a standard topic cannot deliver to these",
         ),
