@@ -9,10 +9,20 @@ use crate::{bench, docs, lambdas, package, provider, test, tools};
 /// One thing that can be typed after `cargo xtask`.
 pub struct Chore {
     pub name: &'static str,
-    /// Every flag the chore understands; none takes a value.
+    /// Every flag the chore understands; those that end with `=` take a value.
     pub flags: &'static [&'static str],
     pub about: &'static str,
     pub run: fn(&[String]) -> Result<ExitCode, Error>,
+}
+
+impl Chore {
+    /// Whether the chore understands this argument.
+    pub fn takes(&self, given: &str) -> bool {
+        self.flags.iter().any(|flag| {
+            given == *flag && !flag.ends_with('=')
+                || flag.ends_with('=') && given.starts_with(flag) && given != *flag
+        })
+    }
 }
 
 pub const CHORES: &[Chore] = &[
@@ -27,6 +37,13 @@ pub const CHORES: &[Chore] = &[
         flags: &[],
         about: "formatting, clippy, unit tests, end-to-end tests on two versions of Terraform",
         run: |_| Ok(test::run()),
+    },
+    Chore {
+        name: "chaos",
+        flags: &["--full", "--point=", "--sample=", "--seed=", "--workers="],
+        about: "interrupt create, update and destroy at a sample of their calls (--full: at all of them) and print what came of it; \
+                --point=create/37/answer-lost runs one again",
+        run: provider::chaos,
     },
     Chore {
         name: "build",
@@ -91,6 +108,13 @@ pub fn usage() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_with_and_without_a_value() {
+        let chaos = CHORES.iter().find(|chore| chore.name == "chaos").unwrap();
+        assert!(chaos.takes("--full") && chaos.takes("--seed=7"));
+        assert!(!chaos.takes("--full=1") && !chaos.takes("--seed=") && !chaos.takes("--seed"));
+    }
 
     #[test]
     fn usage_lists_every_chore_with_its_flags() {

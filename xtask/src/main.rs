@@ -34,10 +34,7 @@ fn main() -> ExitCode {
         return usage(Some(&format!("there is no chore called `{name}`")));
     };
     let arguments: Vec<String> = arguments.collect();
-    if let Some(unknown) = arguments
-        .iter()
-        .find(|given| !chore.flags.contains(&given.as_str()))
-    {
+    if let Some(unknown) = arguments.iter().find(|given| !chore.takes(given)) {
         return usage(Some(&format!("`{name}` does not take `{unknown}`")));
     }
     run(chore, &arguments)

@@ -18,11 +18,12 @@ pub(super) struct Recognised {
 }
 
 /// Prefixes of the `x-amz-target` header.
-const TARGETS: [(&str, &str, Wire); 4] = [
+const TARGETS: [(&str, &str, Wire); 5] = [
     ("AmazonSQS.", "sqs", Wire::Sqs),
     ("AWSStepFunctions.", "states", Wire::Json10),
     ("Logs_20140328.", "logs", Wire::Json11),
     ("TrentService.", "kms", Wire::Json11),
+    ("ResourceGroupsTaggingAPI_20170126.", "tag", Wire::Json11),
 ];
 
 /// Fields of a JSON request that name what it is for, the most telling first.
