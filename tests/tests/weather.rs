@@ -43,9 +43,9 @@ async fn aws_on_a_bad_day() -> Result<(), Error> {
     stage.set(CHANGED)?;
     stage.terraform.apply()?;
     assert_no_changes(&stage)?;
-    // Longer, so that names are sure to be blocked when Terraform is up again.
-    proxy.play(Play::QueueDeletedRecently(Duration::from_secs(4)));
-    proxy.play(Play::MachineDeleting(Duration::from_secs(4)));
+    // Longer, so that names are still blocked when Terraform is up again on a busy machine.
+    proxy.play(Play::QueueDeletedRecently(Duration::from_secs(15)));
+    proxy.play(Play::MachineDeleting(Duration::from_secs(15)));
     stage.terraform.destroy()?;
     assert_nothing_is_left(&stage).await?;
     stage.terraform.apply()?;

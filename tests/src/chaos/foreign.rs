@@ -214,7 +214,7 @@ pub(super) async fn look(aws: &Aws, names: &Names) -> Result<Value, Error> {
     Ok(json!({
         "queue": queue,
         "queue tags": queue_tags.tags(),
-        "role": format!("{role:?}"),
+        "role": format!("{:?}", role.role()),
         "policy": policy.policy_document(),
         "objects": objects.contents().iter().map(|object| (object.key(), object.e_tag())).collect::<Vec<_>>(),
         "alarms": alarms.metric_alarms().iter().map(|alarm| format!("{:?}", (alarm.alarm_arn(), alarm.threshold(), alarm.alarm_configuration_updated_timestamp()))).collect::<Vec<_>>(),

@@ -80,7 +80,7 @@ impl Place {
             let mut everything = Box::pin(inventory(&self.stage.aws)).await?;
             everything.sort();
             let mut seen = serde_json::json!({"parts": parts, "everything": everything});
-            normalise(&mut seen);
+            normalise(&mut seen, self.stage.emulator.endpoint());
             Ok(seen)
         })
     }
@@ -280,17 +280,19 @@ fn tail(run: &Run) -> String {
     format!("exit code {}: {}", run.code, &flat[from..])
 }
 
-/// Puts the same text in the place of every UUID.
-fn normalise(value: &mut Value) {
+/// Puts the same text in the place of every UUID and of the emulator's address.
+fn normalise(value: &mut Value, endpoint: &str) {
     match value {
-        Value::String(text) => *text = without_uuids(text),
+        Value::String(text) => *text = without_uuids(&text.replace(endpoint, "<aws>")),
         Value::Array(all) => {
-            all.iter_mut().for_each(normalise);
+            for one in all {
+                normalise(one, endpoint);
+            }
         }
         Value::Object(map) => {
             let all = std::mem::take(map);
             map.extend(all.into_iter().map(|(name, mut value)| {
-                normalise(&mut value);
+                normalise(&mut value, endpoint);
                 (without_uuids(&name), value)
             }));
         }
@@ -330,12 +332,11 @@ mod tests {
     #[test]
     fn uuids_are_all_the_same() {
         let id = "0a1b2c3d-0000-4000-8000-0123456789ab";
-        let mut value =
-            json!({format!("key/{id}"): [format!("ä{id}:{id}")], "n": 1, "short": "0a1b2c3d-0000"});
-        normalise(&mut value);
+        let mut value = json!({format!("key/{id}"): [format!("ä{id}:{id}")], "n": 1, "short": "0a1b2c3d-0000", "url": "https://127.0.0.1:1/q"});
+        normalise(&mut value, "https://127.0.0.1:1");
         assert_eq!(
             value,
-            json!({"key/<uuid>": ["ä<uuid>:<uuid>"], "n": 1, "short": "0a1b2c3d-0000"})
+            json!({"key/<uuid>": ["ä<uuid>:<uuid>"], "n": 1, "short": "0a1b2c3d-0000", "url": "<aws>/q"})
         );
     }
 }
