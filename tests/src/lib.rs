@@ -8,6 +8,7 @@
 //! * [`observe`]: what AWS says each part of a pipeline looks like
 //! * [`Stage`]: an emulator with one pipeline's configuration, where most tests begin
 //! * [`proxy`]: what networks and AWS do and the emulator does not, and a log of every call
+//! * [`chaos`]: interruption at every step
 //! * [`inventory`]: everything that is in the account, to see that nothing is left
 //! * [`Aws`]: clients for assertions; what the provider says about itself proves nothing
 //!
@@ -44,6 +45,7 @@ mod stage;
 mod subscriber;
 mod terraform;
 
+pub mod chaos;
 pub mod environment;
 pub mod proxy;
 

@@ -16,11 +16,12 @@ pub struct Chore {
 }
 
 impl Chore {
-    /// Whether the chore understands what was given.
+    /// Whether the chore understands this argument.
     pub fn takes(&self, given: &str) -> bool {
-        let fits =
-            |flag: &&str| given == *flag || (flag.ends_with('=') && given.starts_with(*flag));
-        self.flags.iter().any(|flag| fits(&flag))
+        self.flags.iter().any(|flag| {
+            given == *flag && !flag.ends_with('=')
+                || flag.ends_with('=') && given.starts_with(flag) && given != *flag
+        })
     }
 }
 
@@ -36,6 +37,13 @@ pub const CHORES: &[Chore] = &[
         flags: &[],
         about: "formatting, clippy, unit tests, end-to-end tests on two versions of Terraform",
         run: |_| Ok(test::run()),
+    },
+    Chore {
+        name: "chaos",
+        flags: &["--full", "--point=", "--sample=", "--seed=", "--workers="],
+        about: "interrupt create, update and destroy at a sample of their calls (--full: at all of them) and print what came of it; \
+                --point=create/37/answer-lost runs one again",
+        run: provider::chaos,
     },
     Chore {
         name: "build",
@@ -102,10 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_flags_that_end_so_take_a_value() {
+    fn flags_with_and_without_a_value() {
+        let chaos = CHORES.iter().find(|chore| chore.name == "chaos").unwrap();
+        assert!(chaos.takes("--full") && chaos.takes("--seed=7"));
         let bench = CHORES.iter().find(|chore| chore.name == "bench").unwrap();
         assert!(bench.takes("lifecycle") && bench.takes("--mirror=/a"));
         assert!(!bench.takes("--mirror") && !bench.takes("lifecycles"));
+        assert!(!chaos.takes("--full=1") && !chaos.takes("--seed=") && !chaos.takes("--seed"));
     }
 
     #[test]

@@ -17,17 +17,27 @@ pub fn build() -> Result<PathBuf, Error> {
 
 /// Builds what is needed and runs the demo, which says the rest.
 pub fn demo(arguments: &[String]) -> Result<ExitCode, Error> {
+    with_tools("demo", arguments)
+}
+
+/// Builds what is needed and interrupts runs of Terraform.
+pub fn chaos(arguments: &[String]) -> Result<ExitCode, Error> {
+    with_tools("chaos", arguments)
+}
+
+/// Starts a program of the workspace that needs the local AWS, Terraform and the provider.
+fn with_tools(program: &str, arguments: &[String]) -> Result<ExitCode, Error> {
     let ministack = tools::ministack()?;
     let terraform = tools::terraform()?;
     println!("building (the first time takes some minutes)");
     let provider = build()?;
-    let status = command::command(layout::target().join("debug/demo"))
+    let status = command::command(layout::target().join("debug").join(program))
         .args(arguments)
         .env("BELLFLOWER_MINISTACK", ministack)
         .env("BELLFLOWER_PROVIDER", provider)
         .env("TERRAFORM", terraform)
         .status()
-        .map_err(|error| Error::Other(format!("the demo could not be started: {error}")))?;
+        .map_err(|error| Error::Other(format!("`{program}` could not be started: {error}")))?;
     Ok(if status.success() {
         ExitCode::SUCCESS
     } else {

@@ -44,6 +44,8 @@ pub enum Play {
     RolePropagation(Duration),
     /// A bucket's notifications cannot be validated for this long after a Lambda permission was added.
     DestinationValidation(Duration),
+    /// A function reads a queue by one event source mapping and no more: a second one is refused.
+    OneMapping,
     /// A function's log group that is deleted before its function comes back: there is always a last invocation.
     LateLogGroup,
     /// The index of tags holds every service's objects and not only those that the emulator's does. No part of a bad day.
@@ -63,6 +65,7 @@ impl Play {
             Self::BucketNotFound(_) => "bucket not found",
             Self::RolePropagation(_) => "role propagation",
             Self::DestinationValidation(_) => "destination validation",
+            Self::OneMapping => "one mapping",
             Self::LateLogGroup => "late log group",
             Self::TagIndex => "tag index",
         }
@@ -79,13 +82,15 @@ impl Play {
             | Self::BucketNotFound(time)
             | Self::RolePropagation(time)
             | Self::DestinationValidation(time) => time,
-            Self::EmailPending | Self::LateLogGroup | Self::TagIndex => Duration::MAX,
+            Self::EmailPending | Self::OneMapping | Self::LateLogGroup | Self::TagIndex => {
+                Duration::MAX
+            }
         }
     }
 
     /// All of them, each of `time`: AWS on a bad day.
     #[must_use]
-    pub fn all(time: Duration) -> [Self; 11] {
+    pub fn all(time: Duration) -> [Self; 12] {
         [
             Self::FunctionPending(time),
             Self::FunctionUpdating(time),
@@ -97,6 +102,7 @@ impl Play {
             Self::BucketNotFound(time),
             Self::RolePropagation(time),
             Self::DestinationValidation(time),
+            Self::OneMapping,
             Self::LateLogGroup,
         ]
     }
@@ -243,7 +249,12 @@ impl Plays {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
         let (service, operation) = call.operation.split_once(':')?;
         match service {
-            "lambda" => self.lambda(operation, &call.object, &request, to),
+            "lambda" => match self.lambda(operation, &call.object, &request, to) {
+                None if operation == "CreateEventSourceMapping" => {
+                    self.second_mapping(&call.object, &request, to).await
+                }
+                given => given,
+            },
             "states" => self.machine(operation, &call.object, &request, to).await,
             "sqs" => self.queue(operation, &call.object, &request, to).await,
             "s3" => self.bucket(operation, &call.object, to),
@@ -346,20 +357,13 @@ impl Plays {
             }
             "CreateEventSourceMapping" => {
                 let source = request["EventSourceArn"].as_str().unwrap_or_default();
-                let taken = scene.shown.iter().find(|((event, uuid), shown)| {
+                let other = scene.shown.iter().find(|((event, uuid), shown)| {
                     *event == Event::MappingDeleted
                         && shown["EventSourceArn"] == source
                         && scene.fresh(*event, uuid, scene.time(MAPPING))
                 });
-                if let Some(((_, uuid), _)) = taken {
-                    let text = format!(
-                        "An event source mapping with SQS arn (\" {source} \") and function (\" {object} \") already exists. \
-                         Please update or delete the existing mapping with UUID {uuid}"
-                    );
-                    return Some((
-                        MAPPING.name(),
-                        to.error(409, "ResourceConflictException", &text),
-                    ));
+                if let Some(((_, uuid), _)) = other {
+                    return Some((MAPPING.name(), taken(to, source, object, uuid)));
                 }
             }
             _ => {}
@@ -383,6 +387,22 @@ impl Plays {
             return parameter("The role defined for the function cannot be assumed by Lambda.");
         }
         None
+    }
+
+    async fn second_mapping(&self, function: &str, request: &Value, to: &To<'_>) -> Given {
+        if !lock(&self.scene).is_on(Play::OneMapping) {
+            return None;
+        }
+        let source = request["EventSourceArn"].as_str()?;
+        let list = self
+            .aws
+            .lambda
+            .list_event_source_mappings()
+            .function_name(function)
+            .event_source_arn(source);
+        let found = list.send().await.ok()?;
+        let uuid = found.event_source_mappings().first()?.uuid()?;
+        Some((Play::OneMapping.name(), taken(to, source, function, uuid)))
     }
 
     async fn machine(&self, operation: &str, object: &str, request: &Value, to: &To<'_>) -> Given {
@@ -634,6 +654,15 @@ impl Plays {
             .ok()?;
         Some(Play::LateLogGroup.name())
     }
+}
+
+/// A mapping's place is taken.
+fn taken(to: &To<'_>, source: &str, function: &str, uuid: &str) -> Answer {
+    let text = format!(
+        "An event source mapping with SQS arn (\" {source} \") and function (\" {function} \") already exists. \
+         Please update or delete the existing mapping with UUID {uuid}"
+    );
+    to.error(409, "ResourceConflictException", &text)
 }
 
 fn told_of_functions(

@@ -239,7 +239,7 @@ impl To<'_> {
             "s3" => (503, "SlowDown", "Please reduce your request rate."),
             "lambda" => (429, "TooManyRequestsException", "Rate exceeded"),
             "sqs" => (403, "RequestThrottled", "Request is throttled."),
-            "kms" | "logs" | "states" => (400, "ThrottlingException", "Rate exceeded"),
+            "kms" | "logs" | "states" | "tag" => (400, "ThrottlingException", "Rate exceeded"),
             _ => (400, "Throttling", "Rate exceeded"),
         };
         self.error(status, code, message)

@@ -1,0 +1,161 @@
+//! `cargo xtask chaos`: interruption at every step, and a table of what came of it.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use bellflower_tests::Error;
+use bellflower_tests::chaos::{self, Kind, Outcome, Point};
+
+/// How many points are run unless it is said.
+const SAMPLE: usize = 63;
+
+/// What is asked for.
+#[derive(Debug)]
+struct Wanted {
+    full: bool,
+    points: Vec<Point>,
+    sample: usize,
+    seed: u64,
+    workers: usize,
+}
+
+impl Wanted {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut wanted = Self {
+            full: false,
+            points: Vec::new(),
+            sample: SAMPLE,
+            seed: 1,
+            workers: 2,
+        };
+        for argument in arguments {
+            let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
+            let number = || {
+                value
+                    .parse()
+                    .map_err(|_| format!("{name} wants a number, not {value:?}"))
+            };
+            match name {
+                "--full" => wanted.full = true,
+                "--point" => wanted.points.push(value.parse()?),
+                "--sample" => wanted.sample = number()?,
+                "--workers" => wanted.workers = number()?,
+                "--seed" => {
+                    wanted.seed = value.parse().map_err(|_| format!("no seed: {value:?}"))?;
+                }
+                _ => return Err(format!("there is no {argument}")),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn choose(&self, calls: &BTreeMap<Kind, usize>) -> Vec<Point> {
+        let all = Point::all(calls);
+        let points = if !self.points.is_empty() {
+            self.points.clone()
+        } else if self.full {
+            let count = all.len();
+            chaos::sample(all, count, self.seed)
+        } else {
+            chaos::sample(all, self.sample, self.seed)
+        };
+        let each: Vec<String> = calls
+            .iter()
+            .map(|(kind, count)| format!("{kind} {count}"))
+            .collect();
+        println!(
+            "calls of undisturbed runs: {}; {} points",
+            each.join(", "),
+            points.len()
+        );
+        points
+    }
+}
+
+fn show(outcome: &Outcome) {
+    let verdict = if outcome.wrong.is_empty() {
+        "ok    "
+    } else {
+        "FAILED"
+    };
+    let struck = outcome.struck.as_deref().unwrap_or("not reached");
+    let answered = outcome
+        .answered
+        .map(|time| format!(", ended after {:.1} s", time.as_secs_f64()));
+    println!(
+        "{verdict} {:<26} {:>5.1} s  {struck}{}",
+        outcome.point.to_string(),
+        outcome.took.as_secs_f64(),
+        answered.unwrap_or_default()
+    );
+    for wrong in &outcome.wrong {
+        println!("       {wrong}");
+    }
+}
+
+fn run(wanted: &Wanted) -> Result<bool, Error> {
+    let began = Instant::now();
+    let outcomes = chaos::run(wanted.workers, |calls| wanted.choose(calls), show)?;
+    let failed: Vec<&Outcome> = outcomes
+        .iter()
+        .filter(|outcome| !outcome.wrong.is_empty())
+        .collect();
+    println!("\n{}", chaos::table(&outcomes));
+    for outcome in &failed {
+        println!(
+            "failed: --point={}  {}",
+            outcome.point,
+            outcome.struck.as_deref().unwrap_or_default()
+        );
+    }
+    let slowest = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.answered)
+        .max()
+        .unwrap_or_default();
+    println!(
+        "{} points in {} s, {} failed; the slowest end after a signal took {:.1} s",
+        outcomes.len(),
+        began.elapsed().as_secs(),
+        failed.len(),
+        slowest.as_secs_f64()
+    );
+    Ok(failed.is_empty())
+}
+
+fn main() -> ExitCode {
+    let wanted = match Wanted::parse(std::env::args().skip(1)) {
+        Ok(wanted) => wanted,
+        Err(complaint) => {
+            eprintln!("chaos: {complaint}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&wanted) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chaos: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments() {
+        let parse = |words: &[&str]| Wanted::parse(words.iter().map(|word| (*word).to_owned()));
+        let wanted = parse(&["--point=create/37/answer-lost", "--seed=7"]).unwrap();
+        assert_eq!(
+            (wanted.points.len(), wanted.seed, wanted.sample),
+            (1, 7, SAMPLE)
+        );
+        assert!(parse(&["--point=create/37/nonsense"]).is_err());
+        assert!(parse(&["--sample=many"]).is_err());
+        assert!(parse(&["--other"]).is_err());
+    }
+}
