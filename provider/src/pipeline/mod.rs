@@ -282,6 +282,10 @@ impl CallbackPipeline {
         {
             return (nothing, all_told(&failures));
         }
+        // Before anything else, since a state with the new prefixes no longer knows the old ones.
+        if let Err(failure) = remove_old_folders(prior.as_ref(), &settings, &aws).await {
+            return (nothing, vec![told(&failure)]);
+        }
         let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
         let outcome = converge(&settings, &facts, &base, findings, &aws, &checkpoint).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
@@ -289,8 +293,7 @@ impl CallbackPipeline {
             for (path, attributes) in outcome.observed {
                 blueprint::graft(&mut tree, &path, attributes.unwrap_or_default());
             }
-            let warnings = remove_old_folders(prior.as_ref(), &settings, &aws).await;
-            return (settled(request.planned, &Json::Object(tree)), warnings);
+            return (settled(request.planned, &Json::Object(tree)), Vec::new());
         }
         let mut diagnostics = all_told(&outcome.failures);
         diagnostics.extend(unfinished(
@@ -412,30 +415,25 @@ fn check_code(base: &Tree, packages: &Packages) -> Result<(), Diagnostics> {
     Ok(())
 }
 
-/// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty. That one stays does no harm, so
-/// it is no more than a warning.
-async fn remove_old_folders(prior: Option<&Tree>, now: &Settings, aws: &Aws) -> Diagnostics {
+/// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
+async fn remove_old_folders(
+    prior: Option<&Tree>,
+    now: &Settings,
+    aws: &Aws,
+) -> Result<(), Failure> {
     let Some(Ok(before)) = prior.map(Settings::read) else {
-        return Vec::new();
+        return Ok(());
     };
     let (Some(bucket), before, now) = (&before.bucket.bucket, &before.bucket, &now.bucket) else {
-        return Vec::new();
+        return Ok(());
     };
     let kept = [&now.inbound_prefix, &now.outbound_prefix];
-    let left = [&before.inbound_prefix, &before.outbound_prefix]
-        .into_iter()
-        .filter(|prefix| !kept.contains(prefix));
-    let mut warnings = Vec::new();
-    for prefix in left {
-        if let Err(failure) = remove_empty(aws, bucket, prefix).await {
-            let detail = format!(
-                "The pipeline does not use the folder \"{prefix}\" any more, but its folder object could not be removed: {failure}. It does \
-                 no harm and goes with the bucket."
-            );
-            warnings.push(Diagnostic::warning("An empty folder stays", detail));
+    for prefix in [&before.inbound_prefix, &before.outbound_prefix] {
+        if !kept.contains(&prefix) {
+            remove_empty(aws, bucket, prefix).await?;
         }
     }
-    warnings
+    Ok(())
 }
 
 /// A signal that follows Terraform's.
