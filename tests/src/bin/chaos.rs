@@ -92,6 +92,9 @@ fn show(outcome: &Outcome) {
     for wrong in &outcome.wrong {
         println!("       {wrong}");
     }
+    for slow in &outcome.slow {
+        println!("       slow: {slow}");
+    }
 }
 
 fn run(wanted: &Wanted) -> Result<bool, Error> {

@@ -68,6 +68,8 @@ pub struct Outcome {
     pub answered: Option<Duration>,
     /// How long the point took, with its verification.
     pub took: Duration,
+    /// Calls that took unusually long, or had no answer at all.
+    pub slow: Vec<String>,
 }
 
 /// Points of one cycle: at most one of each kind.
@@ -189,6 +191,7 @@ mod tests {
             wrong: wrong.iter().map(|one| (*one).to_owned()).collect(),
             answered: None,
             took: Duration::ZERO,
+            slow: Vec::new(),
         };
         let text = table(&[
             outcome("create/1/reset", &[], Some("x")),

@@ -10,12 +10,15 @@ use tokio::runtime::Runtime;
 use super::point::{Kind, Point};
 use super::run::{self, Harmed};
 use super::{CHANGED, Cycle, Outcome, UNCHANGED, foreign};
-use crate::proxy::{Play, Proxy};
+use crate::proxy::{Call, Play, Proxy};
 use crate::{Error, Plan, Run, Stage, differences, inventory};
 
 /// How long the provider may take to end when it is asked to, and Terraform to write that down on a busy machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(5);
+
+/// A call that takes longer than this is told of.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// After so many cycles the account is begun anew: keys stay for days, and every listing of keys would take longer.
 const CYCLES: usize = 40;
@@ -240,6 +243,7 @@ impl World {
             wrong,
             answered,
             took: begin.elapsed(),
+            slow: slow(&proxy.calls()),
         })
     }
 
@@ -263,6 +267,18 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn slow(calls: &[Call]) -> Vec<String> {
+    let unusual = |call: &&Call| {
+        call.end
+            .is_none_or(|end| end.saturating_sub(call.start) > SLOW)
+    };
+    calls
+        .iter()
+        .filter(unusual)
+        .map(|call| format!("{call:?}"))
+        .collect()
 }
 
 fn command(kind: Kind) -> &'static [&'static str] {
