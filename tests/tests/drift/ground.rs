@@ -297,6 +297,7 @@ pub fn code() -> (Vec<u8>, String) {
 }
 
 /// Sets and removes tags of a part, by its service's own call.
+#[allow(clippy::too_many_lines, reason = "each service has its own call")]
 pub async fn tag(ground: &Ground, path: &str, set: &[(&str, &str)], unset: &[&str]) {
     let aws = &ground.stage.aws;
     let arn = ground.arn(path);
@@ -312,7 +313,6 @@ pub async fn tag(ground: &Ground, path: &str, set: &[(&str, &str)], unset: &[&st
                 set.iter()
                     .map(|(key, value)| {
                         let tag = $service::types::Tag::builder().$key(key).$value(value);
-                        #[allow(clippy::useless_conversion)]
                         Finished::finished(tag.build())
                     })
                     .collect(),

@@ -17,7 +17,7 @@ macro_rules! by {
     };
 }
 
-/// The parts that take a tag of AWS's own from anybody. On AWS only AWS sets them, and for the bucket in the emulator, too.
+/// Parts that take a tag of AWS's own from anybody in the emulator. On AWS only AWS sets them; the emulator's S3 refuses it, too.
 const TAKE_AWS_TAGS: [&str; 12] = [
     "key",
     "queue",
@@ -66,6 +66,7 @@ fn reworded(document: &str) -> String {
 }
 
 /// What is done, and how.
+#[allow(clippy::too_many_lines, reason = "a table")]
 pub fn rows() -> Vec<(&'static str, Change)> {
     vec![
         (

@@ -809,7 +809,7 @@ fn queue() -> Vec<Row> {
             "redrive_policy",
             by!(|g, at| {
                 let other = r#"{"deadLetterTargetArn":"{undelivered}","maxReceiveCount":9}"#;
-                set_queue(g, at, "RedrivePolicy", other).await
+                set_queue(g, at, "RedrivePolicy", other).await;
             }),
             Are(r#"{"deadLetterTargetArn":"{undelivered}","maxReceiveCount":9}"#),
             Are(r#"{"deadLetterTargetArn":"{dead-letter-queue}","maxReceiveCount":5}"#),
@@ -849,7 +849,7 @@ fn dead_letter_queue() -> Vec<Row> {
             "redrive_policy",
             by!(|g, at| {
                 let other = r#"{"deadLetterTargetArn":"{undelivered}","maxReceiveCount":9}"#;
-                set_queue(g, at, "RedrivePolicy", other).await
+                set_queue(g, at, "RedrivePolicy", other).await;
             }),
             Are(r#"{"deadLetterTargetArn":"{undelivered}","maxReceiveCount":9}"#),
             Are(NOTHING),
@@ -974,7 +974,7 @@ fn subscription() -> Vec<Row> {
             "redrive_policy",
             by!(|g, at| {
                 let other = r#"{"deadLetterTargetArn":"{dead-letter-queue}"}"#;
-                set_subscription(g, at, "RedrivePolicy", Some(other)).await
+                set_subscription(g, at, "RedrivePolicy", Some(other)).await;
             }),
             Are(r#"{"deadLetterTargetArn":"{dead-letter-queue}"}"#),
             Are(r#"{"deadLetterTargetArn":"{undelivered}"}"#),
@@ -1168,6 +1168,7 @@ fn function() -> Vec<Row> {
     ]
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn role() -> Vec<Row> {
     vec![
         row(
