@@ -335,6 +335,7 @@ async fn bucket_notification(aws: &Aws, name: &str) -> Value {
             (name.unwrap_or_default().to_lowercase(), json!(rule.value()))
         };
         json!({
+            "id": with.id(),
             "function": with.lambda_function_arn(),
             "events": with.events().iter().map(aws_sdk_s3::types::Event::as_str).collect::<Vec<_>>(),
             "filter": rules.iter().map(named).collect::<Map<_, _>>(),
@@ -408,6 +409,8 @@ async fn topic(aws: &Aws, name: &str) -> Value {
             .attributes()
             .into_iter()
             .flatten()
+            // An attribute that was taken away is none on AWS and an empty text in the emulator.
+            .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| (name.clone(), json!(value)))
             .collect();
         for name in ["FilterPolicy", "RedrivePolicy"] {
@@ -538,6 +541,7 @@ async fn alarms(aws: &Aws, function: &str) -> Value {
         let shown = json!({
             "name": alarm.alarm_name(),
             "arn": arn,
+            "description": alarm.alarm_description(),
             "namespace": alarm.namespace(),
             "dimensions": tag_map(dimensions.iter().map(|one| (one.name(), one.value()))),
             "statistic": alarm.statistic().map(aws_sdk_cloudwatch::types::Statistic::as_str),

@@ -27,8 +27,8 @@ pub fn settled(found: &str, want: Option<&str>) -> String {
     }
 }
 
-/// The form in which equal documents are equal: lists of texts sorted and without repetition, lists of one as the one, true and
-/// false as text, and an account's root principal as its number.
+/// The form in which equal documents are equal: statements and lists of texts sorted and without repetition, lists of one as the
+/// one, true and false as text, and an account's root principal as its number.
 fn normal(value: &Value) -> Value {
     match value {
         Value::Array(list) => {
@@ -44,13 +44,24 @@ fn normal(value: &Value) -> Value {
         }
         Value::Object(map) => Value::Object(
             map.iter()
-                .map(|(key, value)| (key.clone(), normal(value)))
+                .map(|(key, value)| (key.clone(), sorted(key, normal(value))))
                 .collect::<Map<_, _>>(),
         ),
         Value::Bool(flag) => Value::String(flag.to_string()),
         Value::Number(number) => Value::String(number.to_string()),
         Value::String(text) => Value::String(root_account(text).unwrap_or(text).to_owned()),
         Value::Null => Value::Null,
+    }
+}
+
+/// A policy's statements mean the same in any order.
+fn sorted(key: &str, value: Value) -> Value {
+    match value {
+        Value::Array(mut statements) if key == "Statement" => {
+            statements.sort_by_cached_key(Value::to_string);
+            Value::Array(statements)
+        }
+        other => other,
     }
 }
 
@@ -70,6 +81,16 @@ mod tests {
         let want = r#"{"Statement":[{"Action":["a","b"],"Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Condition":{"Bool":{"x":"false"}}}]}"#;
         let found = r#"{"Statement":{"Condition":{"Bool":{"x":false}},"Action":["b","a"],"Principal":{"AWS":"123456789012"}}}"#;
         assert_eq!(settled(found, Some(want)), want);
+    }
+
+    #[test]
+    fn statements_mean_the_same_in_any_order() {
+        let want = r#"{"Statement":[{"Sid":"a"},{"Sid":"b"}]}"#;
+        let found = r#"{"Statement":[{"Sid":"b"},{"Sid":"a"}]}"#;
+        assert_eq!(settled(found, Some(want)), want);
+        let other = r#"{"Next":[{"Sid":"b"},{"Sid":"a"}]}"#;
+        let want = r#"{"Next":[{"Sid":"a"},{"Sid":"b"}]}"#;
+        assert_eq!(settled(other, Some(want)), other);
     }
 
     #[test]

@@ -48,6 +48,12 @@ fn narrow(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+/// The name of the function a mapping invokes, with the alias or version where it names one.
+fn function_of(mapping: &Mapping) -> &str {
+    let arn = mapping.function_arn.as_deref().unwrap_or_default();
+    arn.split_once(":function:").map_or(arn, |(_, name)| name)
+}
+
 /// A mapping as the answer to its creation would have told it.
 fn created(mapping: Mapping) -> CreateEventSourceMappingOutput {
     CreateEventSourceMappingOutput::builder()
@@ -58,28 +64,64 @@ fn created(mapping: Mapping) -> CreateEventSourceMappingOutput {
 }
 
 impl EventSource {
+    /// All mappings of the queue.
+    async fn mappings(&self, aws: &Aws) -> Result<Vec<Mapping>, Failure> {
+        let (mut mappings, mut marker) = (Vec::new(), None);
+        loop {
+            let list = || {
+                let request = aws.lambda.list_event_source_mappings();
+                let request = request.event_source_arn(&self.event_source_arn);
+                request.set_marker(marker.clone()).send()
+            };
+            let answer = absent(
+                aws.call(
+                    "lambda:ListEventSourceMappings",
+                    &self.event_source_arn,
+                    list,
+                )
+                .await,
+                GONE,
+            )?;
+            let Some(page) = answer else { break };
+            mappings.extend(page.event_source_mappings.unwrap_or_default());
+            marker = page.next_marker.filter(|marker| !marker.is_empty());
+            if marker.is_none() {
+                break;
+            }
+        }
+        Ok(mappings)
+    }
+
+    /// The mapping to our function.
     async fn find(&self, aws: &Aws) -> Result<Option<Mapping>, Failure> {
-        let list = || {
-            let request = aws
-                .lambda
-                .list_event_source_mappings()
-                .function_name(&self.function_name);
-            request.event_source_arn(&self.event_source_arn).send()
-        };
-        let answer = absent(
-            aws.call(
-                "lambda:ListEventSourceMappings",
-                &self.event_source_arn,
-                list,
-            )
-            .await,
-            GONE,
-        )?;
-        Ok(answer
-            .and_then(|answer| answer.event_source_mappings)
-            .unwrap_or_default()
-            .into_iter()
-            .next())
+        let ours = |mapping: &Mapping| function_of(mapping) == self.function_name;
+        Ok(self.mappings(aws).await?.into_iter().find(ours))
+    }
+
+    /// The mapping to our function or, where there is none, the one with our mark that somebody has pointed elsewhere: left alone it
+    /// would go on taking messages beside a new one. With it, its ARN and tags.
+    async fn found(&self, aws: &Aws) -> Result<Option<(Mapping, String, Tags)>, Failure> {
+        let mut mappings = self.mappings(aws).await?;
+        mappings.sort_by_key(|mapping| function_of(mapping) != self.function_name);
+        for mapping in mappings {
+            let ours = function_of(&mapping) == self.function_name;
+            if mapping.state.as_deref() == Some("Deleting") {
+                if ours {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let uuid = mapping.uuid.clone().unwrap_or_default();
+            let known = mapping.event_source_mapping_arn.clone();
+            let arn = known.unwrap_or_else(|| format!("{}{uuid}", self.arn_prefix));
+            let list = || aws.lambda.list_tags().resource(&arn).send();
+            let answer = absent(aws.call("lambda:ListTags", &arn, list).await, GONE)?;
+            let tags = Tags::listed(answer.and_then(|answer| answer.tags).unwrap_or_default());
+            if ours || self.tags.owner_of(&tags) == Owner::Us {
+                return Ok(Some((mapping, arn, tags)));
+            }
+        }
+        Ok(None)
     }
 
     fn scaling(&self) -> ScalingConfig {
@@ -136,20 +178,14 @@ impl Part<Aws> for EventSource {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let Some(mapping) = self.find(aws).await? else {
+        let Some((mapping, arn, tags)) = self.found(aws).await? else {
             return Ok(None);
         };
+        let function_name = function_of(&mapping).to_owned();
         let state = mapping.state.unwrap_or_default();
-        if state == "Deleting" {
-            return Ok(None);
-        }
         let uuid = mapping.uuid.unwrap_or_default();
-        let arn = mapping
-            .event_source_mapping_arn
-            .unwrap_or_else(|| format!("{}{uuid}", self.arn_prefix));
-        let list = || aws.lambda.list_tags().resource(&arn).send();
-        let tags = absent(aws.call("lambda:ListTags", &arn, list).await, GONE)?;
         let have = Self {
+            function_name,
             batch_size: mapping.batch_size.map_or(0, i64::from),
             maximum_batching_window_in_seconds: mapping
                 .maximum_batching_window_in_seconds
@@ -165,7 +201,7 @@ impl Part<Aws> for EventSource {
                 .map(|kind| kind.as_str().to_owned())
                 .collect(),
             enabled: !matches!(state.as_str(), "Disabled" | "Disabling"),
-            tags: Tags::listed(tags.and_then(|answer| answer.tags).unwrap_or_default()),
+            tags,
             ..self.clone()
         };
         let mut attributes = properties(&have);

@@ -86,6 +86,7 @@ pub fn state(
 fn words(value: Option<&Json>) -> String {
     match value {
         None | Some(Json::Null) => "not set".to_owned(),
+        Some(Json::String(text)) if text.is_empty() => "not set".to_owned(),
         Some(Json::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }

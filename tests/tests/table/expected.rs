@@ -178,6 +178,7 @@ impl With<'_> {
             },
             "notification": {
                 "functions": [{
+                    "id": "bellflower-inbound",
                     "function": self.function_arn(&self.stage.names.integration),
                     "events": ["s3:ObjectCreated:*"],
                     "filter": {"prefix": "inbound/", "suffix": ".json"},
@@ -353,9 +354,17 @@ impl With<'_> {
         let one = |(metric, statistic, threshold, period, periods, datapoints, ending)| {
             let name = format!("{function}-{ending}");
             let threshold: i64 = threshold;
+            let description = match metric {
+                "Invocations" => "Far more invocations than usual: a loop, or a flood.",
+                "Errors" => "Errors that do not go away.",
+                "Throttles" => "Invocations that Lambda turned away.",
+                "Duration" => "Invocations that on average come near the time-out (80 %).",
+                _ => "Invocations at once near the account's usual limit of 1,000.",
+            };
             let alarm = json!({
                 "name": name,
                 "arn": self.arn("cloudwatch", &format!("alarm:{name}")),
+                "description": description,
                 "namespace": "AWS/Lambda",
                 "dimensions": {"FunctionName": function},
                 "statistic": statistic,
