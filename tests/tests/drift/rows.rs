@@ -1690,12 +1690,5 @@ fn machine() -> Vec<Row> {
             Are("ALL"),
             "logging/level",
         ),
-        also(
-            2,
-            "log_destination",
-            Are(NOTHING),
-            Are("{machine-log}:*"),
-            "logging/destinations",
-        ),
     ]
 }
