@@ -326,7 +326,7 @@ where
 /// True when a request was never sent, for want of credentials. Where they come from was asked more than once already.
 fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |cause| cause.source());
-    causes.any(|cause| cause.is::<CredentialsError>())
+    causes.any(<dyn std::error::Error>::is::<CredentialsError>)
 }
 
 /// The chain of causes, without repeating itself: what went wrong is at its end.

@@ -9,7 +9,8 @@ pub mod plan;
 pub mod schema;
 pub mod settings;
 mod state;
-mod validate;
+mod upgrade;
+pub mod validate;
 
 use std::time::Duration;
 
@@ -517,6 +518,10 @@ impl Resource for CallbackPipeline {
 
     async fn validate(&self, config: &Value) -> Diagnostics {
         validate::validate(config)
+    }
+
+    async fn upgrade(&self, version: i64, state: Json) -> Result<Json, Diagnostics> {
+        upgrade::upgrade(version, state)
     }
 
     async fn read(&self, request: ReadRequest) -> ReadReply {

@@ -55,6 +55,7 @@ pub struct Planned {
 /// What makes a plan impossible, on the argument that does.
 pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let fields = fields();
+    key_or_none(config)?;
     let (absent, blueprint, lost) = evaluate(config, known, StandIn::Absent)?;
     let (odd, _, _) = evaluate(config, known, StandIn::Odd)?;
     let before = known
@@ -92,6 +93,21 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
         replace,
         warnings,
     })
+}
+
+/// Whether there is a key of the pipeline's own must be known where there are arguments for it: what is written must be planned.
+fn key_or_none(config: &Value) -> Result<(), Diagnostic> {
+    let is = |name: &str, what: fn(&Value) -> bool| config.get(name).is_some_and(what);
+    if !is("kms_key_arn", Value::is_unknown)
+        || is("key", Value::is_null)
+        || is("key", Value::is_unknown)
+    {
+        return Ok(());
+    }
+    let detail = "kms_key_arn is known only after apply, and with a key of yours there is none of the pipeline's own to be set up. Leave out \
+                  key, or apply what kms_key_arn comes from first.";
+    let path = Path::root().attribute("key");
+    Err(Diagnostic::error("Not known whether there is a key to set up", detail).at(path))
 }
 
 /// The blueprint of what a state says there is.
@@ -630,6 +646,15 @@ mod tests {
         );
         let plan = planned(json!({"name": "orders", "kms_key_arn": "?"}), None);
         assert!(at(&plan.value, "key").is_unknown());
+    }
+
+    #[test]
+    fn arguments_of_a_key_that_may_not_be_are_refused() {
+        let refused = |json| plan(&config(&with_code(json)), &known(None)).err();
+        let error = refused(json!({"name": "orders", "kms_key_arn": "?", "key": {}})).unwrap();
+        assert_eq!(error.path, Some(Path::root().attribute("key")));
+        assert!(refused(json!({"name": "orders", "kms_key_arn": "?", "key": "?"})).is_none());
+        assert!(refused(json!({"name": "orders", "key": {}})).is_none());
     }
 
     /// A state as an apply leaves it.

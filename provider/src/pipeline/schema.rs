@@ -6,9 +6,6 @@ use tfplugin::{Attribute, Block, Kind, Nesting, Schema, Type};
 
 use crate::documents::names::{self, Limit};
 
-/// The schema's version; it rises when a state of an older version needs a change to be read.
-pub const VERSION: i64 = 0;
-
 /// What a field's value looks like.
 #[derive(Debug, Clone)]
 pub enum Shape {
@@ -259,7 +256,7 @@ pub fn schema() -> Schema {
             .describe(doc)
     });
     Schema {
-        version: VERSION,
+        version: super::upgrade::VERSION,
         description: "A complete AWS Step Functions callback pipeline: KMS key, S3 bucket, SQS queues, SNS topic, IAM roles, log groups, two \
                       Lambda functions, state machine and CloudWatch alarms."
             .to_owned(),

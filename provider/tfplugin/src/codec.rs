@@ -322,6 +322,9 @@ fn read_json(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+    use proptest::sample::Index;
     use serde_json::json;
 
     fn object(attributes: &[(&str, Type)]) -> Type {
@@ -546,38 +549,117 @@ mod tests {
         assert!(read("true", Type::Number).is_err());
     }
 
-    /// A small generator, the same numbers in each run.
-    fn random(seed: &mut u64) -> u64 {
-        *seed ^= *seed << 13;
-        *seed ^= *seed >> 7;
-        *seed ^= *seed << 17;
-        *seed
+    fn some_type() -> impl Strategy<Value = Type> {
+        let leaf = prop_oneof![Just(Type::String), Just(Type::Number), Just(Type::Bool)];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            let boxed = || inner.clone().prop_map(Box::new);
+            prop_oneof![
+                boxed().prop_map(Type::List),
+                boxed().prop_map(Type::Set),
+                boxed().prop_map(Type::Map),
+                btree_map("[a-z]{1,3}", inner.clone(), 0..4).prop_map(Type::Object),
+            ]
+        })
     }
 
-    #[test]
-    fn nonsense_is_an_error_and_never_a_panic() {
-        let kind = everything();
-        let good = to_msgpack(
-            &Value::from_json(&json!({"text": "t", "number": 0.5, "list": [1],
-                "set": ["a"], "map": {"k": {"a": true}}})),
-            &kind,
-        )
-        .unwrap();
-        let mut seed = 42;
-        for _ in 0..50_000 {
-            // Bytes of no meaning, and good ones with a few of them changed.
-            let length = usize::try_from(random(&mut seed) % 40).unwrap();
-            let mut bytes: Vec<u8> = (0..length)
-                .map(|_| random(&mut seed).to_le_bytes()[0])
-                .collect();
-            let _ = from_msgpack(&bytes, &kind);
-            let _ = from_json(&bytes, &kind, &mut Vec::new());
-            bytes.clone_from(&good);
-            for _ in 0..=random(&mut seed) % 3 {
-                let at = usize::try_from(random(&mut seed)).unwrap_or(7) % bytes.len();
-                bytes[at] = random(&mut seed).to_le_bytes()[0];
+    fn some_number() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "-?[0-9]{1,40}(\\.[0-9]{1,40})?(e-?[0-9]{1,10})?"
+                .prop_map(|text| text.parse().map_or(Value::Unknown, Value::Number)),
+        ]
+    }
+
+    fn value_of(kind: &Type) -> BoxedStrategy<Value> {
+        let whole = match kind {
+            Type::String => any::<String>().prop_map(Value::String).boxed(),
+            Type::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
+            Type::Number => some_number().boxed(),
+            Type::List(element) | Type::Set(element) => {
+                vec(value_of(element), 0..4).prop_map(Value::List).boxed()
             }
-            let _ = from_msgpack(&bytes, &kind);
+            Type::Map(element) => btree_map(any::<String>(), value_of(element), 0..4)
+                .prop_map(Value::Map)
+                .boxed(),
+            Type::Object(attributes) => {
+                let names: Vec<String> = attributes.keys().cloned().collect();
+                let values: Vec<_> = attributes.values().map(value_of).collect();
+                values
+                    .prop_map(move |values| names.iter().cloned().zip(values).collect())
+                    .boxed()
+            }
+        };
+        prop_oneof![8 => whole, 1 => Just(Value::Null), 1 => Just(Value::Unknown)].boxed()
+    }
+
+    fn some_value() -> impl Strategy<Value = (Type, Value)> {
+        some_type()
+            .prop_flat_map(|kind| value_of(&kind).prop_map(move |value| (kind.clone(), value)))
+    }
+
+    /// What was read can be written, and is the same when it is read again.
+    fn comes_back(value: &Value, kind: &Type) -> Result<(), TestCaseError> {
+        let bytes =
+            to_msgpack(value, kind).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let again = from_msgpack(&bytes, kind);
+        prop_assert_eq!(again.as_ref(), Ok(value));
+        Ok(())
+    }
+
+    fn nonsense_or_value(bytes: &[u8], kind: &Type) -> Result<(), TestCaseError> {
+        if let Ok(value) = from_msgpack(bytes, kind) {
+            comes_back(&value, kind)?;
+        }
+        if let Ok(value) = from_json(bytes, kind, &mut Vec::new()) {
+            comes_back(&value, kind)?;
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_value_comes_back((kind, value) in some_value()) {
+            comes_back(&value, &kind)?;
+        }
+
+        #[test]
+        fn bytes_of_no_meaning_are_an_error_or_a_value(bytes in vec(any::<u8>(), 0..60), kind in some_type()) {
+            nonsense_or_value(&bytes, &kind)?;
+            nonsense_or_value(&bytes, &everything())?;
+        }
+
+        #[test]
+        fn a_damaged_value_is_an_error_or_a_value(
+            (kind, value) in some_value(),
+            damage in vec((any::<Index>(), any::<u8>(), 0..3_u8), 1..4),
+        ) {
+            let mut bytes = to_msgpack(&value, &kind).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            for (at, byte, how) in damage {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            nonsense_or_value(&bytes, &kind)?;
+        }
+
+        #[test]
+        fn a_damaged_state_is_an_error_or_a_value(
+            (kind, value) in some_value(),
+            damage in vec((any::<Index>(), proptest::sample::select(&b"{}[]\",:0e-.ntf\\ "[..])), 0..4),
+        ) {
+            let json = value.unknown_to_null().to_json().unwrap_or_default();
+            let mut bytes = json.to_string().into_bytes();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            nonsense_or_value(&bytes, &kind)?;
         }
     }
 

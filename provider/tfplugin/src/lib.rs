@@ -27,6 +27,8 @@
 
 mod codec;
 mod diagnostic;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod handshake;
 mod log;

@@ -26,7 +26,7 @@ const PLAIN_ZEROS: i64 = 40;
 
 /// No number that a person means has a larger exponent, and sums of exponents stay far from
 /// overflow.
-const LARGEST_EXPONENT: i64 = 1_000_000_000;
+const LARGEST_EXPONENT: u64 = 1_000_000_000;
 
 impl Number {
     fn zero() -> Self {
@@ -101,7 +101,7 @@ impl FromStr for Number {
         {
             return Err(ParseNumberError);
         }
-        if power.abs() > LARGEST_EXPONENT {
+        if power.unsigned_abs() > 2 * LARGEST_EXPONENT {
             return Err(ParseNumberError);
         }
 
@@ -114,10 +114,15 @@ impl FromStr for Number {
         }
         let point = i64::try_from(whole.len()).map_err(|_| ParseNumberError)?;
         let dropped = i64::try_from(dropped).map_err(|_| ParseNumberError)?;
+        let exponent = point - dropped + power;
+        // As it is written, with one digit before the point.
+        if (exponent - 1).unsigned_abs() > LARGEST_EXPONENT {
+            return Err(ParseNumberError);
+        }
         Ok(Self {
             negative,
             digits: digits.to_owned(),
-            exponent: point - dropped + power,
+            exponent,
         })
     }
 }
@@ -267,6 +272,7 @@ mod tests {
             ".",
             "e5",
             "1e",
+            "1e-9223372036854775808",
             "1e1e1",
             "0x10",
             "1 ",
