@@ -467,7 +467,7 @@ fn told_by_aws(field: &Field) -> Value {
         Shape::Flag => true.into(),
         Shape::Number => 1.into(),
         Shape::Text => format!("known-{}", field.name).into(),
-        Shape::TextMap => Value::Map(BTreeMap::new()),
+        Shape::TextMap | Shape::ObjectMap(_) => Value::Map(BTreeMap::new()),
         Shape::TextList => Value::List(Vec::new()),
         Shape::Object(inner) => Value::Map(
             inner
@@ -475,7 +475,6 @@ fn told_by_aws(field: &Field) -> Value {
                 .map(|field| (field.name.to_owned(), told_by_aws(field)))
                 .collect(),
         ),
-        Shape::ObjectMap(_) => Value::Map(BTreeMap::new()),
     }
 }
 

@@ -109,8 +109,8 @@ async fn an_import_block_takes_it_over() -> Result<(), Error> {
         let words = "1 imported, 0 added, 0 changed, 0 destroyed";
         assert!(applied.stdout.contains(words), "{}", applied.stdout);
         assert!(matches!(other.plan()?, Plan::NoChanges));
-        let state = other.resource("bellflower_callback_pipeline")?;
-        assert_eq!(state["name"], json!("orders"));
+        let imported = other.resource("bellflower_callback_pipeline")?;
+        assert_eq!(imported["name"], json!("orders"));
         other.destroy()?;
         assert_eq!(stage.left().await?, Vec::<String>::new());
     }

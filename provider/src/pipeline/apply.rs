@@ -156,20 +156,8 @@ pub async fn converge(
         let taken = Mutex::new(&mut start);
         let taken = &taken;
         // Nothing waits for what was written to show, but the end.
-        let (written, mut showing) = mpsc::unbounded_channel();
-        let shown = async {
-            let mut waits = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    path = showing.recv() => match path {
-                        Some(path) => waits.push(appearance(final_blueprint(), path, aws)),
-                        None => break,
-                    },
-                    Some(()) = waits.next() => {}
-                }
-            }
-            waits.collect::<()>().await;
-        };
+        let (written, showing) = mpsc::unbounded_channel();
+        let shown = appearances(showing, final_blueprint, aws);
         let edges = first.edges();
         let written = &Mutex::new(Some(written));
         let work = graph::run(
@@ -255,6 +243,25 @@ async fn second_look(blueprint: &Blueprint, failed: &[Path], aws: &Aws) -> Obser
 
 /// How long AWS is given to show a part as it was written: for a queue it may take a minute.
 const APPEARANCE: Duration = Duration::from_mins(1);
+
+/// Waits until AWS shows every part that `written` names, until there are no more to be named.
+async fn appearances<'a>(
+    mut written: mpsc::UnboundedReceiver<Path>,
+    blueprint: &impl Fn() -> &'a Blueprint,
+    aws: &Aws,
+) {
+    let mut waits = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            path = written.recv() => match path {
+                Some(path) => waits.push(appearance(blueprint(), path, aws)),
+                None => break,
+            },
+            Some(()) = waits.next() => {}
+        }
+    }
+    waits.collect::<()>().await;
+}
 
 /// Waits until AWS shows a part as it was written: a plan made before would see a change that is none. What does not show in time shows in
 /// that plan.

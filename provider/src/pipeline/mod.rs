@@ -261,22 +261,9 @@ impl CallbackPipeline {
         if let Some(before) = &before {
             recognise(before, &blueprint, &mut findings);
         }
-        let refused = refusals(&blueprint, &findings);
-        if !refused.is_empty() {
-            return (nothing, all_told(&refused));
-        }
-        let machine = findings.get(&vec![blueprint::MACHINE.to_owned()]);
-        if creating && machine.is_some_and(Option::is_some) {
-            let id = blueprint::id(&settings);
-            let detail = format!(
-                "The pipeline \"{id}\" stands complete in this account and region, so another configuration may hold it. To take it over, run \
-                 `terraform import ADDRESS {id}`; otherwise choose another name or environment."
-            );
-            let path = Path::root().attribute("name");
-            return (
-                nothing,
-                vec![Diagnostic::error("Pipeline exists already", detail).at(path)],
-            );
+        let against = in_the_way(&blueprint, &findings, creating.then_some(&settings));
+        if !against.is_empty() {
+            return (nothing, against);
         }
         if let Some(before) = &before
             && let Err(failures) = remove_surplus(before, &blueprint, &aws).await
@@ -389,6 +376,24 @@ fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
         Diagnostic::warning(failure.object.clone(), detail)
     };
     refusals(blueprint, findings).iter().map(told).collect()
+}
+
+/// What stands against an apply: parts of others, and for a pipeline to be made, that it stands complete already.
+fn in_the_way(blueprint: &Blueprint, findings: &Findings, new: Option<&Settings>) -> Diagnostics {
+    let refused = refusals(blueprint, findings);
+    let machine = findings.get(&vec![blueprint::MACHINE.to_owned()]);
+    match new {
+        Some(settings) if refused.is_empty() && machine.is_some_and(Option::is_some) => {
+            let id = blueprint::id(settings);
+            let detail = format!(
+                "The pipeline \"{id}\" stands complete in this account and region, so another configuration may hold it. To take it over, run \
+                 `terraform import ADDRESS {id}`; otherwise choose another name or environment."
+            );
+            let path = Path::root().attribute("name");
+            vec![Diagnostic::error("Pipeline exists already", detail).at(path)]
+        }
+        _ => all_told(&refused),
+    }
 }
 
 /// A file that changed since the plan would make another function than the one that was agreed to.

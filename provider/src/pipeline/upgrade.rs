@@ -28,20 +28,18 @@ fn climb(steps: &[Step], version: i64, state: Json) -> Result<Json, Diagnostics>
     let rest = usize::try_from(version)
         .ok()
         .and_then(|from| steps.get(from..));
-    match (state, rest) {
-        (Json::Object(mut tree), Some(rest)) => {
-            rest.iter().for_each(|step| step(&mut tree));
-            Ok(Json::Object(tree))
-        }
-        _ => {
-            let detail =
-                format!("No provider of this name wrote a state of version {version} like this.");
-            Err(vec![Diagnostic::error(
-                "The saved state cannot be read",
-                detail,
-            )])
-        }
+    let (Json::Object(mut tree), Some(rest)) = (state, rest) else {
+        let detail =
+            format!("No provider of this name wrote a state of version {version} like this.");
+        return Err(vec![Diagnostic::error(
+            "The saved state cannot be read",
+            detail,
+        )]);
+    };
+    for step in rest {
+        step(&mut tree);
     }
+    Ok(Json::Object(tree))
 }
 
 #[cfg(test)]
