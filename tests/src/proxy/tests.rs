@@ -562,8 +562,10 @@ async fn a_log_group_comes_back_as_long_as_its_function_is_there() {
         proxy, aws, direct, ..
     } = &through;
     proxy.play(Play::LateLogGroup);
+    // A zip file with nothing in it.
+    let package = [b"PK\x05\x06".as_slice(), &[0; 18]].concat();
     let code = aws_sdk_lambda::types::FunctionCode::builder()
-        .zip_file(aws_sdk_lambda::primitives::Blob::new("no zip"))
+        .zip_file(aws_sdk_lambda::primitives::Blob::new(package))
         .build();
     let create = direct.lambda.create_function().function_name("f");
     let create = create.role("arn:aws:iam::123456789012:role/r").code(code);
