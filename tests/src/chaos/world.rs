@@ -17,7 +17,7 @@ use crate::{Error, Plan, Run, Stage, differences, inventory};
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(5);
 
-/// A call that takes longer than this is told of.
+/// A call that takes longer than this is told of, and so is a time without calls.
 const SLOW: Duration = Duration::from_secs(10);
 
 /// After so many cycles the account is begun anew: keys stay for days, and every listing of keys would take longer.
@@ -269,16 +269,34 @@ impl World {
     }
 }
 
+/// Calls that took long, and times in which nothing was called at all.
 fn slow(calls: &[Call]) -> Vec<String> {
     let unusual = |call: &&Call| {
         call.end
             .is_none_or(|end| end.saturating_sub(call.start) > SLOW)
     };
-    calls
+    let mut found: Vec<String> = calls
         .iter()
         .filter(unusual)
         .map(|call| format!("{call:?}"))
-        .collect()
+        .collect();
+    let mut until = Duration::ZERO;
+    let mut last = "the start";
+    for call in calls {
+        let gap = call.start.saturating_sub(until);
+        if gap > SLOW {
+            let next = &call.operation;
+            found.push(format!(
+                "nothing for {gap:?} after {last}, then {next} {}",
+                call.object
+            ));
+        }
+        if call.end.is_some_and(|end| end > until) {
+            until = call.end.unwrap_or_default();
+            last = &call.operation;
+        }
+    }
+    found
 }
 
 fn command(kind: Kind) -> &'static [&'static str] {

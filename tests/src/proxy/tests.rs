@@ -552,3 +552,37 @@ async fn times_are_kept() {
     assert_eq!(proxy.count("sts:GetCallerIdentity"), 40);
     assert!(sequence(&proxy.calls()) < 40);
 }
+
+/// The last invocation of a function writes its log when nobody expects it any more: before the function is gone, the group comes
+/// back; after that, it does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_group_comes_back_as_long_as_its_function_is_there() {
+    let through = through();
+    let Through {
+        proxy, aws, direct, ..
+    } = &through;
+    proxy.play(Play::LateLogGroup);
+    // A zip file with nothing in it.
+    let package = [b"PK\x05\x06".as_slice(), &[0; 18]].concat();
+    let code = aws_sdk_lambda::types::FunctionCode::builder()
+        .zip_file(aws_sdk_lambda::primitives::Blob::new(package))
+        .build();
+    let create = direct.lambda.create_function().function_name("f");
+    let create = create.role("arn:aws:iam::123456789012:role/r").code(code);
+    let create = create.runtime(aws_sdk_lambda::types::Runtime::Providedal2023);
+    create.handler("bootstrap").send().await.unwrap();
+    let group = "/aws/lambda/f";
+    let make = direct.logs.create_log_group().log_group_name(group);
+    make.send().await.unwrap();
+
+    for there in [true, false] {
+        let delete = aws.logs.delete_log_group().log_group_name(group);
+        delete.send().await.unwrap();
+        let found = direct.logs.describe_log_groups().send().await.unwrap();
+        assert_eq!(!found.log_groups().is_empty(), there);
+        if there {
+            let delete = direct.lambda.delete_function().function_name("f");
+            delete.send().await.unwrap();
+        }
+    }
+}
