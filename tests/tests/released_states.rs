@@ -56,8 +56,8 @@ async fn states_of_every_release_are_read_and_at_rest() -> Result<(), Error> {
         let name = configuration.display();
         let text = std::fs::read_to_string(&configuration).unwrap();
         let terraform = Terraform::configuration(&text, &stage.emulator.environment())?;
-        let state = terraform.directory().join("terraform.tfstate");
-        std::fs::copy(configuration.with_extension("tfstate"), &state).unwrap();
+        let saved = terraform.directory().join("terraform.tfstate");
+        std::fs::copy(configuration.with_extension("tfstate"), &saved).unwrap();
 
         // Without a refresh, for in this account there is nothing of it.
         terraform.expect(&["plan", "-refresh=false", "-out=saved.plan", "-no-color"])?;

@@ -474,7 +474,7 @@ pub fn all() -> Vec<Scene> {
             part,
             verb,
             answers,
-        })
+        });
     };
     also(Box::new(role()), Verb::Delete, attached);
     also(

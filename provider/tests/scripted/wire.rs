@@ -38,7 +38,7 @@ pub enum Reply {
 }
 
 fn cbor_head(major: u8, length: usize, out: &mut Vec<u8>) {
-    out.push(major << 5 | 25);
+    out.push((major << 5) | 0x19);
     out.extend(u16::try_from(length).unwrap().to_be_bytes());
 }
 
@@ -53,7 +53,9 @@ fn cbor(value: &Value, out: &mut Vec<u8>) {
         }
         Value::Array(list) => {
             cbor_head(4, list.len(), out);
-            list.iter().for_each(|value| cbor(value, out));
+            for value in list {
+                cbor(value, out);
+            }
         }
         Value::String(text) => {
             cbor_head(3, text.len(), out);

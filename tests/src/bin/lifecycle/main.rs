@@ -105,13 +105,13 @@ struct Round {
     usage: Usage,
 }
 
+/// A working directory for an environment.
+type Configuration<'a> = dyn Fn(&[(String, String)]) -> Result<Terraform, Error> + 'a;
+
 /// Apply, plan and destroy.
 type Life = Vec<Round>;
 
-fn measured(
-    rounds: usize,
-    configuration: &dyn Fn(&[(String, String)]) -> Result<Terraform, Error>,
-) -> Result<Vec<Life>, Error> {
+fn measured(rounds: usize, configuration: &Configuration<'_>) -> Result<Vec<Life>, Error> {
     let mut lives = Vec::new();
     // One more than counted: the first warms caches.
     for _ in 0..=rounds {
