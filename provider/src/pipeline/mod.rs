@@ -12,6 +12,7 @@ mod state;
 mod upgrade;
 pub mod validate;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,12 +24,13 @@ use tfplugin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
+use crate::documents::Place;
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::folder::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, converge, look, look_again, ours, recognise, refusals,
+    Deadline, Findings, Outcome, Progress, converge, look, look_again, ours, recognise, refusals,
     remove_surplus, take_down,
 };
 use blueprint::{Blueprint, Facts};
@@ -112,6 +114,28 @@ fn not_configured() -> Diagnostics {
     vec![Diagnostic::error("Provider not configured", detail)]
 }
 
+/// Where the credentials lead.
+async fn whereabouts(session: &Session) -> Result<Place, Diagnostics> {
+    session
+        .place()
+        .await
+        .map_err(|failure| vec![told(&failure)])
+}
+
+/// Where the plan puts the pipeline, as its ARNs tell.
+fn planned_place(planned: &Tree) -> Option<Place> {
+    Place::of_arn(planned.get(blueprint::MACHINE)?.get("arn")?.as_str()?)
+}
+
+fn elsewhere(planned: &Place, here: &Place) -> Diagnostic {
+    let detail = format!(
+        "The plan is for account {} and region {}, the credentials are now of account {} and region {}. Nothing was changed. \
+         Use the credentials the plan was made with, or make a new plan.",
+        planned.account, planned.region, here.account, here.region
+    );
+    Diagnostic::error("Another account than planned", detail)
+}
+
 /// What a refresh found.
 struct Refreshed {
     state: Option<Tree>,
@@ -119,7 +143,7 @@ struct Refreshed {
 }
 
 impl CallbackPipeline {
-    async fn session(&self) -> Result<std::sync::Arc<Session>, Diagnostics> {
+    async fn session(&self) -> Result<Arc<Session>, Diagnostics> {
         self.shared.session().await?.ok_or_else(not_configured)
     }
 
@@ -127,10 +151,7 @@ impl CallbackPipeline {
     async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
-        let place = session
-            .place()
-            .await
-            .map_err(|failure| vec![told(&failure)])?;
+        let place = whereabouts(&session).await?;
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
@@ -185,12 +206,7 @@ impl CallbackPipeline {
             ..Known::default()
         };
         if let Some(session) = self.shared.session().await? {
-            known.place = Some(
-                session
-                    .place()
-                    .await
-                    .map_err(|failure| vec![told(&failure)])?,
-            );
+            known.place = Some(whereabouts(&session).await?);
             known.default_tags = Some(session.config.default_tags());
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
@@ -213,12 +229,13 @@ impl CallbackPipeline {
             let session = self.session().await?;
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let settings = settings_of(&base).map_err(|error| vec![error])?;
-            let place = session
-                .place()
-                .await
-                .map_err(|failure| vec![told(&failure)])?;
             let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
             check_code(&base, &packages)?;
+            // A plan from before the credentials were known leaves it open.
+            let place = match planned_place(&base) {
+                Some(place) => place,
+                None => whereabouts(&session).await?,
+            };
             Ok::<_, Diagnostics>((session, base, settings, place, packages))
         };
         let (session, base, settings, place, packages) = match prepared.await {
@@ -241,7 +258,7 @@ impl CallbackPipeline {
             place: place.clone(),
         };
         let known = Known {
-            place: Some(place),
+            place: Some(place.clone()),
             prior: prior.clone(),
             ..Known::default()
         };
@@ -249,11 +266,20 @@ impl CallbackPipeline {
             .as_ref()
             .and_then(|prior| plan::recorded(prior, &known));
         let blueprint = Blueprint::of(&settings, &facts);
-        let looked = if creating {
-            look(&blueprint, &aws).await
-        } else {
-            look_again(&blueprint, &aws).await
+        let looking = async {
+            if creating {
+                look(&blueprint, &aws).await
+            } else {
+                look_again(&blueprint, &aws).await
+            }
         };
+        // Whose account this is, is asked meanwhile: nothing is changed before both are known.
+        let (here, looked) = tokio::join!(whereabouts(&session), looking);
+        match here {
+            Ok(here) if here == place => {}
+            Ok(here) => return (nothing, vec![elsewhere(&place, &here)]),
+            Err(failed) => return (nothing, failed),
+        }
         let mut findings = match looked {
             Ok(findings) => findings,
             Err(failures) => return (nothing, all_told(&failures)),
@@ -274,8 +300,9 @@ impl CallbackPipeline {
         if let Err(failure) = remove_old_folders(prior.as_ref(), &settings, &aws).await {
             return (nothing, vec![told(&failure)]);
         }
-        let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
-        let outcome = converge(&settings, &facts, &base, findings, &aws, &checkpoint).await;
+        let base = Arc::new(base);
+        let progress = checkpoints(work, &base, Arc::new(blueprint), &findings);
+        let outcome = converge(&settings, &facts, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             let mut tree = Tree::new();
             for (path, attributes) in outcome.observed {
@@ -304,10 +331,7 @@ impl CallbackPipeline {
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.prior).ok_or_else(not_configured)?;
-            let place = session
-                .place()
-                .await
-                .map_err(|failure| vec![told(&failure)])?;
+            let place = whereabouts(&session).await?;
             Ok::<_, Diagnostics>((session, base, place))
         };
         let (session, base, place) = match prepared.await {
@@ -347,9 +371,10 @@ impl CallbackPipeline {
             }
             Err(failure) => return (kept, vec![told(&failure)]),
         }
-        let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
         let left = unmarked(&blueprint, &findings);
-        let outcome = take_down(blueprint, findings, &base, &aws, &checkpoint).await;
+        let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
+        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        let outcome = take_down(blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             return (Value::Null, left);
         }
@@ -364,6 +389,22 @@ impl CallbackPipeline {
         let state = state::state(&base, &outcome.blueprint, &outcome.observed);
         (state.map_or(Value::Null, value_of), diagnostics)
     }
+}
+
+/// Where the work notes what it has done; Terraform gets the state from it if the work does not get to its end.
+fn checkpoints(
+    work: &Work,
+    base: &Arc<Tree>,
+    blueprint: Arc<Blueprint>,
+    findings: &Findings,
+) -> Progress {
+    let progress = Progress::from(findings);
+    let (base, noted) = (Arc::clone(base), progress.clone());
+    work.checkpoint_from(move || {
+        let state = state::state(&base, &blueprint, &noted.now())?;
+        Some((value_of(state), Vec::new()))
+    });
+    progress
 }
 
 /// Warns of parts that a state tells of, that exist, and that do not carry this pipeline's mark.
