@@ -14,23 +14,6 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where a regional object is, as its ARN tells.
-    #[must_use]
-    pub fn of_arn(arn: &str) -> Option<Self> {
-        let mut fields = arn.split(':');
-        if fields.next() != Some("arn") {
-            return None;
-        }
-        let partition = fields.next()?.to_owned();
-        let mut rest = fields.skip(1).map(str::to_owned);
-        let place = Self {
-            partition,
-            region: rest.next()?,
-            account: rest.next()?,
-        };
-        (!place.region.is_empty() && !place.account.is_empty()).then_some(place)
-    }
-
     /// The ARN of a regional object.
     #[must_use]
     pub fn arn(&self, service: &str, resource: &str) -> String {
@@ -279,19 +262,6 @@ mod tests {
             "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
         );
         assert_eq!(partition_of("cn-north-1"), "aws-cn");
-    }
-
-    #[test]
-    fn an_arn_tells_where_it_is() {
-        assert_eq!(Place::of_arn(&place().arn("sqs", "q")), Some(place()));
-        for elsewhere in [
-            "",
-            "q",
-            "arn:aws:s3:::b/*",
-            "arn:aws:iam::123456789012:role/r",
-        ] {
-            assert_eq!(Place::of_arn(elsewhere), None, "{elsewhere}");
-        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod bucket;
 mod call;
 pub mod consistency;
 pub mod event_source;
+pub mod execution;
 pub mod folder;
 pub mod function;
 pub mod key;

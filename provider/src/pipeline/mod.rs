@@ -5,6 +5,7 @@ pub mod blueprint;
 mod import;
 mod memory;
 mod packages;
+pub mod pending;
 pub mod plan;
 pub mod schema;
 pub mod settings;
@@ -122,20 +123,6 @@ async fn whereabouts(session: &Session) -> Result<Place, Diagnostics> {
         .map_err(|failure| vec![told(&failure)])
 }
 
-/// Where the plan puts the pipeline, as its ARNs tell.
-fn planned_place(planned: &Tree) -> Option<Place> {
-    Place::of_arn(planned.get(blueprint::MACHINE)?.get("arn")?.as_str()?)
-}
-
-fn elsewhere(planned: &Place, here: &Place) -> Diagnostic {
-    let detail = format!(
-        "The plan is for account {} and region {}, the credentials are now of account {} and region {}. Nothing was changed. \
-         Use the credentials the plan was made with, or make a new plan.",
-        planned.account, planned.region, here.account, here.region
-    );
-    Diagnostic::error("Another account than planned", detail)
-}
-
 /// What a refresh found.
 struct Refreshed {
     state: Option<Tree>,
@@ -229,13 +216,9 @@ impl CallbackPipeline {
             let session = self.session().await?;
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let settings = settings_of(&base).map_err(|error| vec![error])?;
+            let place = whereabouts(&session).await?;
             let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
             check_code(&base, &packages)?;
-            // A plan from before the credentials were known leaves it open.
-            let place = match planned_place(&base) {
-                Some(place) => place,
-                None => whereabouts(&session).await?,
-            };
             Ok::<_, Diagnostics>((session, base, settings, place, packages))
         };
         let (session, base, settings, place, packages) = match prepared.await {
@@ -258,7 +241,7 @@ impl CallbackPipeline {
             place: place.clone(),
         };
         let known = Known {
-            place: Some(place.clone()),
+            place: Some(place),
             prior: prior.clone(),
             ..Known::default()
         };
@@ -266,20 +249,11 @@ impl CallbackPipeline {
             .as_ref()
             .and_then(|prior| plan::recorded(prior, &known));
         let blueprint = Blueprint::of(&settings, &facts);
-        let looking = async {
-            if creating {
-                look(&blueprint, &aws).await
-            } else {
-                look_again(&blueprint, &aws).await
-            }
+        let looked = if creating {
+            look(&blueprint, &aws).await
+        } else {
+            look_again(&blueprint, &aws).await
         };
-        // Whose account this is, is asked meanwhile: nothing is changed before both are known.
-        let (here, looked) = tokio::join!(whereabouts(&session), looking);
-        match here {
-            Ok(here) if here == place => {}
-            Ok(here) => return (nothing, vec![elsewhere(&place, &here)]),
-            Err(failed) => return (nothing, failed),
-        }
         let mut findings = match looked {
             Ok(findings) => findings,
             Err(failures) => return (nothing, all_told(&failures)),
