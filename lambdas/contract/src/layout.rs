@@ -23,6 +23,9 @@ pub const ERROR_FILE: &str = "error.json";
 /// The application's answer "done", with the callback's result.
 pub const SUCCESS_FILE: &str = "success.json";
 
+/// Prefix of the task tokens that the application must not read.
+pub const PRIVATE_PREFIX: &str = "private/";
+
 /// Where the objects of an exchange are.
 ///
 /// ```text

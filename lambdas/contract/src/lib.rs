@@ -23,12 +23,13 @@ mod task_token;
 pub mod env;
 pub mod errors;
 pub mod log;
+pub mod metrics;
 pub mod states;
 
 pub use execution_id::{ExecutionId, IllegalExecutionId, MAX_EXECUTION_ID_LEN};
 pub use layout::{
     ANSWER_SUFFIX, Answer, DATA_FILE, DEFAULT_INBOUND_PREFIX, DEFAULT_OUTBOUND_PREFIX, ERROR_FILE,
-    IllegalLayout, InboundKey, Layout, SUCCESS_FILE, TASK_TOKEN_FILE,
+    IllegalLayout, InboundKey, Layout, PRIVATE_PREFIX, SUCCESS_FILE, TASK_TOKEN_FILE,
 };
 pub use message::{
     CallbackMessage, EXECUTION_ID_FIELD, INPUT_FIELD, NotAMessage, TASK_TOKEN_FIELD,
