@@ -123,6 +123,7 @@ locals {
 resource "bellflower_callback_pipeline" "this" {
   name                  = var.name
   environment           = var.environment
+  task_token            = "private" # the original stack's, and the default, is "outbound": beside the data
   log_retention_in_days = 14
   iam_path              = "/bellflower/"
   permissions_boundary  = var.permissions_boundary
@@ -163,6 +164,8 @@ resource "bellflower_callback_pipeline" "this" {
     visibility_timeout_seconds        = 300
     kms_data_key_reuse_period_seconds = 300
   }
+
+  undeliverable_queue = { name = "${local.id}-sqs-undeliverable-queue" }
 
   dead_letter_queue = {
     name                      = "${local.id}-sqs-dead-letter-queue"
@@ -215,10 +218,15 @@ resource "bellflower_callback_pipeline" "this" {
     maximum_concurrency                = 2
   }
 
+  event_invoke_config = {
+    maximum_event_age_in_seconds = 21600
+    maximum_retry_attempts       = 2
+  }
+
   state_machine = {
     name                       = "${local.id}-state-machine"
     callback_timeout_seconds   = 300
-    callback_heartbeat_seconds = 240 # leave it out unless the application sends heartbeats with the token it got
+    callback_heartbeat_seconds = 240 # leave it out unless the application puts heartbeat.json
     log_level                  = "ALL"
     include_execution_data     = false
     tracing_enabled            = true
@@ -230,6 +238,17 @@ resource "bellflower_callback_pipeline" "this" {
       backoff_rate     = 2
     }
   }
+
+  # What no function's alarm sees.
+  alarms = {
+    dead_letter_depth       = merge(local.once, { threshold = 1, period = 60 })
+    message_age             = merge(local.once, { threshold = 900, period = 300 }) # seconds
+    executions_failed       = merge(local.once, { threshold = 1, period = 300 })
+    callbacks_rejected      = merge(local.once, { threshold = 1, period = 300 })
+    callbacks_undeliverable = merge(local.once, { threshold = 1, period = 60 })
+  }
+
+  dashboard = { dashboard_name = "${local.id}-dashboard" }
 
   timeouts {
     create = "20m"

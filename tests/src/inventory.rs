@@ -127,6 +127,21 @@ async fn watching(aws: &Aws, found: &mut Vec<String>) -> Result<(), Error> {
         alarms.metric_alarms().iter().map(|one| one.alarm_name()),
     );
 
+    let dashboards = aws
+        .cloudwatch
+        .list_dashboards()
+        .send()
+        .await
+        .map_err(Error::aws("listing dashboards"))?;
+    add(
+        found,
+        "dashboard",
+        dashboards
+            .dashboard_entries()
+            .iter()
+            .map(|one| one.dashboard_name()),
+    );
+
     let groups = aws
         .logs
         .describe_log_groups()

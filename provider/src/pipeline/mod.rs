@@ -28,7 +28,7 @@ use crate::parts::Aws;
 use crate::parts::folder::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, converge, look, look_again, ours, recognise, refusals,
+    Deadline, Findings, Outcome, converge, look_again, look_for, ours, recognise, refusals,
     remove_surplus, take_down,
 };
 use blueprint::{Blueprint, Facts};
@@ -250,7 +250,7 @@ impl CallbackPipeline {
             .and_then(|prior| plan::recorded(prior, &known));
         let blueprint = Blueprint::of(&settings, &facts);
         let looked = if creating {
-            look(&blueprint, &aws).await
+            look_for(&blueprint, &aws).await
         } else {
             look_again(&blueprint, &aws).await
         };
@@ -277,7 +277,7 @@ impl CallbackPipeline {
         let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
         let outcome = converge(&settings, &facts, &base, findings, &aws, &checkpoint).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            let mut tree = Tree::new();
+            let mut tree = outcome.blueprint.outputs;
             for (path, attributes) in outcome.observed {
                 blueprint::graft(&mut tree, &path, attributes.unwrap_or_default());
             }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellflower_contract::{IllegalLayout, Layout};
+use bellflower_contract::{IllegalLayout, Layout, PRIVATE_PREFIX};
 use serde_json::{Map, Value as Json};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use super::schema::{Check, Field, Origin, Shape, fields};
+use super::schema::{Check, Field, Origin, PRIVATE, Shape, fields};
 use crate::documents::Place;
 use crate::documents::names::FIFO;
 use crate::parts::tags;
@@ -273,7 +273,11 @@ fn names(fields: &[Field], config: &Value, planned: &Value, at: &Path, found: &m
 
 /// Names of which no two may be alike, since they are of one kind of part.
 const APART: &[&[&str]] = &[
-    &["queue.name", "dead_letter_queue.name"],
+    &[
+        "queue.name",
+        "undeliverable_queue.name",
+        "dead_letter_queue.name",
+    ],
     &["processing.function_name", "integration.function_name"],
     &[
         "processing.role.name",
@@ -521,6 +525,19 @@ fn prefixes(view: &View, found: &mut Diagnostics) {
         };
         complain(found, at, "Overlapping prefixes", format!("{overlap}."));
     }
+    if view.text("task_token") != Some(PRIVATE) {
+        return;
+    }
+    for at in [inbound, outbound] {
+        let within = |one: &str| one.starts_with(PRIVATE_PREFIX) || PRIVATE_PREFIX.starts_with(one);
+        if let Some(prefix) = view.text(at).filter(|prefix| within(prefix)) {
+            let detail = format!(
+                "{at} is \"{prefix}\"; with task_token = \"{PRIVATE}\" the tokens are in \"{PRIVATE_PREFIX}\", of which the business \
+                 application must see nothing: give a prefix outside of it."
+            );
+            complain(found, at, "Overlapping prefixes", detail);
+        }
+    }
 }
 
 fn expiry(view: &View, found: &mut Diagnostics) {
@@ -530,7 +547,7 @@ fn expiry(view: &View, found: &mut Diagnostics) {
     );
     if let (Some(number), Some(seconds)) = (view.number(days), view.number(timeout))
         && number > 0
-        && number * 86400 <= seconds
+        && number.saturating_mul(86400) <= seconds
     {
         let at = if view.given(days) { days } else { timeout };
         let detail = format!(
@@ -559,9 +576,9 @@ fn batching(view: &View, found: &mut Diagnostics) {
 const LONGEST_ALARM: i64 = 7 * 86400;
 
 fn alarms(view: &View, found: &mut Diagnostics) {
-    for function in ["processing", "integration"] {
-        for row in super::schema::ALARMS {
-            let at = |name: &str| format!("{function}.alarms.{}.{name}", row.name);
+    for (place, rows) in super::schema::ALL_ALARMS {
+        for row in rows {
+            let at = |name: &str| format!("{place}.{}.{name}", row.name);
             let [period, periods, datapoints] =
                 ["period", "evaluation_periods", "datapoints_to_alarm"]
                     .map(|name| view.number(&at(name)));
@@ -1024,6 +1041,22 @@ mod tests {
                 json!({"bucket": {"inbound_prefix": "outbound/in/"}}),
                 "bucket.inbound_prefix",
                 "overlap",
+            ),
+            (
+                json!({"task_token": "private", "bucket": {"outbound_prefix": "private/work/"}}),
+                "bucket.outbound_prefix",
+                "private/",
+            ),
+            (json!({"task_token": "nowhere"}), "task_token", "private"),
+            (
+                json!({"alarms": {"message_age": {"period": 90}}}),
+                "alarms.message_age.period",
+                "multiple of 60",
+            ),
+            (
+                json!({"event_invoke_config": {"maximum_retry_attempts": 3}}),
+                "event_invoke_config.maximum_retry_attempts",
+                "0 to 2",
             ),
             (
                 json!({"bucket": {"expiration_days": 1}}),
