@@ -205,7 +205,7 @@ resource "bellflower_callback_pipeline" "this" {
     memory_size                    = 256
     timeout                        = 300
     architectures                  = ["x86_64"]
-    reserved_concurrent_executions = 2 # at least the event source's maximum_concurrency
+    reserved_concurrent_executions = 4 # the event source's maximum_concurrency, and 2 for the undeliverable queue
     tracing_mode                   = "Active"
     role                           = { name = "${local.id}-integration-lambda-role" }
     alarms                         = local.alarms

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use arguments::{arguments, hcl, put};
 use bellflower_tests::{
-    PIPELINE_ALARMS,
-    Aws, Error, MiniStack, Names, Plan, Run, Stage, Terraform, differences, eventually, inventory,
-    observe,
+    Aws, Error, MiniStack, Names, PIPELINE_ALARMS, Plan, Run, Stage, Terraform, differences,
+    eventually, inventory, observe,
 };
 use serde_json::{Value, json};
 
@@ -247,16 +246,18 @@ fn ranges() -> Vec<(String, i64, i64, Value, Value)> {
 
 /// The paths of all alarms.
 fn alarms() -> Vec<String> {
-    let of_functions = ["processing", "integration"].into_iter().flat_map(|function| {
-        [
-            "invocations",
-            "errors",
-            "throttles",
-            "duration",
-            "concurrent_executions",
-        ]
-        .map(|alarm| format!("{function}.alarms.{alarm}"))
-    });
+    let of_functions = ["processing", "integration"]
+        .into_iter()
+        .flat_map(|function| {
+            [
+                "invocations",
+                "errors",
+                "throttles",
+                "duration",
+                "concurrent_executions",
+            ]
+            .map(|alarm| format!("{function}.alarms.{alarm}"))
+        });
     let of_pipeline = PIPELINE_ALARMS.map(|alarm| format!("alarms.{alarm}"));
     of_functions.chain(of_pipeline).collect()
 }

@@ -133,7 +133,9 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
                         ]),
                     ),
                     (
-                        &format!("{integration}/TellMissingFromForbidden/Condition/StringLike/s3:prefix"),
+                        &format!(
+                            "{integration}/TellMissingFromForbidden/Condition/StringLike/s3:prefix"
+                        ),
                         json!(["inbound/*", "outbound/*", "private/*"]),
                     ),
                     (
@@ -156,6 +158,7 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
                 [
                     (&format!("{wait}/TimeoutSeconds"), json!(600)),
                     (&format!("{wait}/Catch/0/Output"), json!("…600 s")),
+                    (&format!("{wait}/Catch/1/Output"), json!("…600 s")),
                 ],
             ),
             Row {
@@ -436,6 +439,7 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
                 [
                     (&format!("{wait}/HeartbeatSeconds"), json!(60)),
                     (&format!("{wait}/Catch/0/Output"), json!("…60 s")),
+                    (&format!("{wait}/Catch/1/Output"), json!("…60 s")),
                 ],
             ),
         ],

@@ -42,8 +42,14 @@ pub fn body(shown: &Shown) -> String {
         machine_arn,
         ..
     } = shown;
-    let execution =
-        |name: &str, label: &str| of("AWS/States", name, &[("StateMachineArn", machine_arn)], label);
+    let execution = |name: &str, label: &str| {
+        of(
+            "AWS/States",
+            name,
+            &[("StateMachineArn", machine_arn)],
+            label,
+        )
+    };
     let callback = |name: &str, label: &str| {
         let dimensions = [
             (metrics::PIPELINE, *pipeline),
@@ -74,7 +80,11 @@ pub fn body(shown: &Shown) -> String {
         "x": 0, "y": 0, "width": WIDTH, "height": 2,
         "properties": {"markdown": format!("# {pipeline} ({environment})\n{MADE_FOR}`{mark}`. Changes are undone by the next apply.")},
     });
-    let widget = |(x, y, width): (i64, i64, i64), heading: &str, view: &str, stat: &str, rows: Vec<Value>| {
+    let widget = |(x, y, width): (i64, i64, i64),
+                  heading: &str,
+                  view: &str,
+                  stat: &str,
+                  rows: Vec<Value>| {
         json!({
             "type": "metric",
             "x": x, "y": y, "width": width, "height": 6,
@@ -210,7 +220,10 @@ mod tests {
 
     #[test]
     fn a_dashboard_says_whose_it_is() {
-        assert_eq!(owner(&body(&shown())).as_deref(), Some("orders/devl/eu-west-1"));
+        assert_eq!(
+            owner(&body(&shown())).as_deref(),
+            Some("orders/devl/eu-west-1")
+        );
         assert_eq!(owner(r#"{"widgets": []}"#), None);
         assert_eq!(owner("no JSON"), None);
     }
@@ -229,7 +242,12 @@ mod tests {
                 }
             }
             if widget["type"] == "metric" {
-                assert!(!widget["properties"]["metrics"].as_array().unwrap().is_empty());
+                assert!(
+                    !widget["properties"]["metrics"]
+                        .as_array()
+                        .unwrap()
+                        .is_empty()
+                );
             }
         }
     }
@@ -238,7 +256,10 @@ mod tests {
     fn every_metric_of_the_pipeline_is_shown() {
         let body = body(&shown());
         for name in metrics::COUNTS.iter().chain([&metrics::ANSWER_AGE]) {
-            assert!(body.contains(&format!(r#""{}","{name}""#, metrics::NAMESPACE)), "{name}");
+            assert!(
+                body.contains(&format!(r#""{}","{name}""#, metrics::NAMESPACE)),
+                "{name}"
+            );
         }
     }
 }

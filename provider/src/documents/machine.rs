@@ -151,19 +151,24 @@ fn wait(with: &Definition) -> Value {
     state
 }
 
-/// The most bytes a value takes as JSON, as an expression: of UTF-8, one for each character of ASCII and at most three for any other unit.
-fn bytes(value: &str) -> String {
-    format!("$length($replace($string({value}), /[^\\x00-\\x7F]/, '###'))")
+/// Whether a value takes at most so many bytes as JSON, as an expression.
+///
+/// A character of UTF-8 takes four bytes at most. Only what may be too much by that is looked at more closely: then each that is not of ASCII
+/// counts as four.
+fn fits(value: &str, most: usize) -> String {
+    format!(
+        "($text := $string({value}); $length($text) * 4 <= {most} ? true \
+         : $length($replace($text, /[^\\x00-\\x7F]/, '####')) <= {most})"
+    )
 }
 
 /// What is passed on: the answer, or where to find it if it leaves no room for anything else.
 fn result(with: &Definition) -> String {
-    let most = MAX_PAYLOAD_BYTES - SPARE_BYTES;
     format!(
-        "{{% {} <= {most} \
+        "{{% {} \
          ? {{'execution_id': $states.input.execution_id, 'result': $states.result}} \
          : {{'execution_id': $states.input.execution_id, {}}} %}}",
-        bytes("[$states.result]"),
+        fits("[$states.result]", MAX_PAYLOAD_BYTES - SPARE_BYTES),
         omitted(with),
     )
 }
@@ -277,14 +282,15 @@ fn publish(with: &Definition, about: &Message) -> Value {
         in_short,
         next,
     } = about;
-    let most = MAX_PAYLOAD_BYTES - SPARE_BYTES;
     // Measured as it travels: as a text in JSON, in which every quotation mark is two characters.
     let message = format!(
         "{{% ($about := {{'status': '{status}', 'pipeline': '{}', 'environment': '{}', 'execution_id': $states.input.execution_id, \
          'execution_arn': $states.context.Execution.Id, 'name': $states.context.Execution.Name}}; \
          $whole := $string($merge([$about, {{{facts}}}])); \
-         {} <= {most} ? $whole : $string($merge([$about, {{{in_short}}}]))) %}}",
-        with.pipeline, with.environment, bytes("[$whole]"),
+         {} ? $whole : $string($merge([$about, {{{in_short}}}]))) %}}",
+        with.pipeline,
+        with.environment,
+        bytes("[$whole]"),
     );
     json!({
         "Type": "Task",
@@ -395,7 +401,11 @@ mod tests {
                 .iter()
                 .map(|catch| &catch["ErrorEquals"])
                 .collect();
-            assert_eq!(names, [&json!([TOO_LARGE]), &json!(["States.ALL"])], "{state}");
+            assert_eq!(
+                names,
+                [&json!([TOO_LARGE]), &json!(["States.ALL"])],
+                "{state}"
+            );
         }
     }
 

@@ -122,7 +122,9 @@ impl Watched {
                 period,
             };
         }
-        let ids: Vec<String> = (1..=metrics.len()).map(|number| format!("m{number}")).collect();
+        let ids: Vec<String> = (1..=metrics.len())
+            .map(|number| format!("m{number}"))
+            .collect();
         // A metric of which nothing was counted has no values, and a sum with it would have none.
         let filled: Vec<String> = ids.iter().map(|id| format!("FILL({id}, 0)")).collect();
         let total = Query {

@@ -85,7 +85,9 @@ impl Part<Aws> for EventInvokeConfig {
             GONE,
         )?;
         Ok(answer.map(|have| {
-            let to = have.destination_config.unwrap_or_else(|| DestinationConfig::builder().build());
+            let to = have
+                .destination_config
+                .unwrap_or_else(|| DestinationConfig::builder().build());
             let found = Self {
                 function_name: self.function_name.clone(),
                 // AWS leaves its defaults out.

@@ -60,6 +60,9 @@ pub struct Blueprint {
 /// How often an undeliverable message is received. Its callback is answered the first time; the others are for when that failed.
 const UNDELIVERABLE_RECEIVES: i64 = 3;
 
+/// How many invocations undeliverable messages cause at once: the fewest Lambda takes for a limit.
+const UNDELIVERABLE_CONCURRENCY: i64 = 2;
+
 /// Where the part stands that is made last and removed first.
 pub const MACHINE: &str = "state_machine";
 
@@ -738,7 +741,8 @@ impl Builder<'_> {
             event_source_arn: arns.undeliverable_queue.clone(),
             batch_size: 10,
             maximum_batching_window_in_seconds: 0,
-            maximum_concurrency: None,
+            // An invocation that is throttled counts as a receive, and few of these messages come.
+            maximum_concurrency: Some(UNDELIVERABLE_CONCURRENCY),
             enabled: true,
             ..mapping.clone()
         };

@@ -650,7 +650,10 @@ mod tests {
         };
         let plan = with(json!({"bucket": {"outbound_prefix": "work/"}}));
         let policy = at(&plan.value, name).as_str().unwrap();
-        assert!(policy.contains(arn) && policy.contains("/work/*"), "{policy}");
+        assert!(
+            policy.contains(arn) && policy.contains("/work/*"),
+            "{policy}"
+        );
         let plan = with(json!({"task_token": "?"}));
         assert!(at(&plan.value, "integration.role.policy").is_unknown());
         assert!(at(&plan.value, name).as_str().is_some());

@@ -307,7 +307,7 @@ pub fn fields() -> Vec<Field> {
         object("queue", "The SQS queue between the state machine and the integration function.", queue()),
         object("undeliverable_queue", "The SQS queue for messages that the integration function could not handle: it fails the callbacks of these, and then they go to the dead-letter queue.", undeliverable_queue()),
         object("dead_letter_queue", "The SQS queue that keeps messages and events that could not be handled, for a person to look at.", dead_letter_queue()),
-        object("topic", "The SNS topic for messages of success and failure and for alarms.", topic()),
+        object("topic", "The SNS topic for messages of success and failure and for alarms. The first two are JSON with `status` (`SUCCEEDED` or `FAILED`, also a message attribute for filter policies), `pipeline`, `environment`, `execution_id`, `execution_arn`, `name`, and `result`, or `error` and `cause`. Where a message would be more than SNS takes, it has `result_omitted` and, in `result_key`, the key of the answer, or a `cause` cut short and `cause_truncated`.", topic()),
         Field::new("subscriptions", Shape::ObjectMap(subscription()), "Subscriptions to the topic, each under a name of your choice."),
         object("processing", "The Lambda function that makes the payload and the execution id.", processing()),
         object("integration", "The Lambda function between queue, bucket and state machine.", integration()),
@@ -645,7 +645,7 @@ fn event_source() -> Vec<Field> {
         ),
         number(
             "maximum_concurrency",
-            "The most invocations the queue causes at once.",
+            "The most invocations the queue causes at once. The undeliverable queue causes 2 at most: where the function reserves concurrency, it should have room for both, since a message whose invocation is turned away counts as received.",
         )
         .check(Check::Whole(2, 1000)),
         flag(
@@ -859,7 +859,11 @@ pub const PIPELINE_ALARMS: &[AlarmRow] = &[
     AlarmRow {
         name: "executions_failed",
         namespace: "AWS/States",
-        metrics: &["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"],
+        metrics: &[
+            "ExecutionsFailed",
+            "ExecutionsTimedOut",
+            "ExecutionsAborted",
+        ],
         of: Subject::StateMachine,
         statistic: "Sum",
         threshold: Some(1),

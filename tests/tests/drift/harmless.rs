@@ -142,9 +142,11 @@ pub fn rows() -> Vec<(&'static str, Change)> {
         ),
         (
             "the queues' policies in other words",
-            by!(|g| for path in ["queue", "undeliverable_queue", "dead_letter_queue"] {
-                set_queue(g, path, "Policy", &reworded(&g.attribute(path, "policy"))).await;
-            }),
+            by!(
+                |g| for path in ["queue", "undeliverable_queue", "dead_letter_queue"] {
+                    set_queue(g, path, "Policy", &reworded(&g.attribute(path, "policy"))).await;
+                }
+            ),
         ),
         (
             "the redrive policies in other words",

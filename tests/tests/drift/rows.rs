@@ -5,7 +5,8 @@ use std::pin::Pin;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, Statistic};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    Architecture, DestinationConfig, Environment, OnFailure, OnSuccess, Runtime, ScalingConfig, TracingConfig, TracingMode,
+    Architecture, DestinationConfig, Environment, OnFailure, OnSuccess, Runtime, ScalingConfig,
+    TracingConfig, TracingMode,
 };
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, Event, ExpirationStatus, FilterRule, FilterRuleName,
@@ -1628,16 +1629,16 @@ fn event_source() -> Vec<Row> {
 fn undeliverable_source() -> Vec<Row> {
     let mut rows = any_source();
     rows.push(row(
-    1,
-    "maximum_concurrency",
-    by!(|g, at| {
-        let other = ScalingConfig::builder().maximum_concurrency(7).build();
-        sent!(mapping!(g, at).scaling_config(other))
-    }),
-    Are("7"),
-    Are(NOTHING),
-    "maximum_concurrency",
-));
+        1,
+        "maximum_concurrency",
+        by!(|g, at| {
+            let other = ScalingConfig::builder().maximum_concurrency(7).build();
+            sent!(mapping!(g, at).scaling_config(other))
+        }),
+        Are("7"),
+        Are("2"),
+        "maximum_concurrency",
+    ));
     rows
 }
 
@@ -1664,8 +1665,16 @@ fn event_invoke_config() -> Vec<Row> {
             "maximum_event_age_in_seconds",
             by!(|g, _| {
                 let to = DestinationConfig::builder()
-                    .on_failure(OnFailure::builder().destination(g.filled("{topic}")).build())
-                    .on_success(OnSuccess::builder().destination(g.filled("{topic}")).build());
+                    .on_failure(
+                        OnFailure::builder()
+                            .destination(g.filled("{topic}"))
+                            .build(),
+                    )
+                    .on_success(
+                        OnSuccess::builder()
+                            .destination(g.filled("{topic}"))
+                            .build(),
+                    );
                 let call = g.stage.aws.lambda.put_function_event_invoke_config();
                 let call = call.function_name(&g.stage.names.integration);
                 let call = call.maximum_event_age_in_seconds(120);

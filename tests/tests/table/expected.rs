@@ -25,9 +25,9 @@ pub fn defaults(stage: &Stage, given: &Given) -> Value {
         "topic": with.topic(),
         "processing": with.processing(),
         "integration": with.integration(),
-        "event_source": with.event_source(with.given.mapping, &with.queue_arn()),
+        "event_source": with.event_source(with.given.mapping, &with.queue_arn(), None),
         "undeliverable_event_source":
-            with.event_source(with.given.undeliverable_mapping, &with.undeliverable_queue_arn()),
+            with.event_source(with.given.undeliverable_mapping, &with.undeliverable_queue_arn(), Some(2)),
         "state_machine": with.state_machine(),
         "alarms": with.pipeline_alarms(),
         "dashboard": {"error": "ResourceNotFound"},
@@ -439,7 +439,15 @@ impl With<'_> {
                 "message_age",
             ),
             // A sum of three metrics: the emulator keeps nothing of it and tells its own defaults.
-            (None, None, json!({}), "Average", 1, (60, 1), "executions_failed"),
+            (
+                None,
+                None,
+                json!({}),
+                "Average",
+                1,
+                (60, 1),
+                "executions_failed",
+            ),
             (
                 Some("Rejected"),
                 Some("Bellflower"),
@@ -459,7 +467,15 @@ impl With<'_> {
                 "callbacks_undeliverable",
             ),
         ];
-        let one = |(metric, namespace, dimensions, statistic, threshold, (period, periods), alarm)| {
+        let one = |(
+            metric,
+            namespace,
+            dimensions,
+            statistic,
+            threshold,
+            (period, periods),
+            alarm,
+        )| {
             let alarm: &str = alarm;
             let name = names.alarm.replace("{}", &alarm.replace('_', "-"));
             let description = match alarm {
@@ -625,7 +641,7 @@ impl With<'_> {
         })
     }
 
-    fn event_source(&self, uuid: &str, queue_arn: &str) -> Value {
+    fn event_source(&self, uuid: &str, queue_arn: &str, at_once: Option<i64>) -> Value {
         json!({
             "uuid": uuid,
             "function": self.function_arn(&self.stage.names.integration),
@@ -633,7 +649,7 @@ impl With<'_> {
             "state": "Enabled",
             "batch_size": 10,
             "batching_window": 0,
-            "maximum_concurrency": null,
+            "maximum_concurrency": at_once,
             "response_types": ["ReportBatchItemFailures"],
             "tags": tags(),
         })

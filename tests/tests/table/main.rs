@@ -99,10 +99,7 @@ async fn a_name_is_all_it_needs() -> Result<(), Error> {
     }
     for (at, name) in [
         ("/queue/url", &stage.names.queue),
-        (
-            "/undeliverable_queue/url",
-            &stage.names.undeliverable_queue,
-        ),
+        ("/undeliverable_queue/url", &stage.names.undeliverable_queue),
         ("/dead_letter_queue/url", &stage.names.dead_letter_queue),
     ] {
         let answer = stage.aws.sqs.get_queue_url().queue_name(name).send().await;
@@ -248,14 +245,8 @@ fn assert_definition(stage: &Stage, definition: &Value) {
             "/States/Remove token/Resource",
             json!("arn:aws:states:::aws-sdk:s3:deleteObject"),
         ),
-        (
-            "/States/Remove token/Arguments/Bucket",
-            json!(names.bucket),
-        ),
-        (
-            "/States/Remove token/Next",
-            json!("SNS Publish (Failure)"),
-        ),
+        ("/States/Remove token/Arguments/Bucket", json!(names.bucket)),
+        ("/States/Remove token/Next", json!("SNS Publish (Failure)")),
         (
             "/States/Wait For Response/Next",
             json!("SNS Publish (Success)"),
@@ -547,10 +538,7 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
         ("/queue/KmsDataKeyReusePeriodSeconds", json!("600")),
         ("/queue/RedrivePolicy/maxReceiveCount", json!(2)),
         // The messages and the key are the same ones, and so is the function that takes them.
-        (
-            "/undeliverable_queue/MaximumMessageSize",
-            json!("262144"),
-        ),
+        ("/undeliverable_queue/MaximumMessageSize", json!("262144")),
         (
             "/undeliverable_queue/KmsDataKeyReusePeriodSeconds",
             json!("600"),
@@ -564,10 +552,7 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
             "/integration/event_invoke_config/maximum_event_age",
             json!(3600),
         ),
-        (
-            "/integration/event_invoke_config/maximum_retries",
-            json!(1),
-        ),
+        ("/integration/event_invoke_config/maximum_retries", json!(1)),
         ("/dead_letter_queue/MaximumMessageSize", json!("262144")),
         (
             "/dead_letter_queue/KmsDataKeyReusePeriodSeconds",
@@ -800,7 +785,9 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
     observed["key"].take();
     let title = &observed["dashboard"]["widgets"][0]["properties"]["markdown"];
     assert!(
-        title.as_str().is_some_and(|text| text.contains("orders/devl/eu-west-1")),
+        title
+            .as_str()
+            .is_some_and(|text| text.contains("orders/devl/eu-west-1")),
         "{title}"
     );
     observed["dashboard"].take();
