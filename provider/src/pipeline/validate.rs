@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellflower_contract::{IllegalLayout, Layout, PRIVATE_PREFIX};
+use bellflower_contract::{IllegalLayout, Layout, TaskTokenPlace};
 use serde_json::{Map, Value as Json};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use super::schema::{Check, Field, Origin, PRIVATE, Shape, fields};
+use super::schema::{Check, Field, Origin, Shape, fields};
 use crate::documents::Place;
 use crate::documents::names::FIFO;
 use crate::parts::tags;
@@ -517,26 +517,16 @@ fn prefixes(view: &View, found: &mut Diagnostics) {
         text(inbound, bellflower_contract::DEFAULT_INBOUND_PREFIX),
         text(outbound, bellflower_contract::DEFAULT_OUTBOUND_PREFIX),
     );
-    if let Err(overlap @ IllegalLayout::Overlap { .. }) = layout {
-        let at = if view.given(inbound) {
-            inbound
-        } else {
-            outbound
-        };
+    let place = view.text("task_token").and_then(TaskTokenPlace::parse);
+    let layout = layout.and_then(|layout| layout.with_task_token(place.unwrap_or_default()));
+    let at = match &layout {
+        Err(IllegalLayout::Private(prefix)) if view.text(outbound) == Some(prefix) => outbound,
+        Err(IllegalLayout::Overlap { .. }) if !view.given(inbound) => outbound,
+        Err(IllegalLayout::Overlap { .. } | IllegalLayout::Private(_)) => inbound,
+        _ => return,
+    };
+    if let Err(overlap) = layout {
         complain(found, at, "Overlapping prefixes", format!("{overlap}."));
-    }
-    if view.text("task_token") != Some(PRIVATE) {
-        return;
-    }
-    for at in [inbound, outbound] {
-        let within = |one: &str| one.starts_with(PRIVATE_PREFIX) || PRIVATE_PREFIX.starts_with(one);
-        if let Some(prefix) = view.text(at).filter(|prefix| within(prefix)) {
-            let detail = format!(
-                "{at} is \"{prefix}\"; with task_token = \"{PRIVATE}\" the tokens are in \"{PRIVATE_PREFIX}\", of which the business \
-                 application must see nothing: give a prefix outside of it."
-            );
-            complain(found, at, "Overlapping prefixes", detail);
-        }
     }
 }
 
