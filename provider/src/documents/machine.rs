@@ -290,7 +290,7 @@ fn publish(with: &Definition, about: &Message) -> Value {
          {} ? $whole : $string($merge([$about, {{{in_short}}}]))) %}}",
         with.pipeline,
         with.environment,
-        bytes("[$whole]"),
+        fits("[$whole]", MAX_PAYLOAD_BYTES - SPARE_BYTES),
     );
     json!({
         "Type": "Task",

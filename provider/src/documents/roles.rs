@@ -107,7 +107,7 @@ pub fn integration(with: &Integration) -> String {
             "Action": "s3:DeleteObject",
             "Resource": tokens(bucket_arn, token_prefix),
         }),
-        // Without it S3 answers 403, not 404, for an object that is not there yet.
+        // Without it S3 answers 403, not 404, for an object that is not there yet, whose key it takes for the prefix.
         json!({
             "Sid": "TellMissingFromForbidden",
             "Effect": "Allow",

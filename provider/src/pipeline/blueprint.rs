@@ -616,8 +616,13 @@ impl Builder<'_> {
         };
         finish(&mut function);
         let (role_at, log_at) = (format!("{owner}.role"), format!("{owner}.log_group"));
-        // Lambda refuses a time-out above the queue's visibility time-out, so a raised one finds the queue raised already.
-        self.add(owner, &[&role_at, &log_at, "key", "queue"], function);
+        let mut after = vec![role_at.as_str(), &log_at, "key"];
+        // Lambda refuses a time-out above the queue's visibility time-out, so a raised one finds the queue raised already. Where there is no
+        // queue yet, nothing ties the two together before their event source does.
+        if self.settings.queue.url.is_some() {
+            after.push("queue");
+        }
+        self.add(owner, &after, function);
         self.renewed_with(&role_at, "role_arn");
         // 80 % of it, in milliseconds.
         let near_time_out = f64::from(i32::try_from(s.timeout).unwrap_or(i32::MAX)) * 800.0;

@@ -278,3 +278,27 @@ impl Settings {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bellflower_contract::{Layout, TaskTokenPlace};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_where_the_contract_has_them() {
+        for place in TaskTokenPlace::ALL {
+            let given = json!({"name": "orders", "task_token": place.as_str(), "bucket": {"outbound_prefix": "work/"}});
+            let settings = Settings::read(given.as_object().unwrap()).unwrap();
+            let layout = Layout::new("inbound/", "work/").unwrap();
+            let layout = layout.with_task_token(*place).unwrap();
+            assert_eq!(settings.token_prefix(), layout.task_token_prefix());
+        }
+        let names: Vec<&str> = TaskTokenPlace::ALL
+            .iter()
+            .map(|place| place.as_str())
+            .collect();
+        assert_eq!(names, [schema::OUTBOUND, schema::PRIVATE]);
+    }
+}
