@@ -443,6 +443,34 @@ static ROWS: &[Row] = &[
         &READ_AFTER_WRITE,
     ),
     (
+        "lambda:PutFunctionEventInvokeConfig",
+        "InvalidParameterValueException",
+        "The function's execution role does not have permissions to call SendMessage on arn:aws:sqs:eu-west-1:123456789012:d",
+        400,
+        &IAM_PROPAGATION,
+    ),
+    (
+        "lambda:PutFunctionEventInvokeConfig",
+        "InvalidParameterValueException",
+        "The destination ARN arn:aws:sqs:eu-west-1:123456789012:d is invalid.",
+        400,
+        &IAM_PROPAGATION,
+    ),
+    (
+        "lambda:PutFunctionEventInvokeConfig",
+        "ResourceConflictException",
+        "The function could not be updated due to a concurrent update operation.",
+        409,
+        &BUSY,
+    ),
+    (
+        "lambda:PutFunctionEventInvokeConfig",
+        "ResourceNotFoundException",
+        "The function arn:aws:lambda:eu-west-1:123456789012:function:f:$LATEST doesn't exist.",
+        404,
+        &READ_AFTER_WRITE,
+    ),
+    (
         "lambda:CreateEventSourceMapping",
         "InvalidParameterValueException",
         "The provided execution role does not have permissions to call ReceiveMessage on SQS",
@@ -911,6 +939,12 @@ static LOOK_ALIKES: &[(&str, &str, &str, u16)] = &[
         "ResourceConflictException",
         "The statement id (bucket) provided already exists. Please provide a new statement id, or remove the existing statement.",
         409,
+    ),
+    (
+        "lambda:PutFunctionEventInvokeConfig",
+        "InvalidParameterValueException",
+        "The MaximumRetryAttempts 3 is invalid. It must be between 0 and 2.",
+        400,
     ),
     (
         "s3:CreateBucket",

@@ -4,6 +4,8 @@ pub mod alarm;
 pub mod bucket;
 mod call;
 pub mod consistency;
+pub mod dashboard;
+pub mod event_invoke_config;
 pub mod event_source;
 pub mod execution;
 pub mod folder;

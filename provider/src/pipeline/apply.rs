@@ -66,8 +66,32 @@ pub async fn look_again(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Ve
 /// # Errors
 /// The failures of the calls that failed, for an incomplete picture is none.
 pub async fn look(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
-    let reads = blueprint
+    seen(&blueprint.nodes.iter().collect::<Vec<_>>(), aws).await
+}
+
+/// Looks at the parts of a pipeline that is yet to be made. What goes with a part that is not there is not there either, and nobody is asked for
+/// it.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_for(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    let (alone, guests): (Vec<&Node>, Vec<&Node>) = blueprint
         .nodes
+        .iter()
+        .partition(|node| node.goes_with.is_none());
+    let mut findings = seen(&alone, aws).await?;
+    let there = |host: &Path| findings.get(host).is_some_and(Option::is_some);
+    let (to_see, absent): (Vec<&Node>, Vec<&Node>) = guests
+        .into_iter()
+        .partition(|node| node.goes_with.as_ref().is_some_and(there));
+    let more = seen(&to_see, aws).await?;
+    findings.extend(more);
+    findings.extend(absent.into_iter().map(|node| (node.path.clone(), None)));
+    Ok(findings)
+}
+
+async fn seen(nodes: &[&Node], aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    let reads = nodes
         .iter()
         .map(|node| async move { (node.path.clone(), node.part.read(aws).await) });
     let results = join_all(reads).await;

@@ -31,8 +31,8 @@ use crate::parts::Aws;
 use crate::parts::folder::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, look, look_again, ours, recognise, refusals,
-    remove_surplus, take_down,
+    Deadline, Findings, Outcome, Progress, converge, look_again, look_for, ours, recognise,
+    refusals, remove_surplus, take_down,
 };
 use blueprint::{Blueprint, Facts};
 use packages::Packages;
@@ -250,7 +250,7 @@ impl CallbackPipeline {
             .and_then(|prior| plan::recorded(prior, &known));
         let blueprint = Blueprint::of(&settings, &facts);
         let looked = if creating {
-            look(&blueprint, &aws).await
+            look_for(&blueprint, &aws).await
         } else {
             look_again(&blueprint, &aws).await
         };
@@ -278,7 +278,7 @@ impl CallbackPipeline {
         let progress = checkpoints(work, &base, Arc::new(blueprint), &findings);
         let outcome = converge(&settings, &facts, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            let mut tree = Tree::new();
+            let mut tree = outcome.blueprint.outputs.clone();
             for (path, attributes) in outcome.observed {
                 blueprint::graft(&mut tree, &path, attributes.unwrap_or_default());
             }
