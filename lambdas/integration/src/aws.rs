@@ -22,8 +22,8 @@ use crate::answer::Reply;
 use crate::config::Config;
 use crate::ports::{CallError, Callbacks, Fetched, Object, Outcome, Store, When, Write};
 
-/// Attempts for each call, the first one included. With every one timed out and the waits between them, a call ends after 14 seconds; the
-/// handler ends it earlier if the function's own time-out is near.
+/// Attempts for each call, the first one included. With every one timed out and the waits between them, a call ends after 14 seconds (twice that, where a
+/// body breaks off), of the 60 that the function has by default; the handler ends it earlier if the function's own time-out is near.
 const MAX_ATTEMPTS: u32 = 4;
 
 /// Longest first wait between attempts; each further one may be twice as long. The SDK's second would be most of a small function's time.
