@@ -336,7 +336,7 @@ variable "task_token" {
 }
 
 variable "topic" {
-  description = "The SNS topic for messages of success and failure and for alarms."
+  description = "The SNS topic for messages of success and failure and for alarms. The first two are JSON with `status` (`SUCCEEDED` or `FAILED`, also a message attribute for filter policies), `pipeline`, `environment`, `execution_id`, `execution_arn`, `name`, and `result`, or `error` and `cause`. Where a message would be more than SNS takes, it has `result_omitted` and, in `result_key`, the key of the answer, or a `cause` cut short and `cause_truncated`."
   type = object({
     display_name = optional(string)
     name         = optional(string)
