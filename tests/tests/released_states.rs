@@ -11,6 +11,9 @@ use serde_json::Value;
 /// What is of the provider that applies, not of the state: the code it carries.
 const CODE: &[&str] = &["package", "code_sha256"];
 
+/// What is made otherwise today: the topic's policy has lost a statement that gave nobody anything.
+const GROWN: &[&str] = &[".topic.policy"];
+
 /// The saved states, by the paths of their configurations.
 fn saved() -> Vec<PathBuf> {
     let folder = environment::repository().join("provider/tests/states");
@@ -73,6 +76,7 @@ async fn states_of_every_release_are_read_and_at_rest() -> Result<(), Error> {
         let mut found = Vec::new();
         differing(&change["before"], &change["after"], "", &mut found);
         found.retain(|path| !CODE.iter().any(|end| path.ends_with(&format!(".{end}"))));
+        found.retain(|path| !GROWN.contains(&path.as_str()));
         assert_eq!(
             found,
             Vec::<String>::new(),
