@@ -68,8 +68,23 @@ output "queue_url" {
   value       = bellflower_callback_pipeline.this.queue.url
 }
 
+output "undeliverable_queue_name" {
+  description = "The name of the queue for messages that the integration function could not handle."
+  value       = bellflower_callback_pipeline.this.undeliverable_queue.name
+}
+
+output "undeliverable_queue_arn" {
+  description = "The ARN of that queue."
+  value       = bellflower_callback_pipeline.this.undeliverable_queue.arn
+}
+
+output "undeliverable_queue_url" {
+  description = "The URL of that queue."
+  value       = bellflower_callback_pipeline.this.undeliverable_queue.url
+}
+
 output "dead_letter_queue_name" {
-  description = "The name of the queue for messages that could not be handled."
+  description = "The name of the queue that keeps messages and events that could not be handled."
   value       = bellflower_callback_pipeline.this.dead_letter_queue.name
 }
 
@@ -122,14 +137,25 @@ output "log_group_names" {
 }
 
 output "alarm_arns" {
-  description = "The ARNs of the alarms by function and metric, as in processing.errors; those left out are not there."
+  description = "The ARNs of the alarms by what they watch, as in processing.errors or pipeline.executions_failed; those left out are not there."
   value = {
-    for function, alarms in {
+    for owner, alarms in {
       processing  = bellflower_callback_pipeline.this.processing.alarms
       integration = bellflower_callback_pipeline.this.integration.alarms
+      pipeline    = bellflower_callback_pipeline.this.alarms
     } :
-    function => { for metric, alarm in alarms : metric => alarm.arn if alarm.enabled }
+    owner => { for name, alarm in alarms : name => alarm.arn if alarm.enabled }
   }
+}
+
+output "dashboard_name" {
+  description = "The dashboard's name, where there is one."
+  value       = try(bellflower_callback_pipeline.this.dashboard.dashboard_name, null)
+}
+
+output "business_application_policy_json" {
+  description = "The IAM policy with just what the business application needs."
+  value       = bellflower_callback_pipeline.this.business_application_policy_json
 }
 
 output "kms_key_arn" {

@@ -1,6 +1,53 @@
 # Written by `cargo xtask docs` from the provider's schema: one variable for each argument of the resource.
 # What is left out, or null, has the provider's default.
 
+variable "alarms" {
+  description = "CloudWatch alarms on the pipeline as a whole; they notify the topic."
+  type = object({
+    callbacks_rejected = optional(object({
+      comparison_operator = optional(string)
+      datapoints_to_alarm = optional(number)
+      enabled             = optional(bool)
+      evaluation_periods  = optional(number)
+      period              = optional(number)
+      threshold           = optional(number)
+    }))
+    callbacks_undeliverable = optional(object({
+      comparison_operator = optional(string)
+      datapoints_to_alarm = optional(number)
+      enabled             = optional(bool)
+      evaluation_periods  = optional(number)
+      period              = optional(number)
+      threshold           = optional(number)
+    }))
+    dead_letter_depth = optional(object({
+      comparison_operator = optional(string)
+      datapoints_to_alarm = optional(number)
+      enabled             = optional(bool)
+      evaluation_periods  = optional(number)
+      period              = optional(number)
+      threshold           = optional(number)
+    }))
+    executions_failed = optional(object({
+      comparison_operator = optional(string)
+      datapoints_to_alarm = optional(number)
+      enabled             = optional(bool)
+      evaluation_periods  = optional(number)
+      period              = optional(number)
+      threshold           = optional(number)
+    }))
+    message_age = optional(object({
+      comparison_operator = optional(string)
+      datapoints_to_alarm = optional(number)
+      enabled             = optional(bool)
+      evaluation_periods  = optional(number)
+      period              = optional(number)
+      threshold           = optional(number)
+    }))
+  })
+  default = null
+}
+
 variable "bucket" {
   description = "The S3 bucket that work and answers go through."
   type = object({
@@ -18,8 +65,16 @@ variable "bucket" {
   default = null
 }
 
+variable "dashboard" {
+  description = "A CloudWatch dashboard with the funnel from executions started to callbacks answered. None is made unless this is given: `dashboard = {}`. AWS charges for dashboards beyond the first three of an account."
+  type = object({
+    dashboard_name = optional(string)
+  })
+  default = null
+}
+
 variable "dead_letter_queue" {
-  description = "The SQS queue for messages that could not be handled."
+  description = "The SQS queue that keeps messages and events that could not be handled, for a person to look at."
   type = object({
     max_receive_count         = optional(number)
     message_retention_seconds = optional(number)
@@ -32,6 +87,15 @@ variable "environment" {
   description = "The environment, which the names of all parts contain. Allowed: small letters, digits and hyphens, beginning and ending with a letter or a digit. Default: `\"devl\"`. A change replaces the whole pipeline."
   type        = string
   default     = null
+}
+
+variable "event_invoke_config" {
+  description = "What Lambda does with events of the bucket that the integration function cannot handle. Those given up go to the dead-letter queue, with the reason."
+  type = object({
+    maximum_event_age_in_seconds = optional(number)
+    maximum_retry_attempts       = optional(number)
+  })
+  default = null
 }
 
 variable "event_source" {
@@ -265,11 +329,25 @@ variable "tags" {
   default     = null
 }
 
+variable "task_token" {
+  description = "Where the task token of an exchange is kept: beside the work in the folder of work handed out (`outbound`), where the business application can read it, too, or in the folder `private/`, which `business_application_policy_json` leaves out (`private`). Whoever has a token can answer its callback. Change it while no callback is open: those that are would no longer be found. Allowed: `outbound`, `private`. Default: `\"outbound\"`."
+  type        = string
+  default     = null
+}
+
 variable "topic" {
   description = "The SNS topic for messages of success and failure and for alarms."
   type = object({
     display_name = optional(string)
     name         = optional(string)
+  })
+  default = null
+}
+
+variable "undeliverable_queue" {
+  description = "The SQS queue for messages that the integration function could not handle: it fails the callbacks of these, and then they go to the dead-letter queue."
+  type = object({
+    name = optional(string)
   })
   default = null
 }

@@ -123,6 +123,7 @@ locals {
 resource "bellflower_callback_pipeline" "this" {
   name                  = var.name
   environment           = var.environment
+  task_token            = "private" # the original stack's, and the default, is "outbound": beside the data
   log_retention_in_days = 14
   iam_path              = "/bellflower/"
   permissions_boundary  = var.permissions_boundary
@@ -164,6 +165,8 @@ resource "bellflower_callback_pipeline" "this" {
     kms_data_key_reuse_period_seconds = 300
   }
 
+  undeliverable_queue = { name = "${local.id}-sqs-undeliverable-queue" }
+
   dead_letter_queue = {
     name                      = "${local.id}-sqs-dead-letter-queue"
     max_receive_count         = 3
@@ -202,7 +205,7 @@ resource "bellflower_callback_pipeline" "this" {
     memory_size                    = 256
     timeout                        = 300
     architectures                  = ["x86_64"]
-    reserved_concurrent_executions = 2 # at least the event source's maximum_concurrency
+    reserved_concurrent_executions = 4 # the event source's maximum_concurrency, and 2 for the undeliverable queue
     tracing_mode                   = "Active"
     role                           = { name = "${local.id}-integration-lambda-role" }
     alarms                         = local.alarms
@@ -215,10 +218,15 @@ resource "bellflower_callback_pipeline" "this" {
     maximum_concurrency                = 2
   }
 
+  event_invoke_config = {
+    maximum_event_age_in_seconds = 21600
+    maximum_retry_attempts       = 2
+  }
+
   state_machine = {
     name                       = "${local.id}-state-machine"
     callback_timeout_seconds   = 300
-    callback_heartbeat_seconds = 240 # leave it out unless the application sends heartbeats with the token it got
+    callback_heartbeat_seconds = 240 # leave it out unless the application puts heartbeat.json
     log_level                  = "ALL"
     include_execution_data     = false
     tracing_enabled            = true
@@ -230,6 +238,17 @@ resource "bellflower_callback_pipeline" "this" {
       backoff_rate     = 2
     }
   }
+
+  # What no function's alarm sees.
+  alarms = {
+    dead_letter_depth       = merge(local.once, { threshold = 1, period = 60 })
+    message_age             = merge(local.once, { threshold = 900, period = 300 }) # seconds
+    executions_failed       = merge(local.once, { threshold = 1, period = 300 })
+    callbacks_rejected      = merge(local.once, { threshold = 1, period = 300 })
+    callbacks_undeliverable = merge(local.once, { threshold = 1, period = 60 })
+  }
+
+  dashboard = { dashboard_name = "${local.id}-dashboard" }
 
   timeouts {
     create = "20m"

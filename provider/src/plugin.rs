@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tfplugin::{Diagnostic, Diagnostics, Path, Provider, Resource, Schema, Value};
+use tfplugin::{DataSource, Diagnostic, Diagnostics, Path, Provider, Resource, Schema, Value};
 
 use crate::config::{self, Session, SetupError, Shared};
 use crate::pipeline::CallbackPipeline;
+use crate::pipeline::pending::PendingCallbacks;
 
 /// The provider.
 #[derive(Debug, Default)]
@@ -22,6 +23,10 @@ impl Provider for Bellflower {
 
     fn resources(&self) -> Vec<Arc<dyn Resource>> {
         vec![Arc::new(CallbackPipeline::new(self.shared.clone()))]
+    }
+
+    fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+        vec![Arc::new(PendingCallbacks::new(self.shared.clone()))]
     }
 
     async fn validate(&self, config: &Value) -> Diagnostics {

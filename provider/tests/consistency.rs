@@ -443,6 +443,34 @@ static ROWS: &[Row] = &[
         &READ_AFTER_WRITE,
     ),
     (
+        "lambda:PutFunctionEventInvokeConfig",
+        "InvalidParameterValueException",
+        "The function's execution role does not have permissions to call SendMessage on arn:aws:sqs:eu-west-1:123456789012:d",
+        400,
+        &IAM_PROPAGATION,
+    ),
+    (
+        "lambda:PutFunctionEventInvokeConfig",
+        "InvalidParameterValueException",
+        "The destination ARN arn:aws:sqs:eu-west-1:123456789012:d is invalid.",
+        400,
+        &IAM_PROPAGATION,
+    ),
+    (
+        "lambda:PutFunctionEventInvokeConfig",
+        "ResourceConflictException",
+        "The function could not be updated due to a concurrent update operation.",
+        409,
+        &BUSY,
+    ),
+    (
+        "lambda:PutFunctionEventInvokeConfig",
+        "ResourceNotFoundException",
+        "The function arn:aws:lambda:eu-west-1:123456789012:function:f:$LATEST doesn't exist.",
+        404,
+        &READ_AFTER_WRITE,
+    ),
+    (
         "lambda:CreateEventSourceMapping",
         "InvalidParameterValueException",
         "The provided execution role does not have permissions to call ReceiveMessage on SQS",
@@ -911,6 +939,12 @@ static LOOK_ALIKES: &[(&str, &str, &str, u16)] = &[
         "ResourceConflictException",
         "The statement id (bucket) provided already exists. Please provide a new statement id, or remove the existing statement.",
         409,
+    ),
+    (
+        "lambda:PutFunctionEventInvokeConfig",
+        "InvalidParameterValueException",
+        "The MaximumRetryAttempts 3 is invalid. It must be between 0 and 2.",
+        400,
     ),
     (
         "s3:CreateBucket",
@@ -1645,8 +1679,12 @@ async fn every_operation_is_in_a_scene() {
             .filter(|name| !name.ends_with('*'))
             .map(|name| (*name).to_owned()),
     );
-    // An action in a policy, not a call; and a call that is no part's, but the pipeline's when a prefix changes.
-    let others = ["lambda:InvokeFunction", "s3:DeleteObject"];
+    // An action in a policy, not a call; and calls that are no part's: the pipeline's when a prefix changes, the data source's.
+    let others = [
+        "lambda:InvokeFunction",
+        "s3:DeleteObject",
+        "states:GetExecutionHistory",
+    ];
     named.retain(|name| !others.contains(&name.as_str()) && !repertoire.first.contains_key(name));
     assert!(named.is_empty(), "no scene calls {named:?}");
 }

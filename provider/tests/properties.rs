@@ -15,6 +15,7 @@ fn every_property_of_every_part_is_listed() {
         "name": "orders",
         "processing": {"code_sha256": "known"},
         "integration": {"code_sha256": "known"},
+        "dashboard": {},
         "subscriptions": {"listener": {"protocol": "sqs", "endpoint": "arn:aws:sqs:eu-west-1:123456789012:listener"}},
     });
     let known = Known {

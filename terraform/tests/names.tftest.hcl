@@ -33,8 +33,8 @@ run "defaults" {
   }
 
   assert {
-    condition     = startswith(output.queue_name, "orders-queue-devl-") && startswith(output.dead_letter_queue_name, "orders-dead-letter-queue-devl-")
-    error_message = "unexpected queues: ${output.queue_name}, ${output.dead_letter_queue_name}"
+    condition     = startswith(output.queue_name, "orders-queue-devl-") && startswith(output.undeliverable_queue_name, "orders-undeliverable-queue-devl-") && startswith(output.dead_letter_queue_name, "orders-dead-letter-queue-devl-")
+    error_message = "unexpected queues: ${output.queue_name}, ${output.undeliverable_queue_name}, ${output.dead_letter_queue_name}"
   }
 
   assert {
@@ -43,8 +43,13 @@ run "defaults" {
   }
 
   assert {
-    condition     = alltrue([for function, alarms in output.alarm_arns : length(alarms) == 5])
-    error_message = "each function should have five alarms"
+    condition     = alltrue([for owner, alarms in output.alarm_arns : length(alarms) == 5])
+    error_message = "each function and the pipeline should have five alarms"
+  }
+
+  assert {
+    condition     = output.dashboard_name == null
+    error_message = "there should be no dashboard"
   }
 
   assert {

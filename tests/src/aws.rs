@@ -1,11 +1,14 @@
 //! AWS SDK clients that look at the emulator.
 
+use std::time::Duration;
+
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 
@@ -38,6 +41,9 @@ pub struct Aws {
     pub config: SdkConfig,
 }
 
+/// Longer than any call of the emulator takes: a synchronous invocation's time among them.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
 impl Aws {
     /// Clients for `endpoint`, which trust the authority (PEM) and nothing else.
     ///
@@ -69,6 +75,12 @@ impl Aws {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .retry_config(RetryConfig::standard())
             .sleep_impl(TokioSleep::new())
+            // A connection that the emulator has dropped meanwhile would be waited for until its own end.
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_attempt_timeout(ATTEMPT)
+                    .build(),
+            )
             .http_client(http)
             .build();
         Self::from(config)

@@ -1,5 +1,6 @@
 //! Everything that is in the account.
 
+use aws_sdk_kms::error::ProvideErrorMetadata as _;
 use aws_sdk_kms::types::KeyState;
 
 use crate::{Aws, Error};
@@ -126,6 +127,22 @@ async fn watching(aws: &Aws, found: &mut Vec<String>) -> Result<(), Error> {
         "alarm",
         alarms.metric_alarms().iter().map(|one| one.alarm_name()),
     );
+
+    match aws.cloudwatch.list_dashboards().send().await {
+        Ok(dashboards) => add(
+            found,
+            "dashboard",
+            dashboards
+                .dashboard_entries()
+                .iter()
+                .map(|one| one.dashboard_name()),
+        ),
+        // The emulator tells of each in a form that the SDK cannot read: then there is at least one.
+        Err(error) if error.code().is_none() && error.raw_response().is_some() => {
+            found.push("dashboard of some name".to_owned());
+        }
+        Err(error) => return Err(Error::aws("listing dashboards")(error)),
+    }
 
     let groups = aws
         .logs

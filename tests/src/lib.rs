@@ -54,7 +54,7 @@ pub use aws::Aws;
 pub use error::Error;
 pub use inventory::inventory;
 pub use ministack::{MiniStack, Options};
-pub use observe::{Names, by_sid, differences, observe};
+pub use observe::{Names, PIPELINE_ALARMS, by_sid, differences, observe};
 pub use pipeline::{Execution, Pipeline, eventually};
 pub use stage::{ADDRESS, Stage};
 pub use subscriber::Subscriber;

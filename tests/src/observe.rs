@@ -22,6 +22,7 @@ pub struct Names {
     pub key_alias: String,
     pub bucket: String,
     pub queue: String,
+    pub undeliverable_queue: String,
     pub dead_letter_queue: String,
     pub topic: String,
     pub processing: String,
@@ -30,7 +31,19 @@ pub struct Names {
     pub integration_role: String,
     pub state_machine: String,
     pub state_machine_role: String,
+    /// The names of the alarms on the pipeline as a whole, with `{}` for what each watches.
+    pub alarm: String,
+    pub dashboard: String,
 }
+
+/// The alarms on the pipeline as a whole.
+pub const PIPELINE_ALARMS: [&str; 5] = [
+    "callbacks_rejected",
+    "callbacks_undeliverable",
+    "dead_letter_depth",
+    "executions_failed",
+    "message_age",
+];
 
 impl Names {
     /// The names of a pipeline that sets none of them: `<name>-<part>-<environment>-<region>`.
@@ -41,6 +54,7 @@ impl Names {
             key_alias: format!("alias/{}", of("key")),
             bucket: format!("{name}-integration-bucket-{account}-{environment}-{region}"),
             queue: of("queue"),
+            undeliverable_queue: of("undeliverable-queue"),
             dead_letter_queue: of("dead-letter-queue"),
             topic: of("topic"),
             processing: of("processing"),
@@ -49,6 +63,8 @@ impl Names {
             integration_role: of("integration-role"),
             state_machine: of("state-machine"),
             state_machine_role: of("state-machine-role"),
+            alarm: of("{}"),
+            dashboard: of("dashboard"),
         }
     }
 }
@@ -58,31 +74,57 @@ impl Names {
 /// touched in between.
 pub async fn observe(aws: &Aws, names: &Names) -> Value {
     // In boxes, since the SDK's futures are large and a test's thread has a small stack.
-    let (key, bucket, queue, dead_letter_queue, topic, processing, integration, source, machine) = tokio::join!(
+    let (
+        key,
+        bucket,
+        sent,
+        undeliverable,
+        dead_letters,
+        topic,
+        processing,
+        integration,
+        source,
+        undeliverable_source,
+        machine,
+        alarms,
+        dashboard,
+    ) = tokio::join!(
         Box::pin(key(aws, &names.key_alias)),
         Box::pin(bucket(aws, &names.bucket)),
         Box::pin(queue(aws, &names.queue)),
+        Box::pin(queue(aws, &names.undeliverable_queue)),
         Box::pin(queue(aws, &names.dead_letter_queue)),
         Box::pin(topic(aws, &names.topic)),
         Box::pin(function(aws, &names.processing, &names.processing_role)),
         Box::pin(function(aws, &names.integration, &names.integration_role)),
-        Box::pin(event_source(aws, &names.integration)),
+        Box::pin(event_source(aws, &names.integration, &names.queue)),
+        Box::pin(event_source(
+            aws,
+            &names.integration,
+            &names.undeliverable_queue
+        )),
         Box::pin(state_machine(
             aws,
             &names.state_machine,
             &names.state_machine_role
         )),
+        Box::pin(pipeline_alarms(aws, &names.alarm)),
+        Box::pin(dashboard(aws, &names.dashboard)),
     );
     json!({
         "key": key,
         "bucket": bucket,
-        "queue": queue,
-        "dead_letter_queue": dead_letter_queue,
+        "queue": sent,
+        "undeliverable_queue": undeliverable,
+        "dead_letter_queue": dead_letters,
         "topic": topic,
         "processing": processing,
         "integration": integration,
         "event_source": source,
+        "undeliverable_event_source": undeliverable_source,
         "state_machine": machine,
+        "alarms": alarms,
+        "dashboard": dashboard,
     })
 }
 
@@ -490,11 +532,12 @@ async fn function(aws: &Aws, name: &str, role_name: &str) -> Value {
         return json!({"error": "no configuration"});
     };
     let log_name = format!("/aws/lambda/{name}");
-    let (policy, role, log_group, alarms) = tokio::join!(
+    let (policy, invoke_config, role, log_group, alarms) = tokio::join!(
         async {
             let answer = ask!(aws.lambda.get_policy().function_name(name));
             document(answer.policy())["Statement"].take()
         },
+        event_invoke_config(aws, name),
         role(aws, role_name),
         log_group(aws, &log_name),
         alarms(aws, name),
@@ -521,6 +564,7 @@ async fn function(aws: &Aws, name: &str, role_name: &str) -> Value {
         "variables": tag_map(variables.map(|(key, value)| (Some(key.as_str()), Some(value.as_str())))),
         "reserved_concurrency": concurrency.reserved_concurrent_executions(),
         "policy": policy,
+        "event_invoke_config": invoke_config,
         "tags": tag_map(pairs.map(|(key, value)| (Some(key.as_str()), Some(value.as_str())))),
         "role": role,
         "log_group": log_group,
@@ -528,47 +572,100 @@ async fn function(aws: &Aws, name: &str, role_name: &str) -> Value {
     })
 }
 
+async fn event_invoke_config(aws: &Aws, function: &str) -> Value {
+    let call = aws.lambda.get_function_event_invoke_config();
+    let answer = ask!(call.function_name(function));
+    let to = answer.destination_config();
+    json!({
+        "maximum_event_age": answer.maximum_event_age_in_seconds(),
+        "maximum_retries": answer.maximum_retry_attempts(),
+        "on_failure": to.and_then(|to| to.on_failure()).and_then(|to| to.destination()),
+        "on_success": to.and_then(|to| to.on_success()).and_then(|to| to.destination()),
+    })
+}
+
 async fn alarms(aws: &Aws, function: &str) -> Value {
     let answer = ask!(aws.cloudwatch.describe_alarms().max_records(100));
     let mut found = Map::new();
     for alarm in answer.metric_alarms() {
-        let dimensions = alarm.dimensions();
-        if !dimensions.iter().any(|one| one.value() == Some(function)) {
-            continue;
+        let of_function = alarm.namespace() == Some("AWS/Lambda")
+            && alarm
+                .dimensions()
+                .iter()
+                .any(|one| one.value() == Some(function));
+        if of_function {
+            let metric = alarm.metric_name().unwrap_or_default().to_owned();
+            found.insert(metric, alarm_of(aws, alarm).await);
         }
-        let arn = alarm.alarm_arn().unwrap_or_default();
-        let tags = ask!(aws.cloudwatch.list_tags_for_resource().resource_arn(arn));
-        let shown = json!({
-            "name": alarm.alarm_name(),
-            "arn": arn,
-            "description": alarm.alarm_description(),
-            "namespace": alarm.namespace(),
-            "dimensions": tag_map(dimensions.iter().map(|one| (one.name(), one.value()))),
-            "statistic": alarm.statistic().map(aws_sdk_cloudwatch::types::Statistic::as_str),
-            "threshold": alarm.threshold(),
-            "period": alarm.period(),
-            "evaluation_periods": alarm.evaluation_periods(),
-            "datapoints": alarm.datapoints_to_alarm(),
-            "operator": alarm.comparison_operator().map(aws_sdk_cloudwatch::types::ComparisonOperator::as_str),
-            "missing_data": alarm.treat_missing_data(),
-            "actions_enabled": alarm.actions_enabled(),
-            "alarm_actions": alarm.alarm_actions(),
-            "ok_actions": alarm.ok_actions(),
-            "tags": tag_map(tags.tags().iter().map(|tag| (tag.key(), tag.value()))),
-        });
-        found.insert(alarm.metric_name().unwrap_or_default().to_owned(), shown);
     }
     Value::Object(found)
 }
 
-async fn event_source(aws: &Aws, function: &str) -> Value {
+async fn alarm_of(aws: &Aws, alarm: &aws_sdk_cloudwatch::types::MetricAlarm) -> Value {
+    let arn = alarm.alarm_arn().unwrap_or_default();
+    let tags = ask!(aws.cloudwatch.list_tags_for_resource().resource_arn(arn));
+    let dimensions = alarm.dimensions();
+    json!({
+        "name": alarm.alarm_name(),
+        "arn": arn,
+        "description": alarm.alarm_description(),
+        "namespace": alarm.namespace(),
+        "dimensions": tag_map(dimensions.iter().map(|one| (one.name(), one.value()))),
+        "statistic": alarm.statistic().map(aws_sdk_cloudwatch::types::Statistic::as_str),
+        "threshold": alarm.threshold(),
+        "period": alarm.period(),
+        "evaluation_periods": alarm.evaluation_periods(),
+        "datapoints": alarm.datapoints_to_alarm(),
+        "operator": alarm.comparison_operator().map(aws_sdk_cloudwatch::types::ComparisonOperator::as_str),
+        "missing_data": alarm.treat_missing_data(),
+        "actions_enabled": alarm.actions_enabled(),
+        "alarm_actions": alarm.alarm_actions(),
+        "ok_actions": alarm.ok_actions(),
+        "tags": tag_map(tags.tags().iter().map(|tag| (tag.key(), tag.value()))),
+    })
+}
+
+async fn pipeline_alarms(aws: &Aws, name: &str) -> Value {
+    let answer = ask!(aws.cloudwatch.describe_alarms().max_records(100));
+    let mut found = Map::new();
+    for alarm in PIPELINE_ALARMS {
+        let name = name.replace("{}", &alarm.replace('_', "-"));
+        let known = answer
+            .metric_alarms()
+            .iter()
+            .find(|one| one.alarm_name() == Some(name.as_str()));
+        if let Some(known) = known {
+            let mut shown = alarm_of(aws, known).await;
+            shown["metric"] = json!(known.metric_name());
+            found.insert(alarm.to_owned(), shown);
+        }
+    }
+    Value::Object(found)
+}
+
+async fn dashboard(aws: &Aws, name: &str) -> Value {
+    let answer = ask!(aws.cloudwatch.get_dashboard().dashboard_name(name));
+    document(answer.dashboard_body())
+}
+
+async fn event_source(aws: &Aws, function: &str, queue: &str) -> Value {
     let answer = ask!(
         aws.lambda
             .list_event_source_mappings()
             .function_name(function)
     );
-    let [mapping] = answer.event_source_mappings() else {
-        return json!({"error": format!("{} mappings", answer.event_source_mappings().len())});
+    let ending = format!(":{queue}");
+    let of_queue: Vec<_> = answer
+        .event_source_mappings()
+        .iter()
+        .filter(|mapping| {
+            mapping
+                .event_source_arn()
+                .is_some_and(|arn| arn.ends_with(&ending))
+        })
+        .collect();
+    let [mapping] = of_queue[..] else {
+        return json!({"error": format!("{} mappings", of_queue.len())});
     };
     let arn = mapping.event_source_mapping_arn().unwrap_or_default();
     let tags = ask!(aws.lambda.list_tags().resource(arn));

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use arguments::{arguments, hcl, put};
 use bellflower_tests::{
-    Aws, Error, MiniStack, Names, Plan, Run, Stage, Terraform, differences, eventually, inventory,
-    observe,
+    Aws, Error, MiniStack, Names, PIPELINE_ALARMS, Plan, Run, Stage, Terraform, differences,
+    eventually, inventory, observe,
 };
 use serde_json::{Value, json};
 
@@ -196,6 +196,20 @@ fn ranges() -> Vec<(String, i64, i64, Value, Value)> {
         ),
         ("event_source.maximum_concurrency", 2, 1000, free(), free()),
         (
+            "event_invoke_config.maximum_event_age_in_seconds",
+            60,
+            21_600,
+            free(),
+            free(),
+        ),
+        (
+            "event_invoke_config.maximum_retry_attempts",
+            0,
+            2,
+            free(),
+            free(),
+        ),
+        (
             "state_machine.callback_timeout_seconds",
             1,
             31_536_000,
@@ -220,27 +234,32 @@ fn ranges() -> Vec<(String, i64, i64, Value, Value)> {
     .into_iter()
     .map(|(at, least, most, low, high)| (at.to_owned(), least, most, low, high))
     .collect::<Vec<_>>();
-    for function in ["processing", "integration"] {
-        let at = |alarm: &str, argument: &str| format!("{function}.alarms.{alarm}.{argument}");
-        for alarm in [
-            "invocations",
-            "errors",
-            "throttles",
-            "duration",
-            "concurrent_executions",
-        ] {
-            let mut one = free();
-            put(&mut one, &at(alarm, "evaluation_periods"), json!(1));
-            put(&mut one, &at(alarm, "datapoints_to_alarm"), json!(1));
-            rows.push((at(alarm, "period"), 60, 604_800, one, {
-                let mut one = free();
-                put(&mut one, &at(alarm, "evaluation_periods"), json!(1));
-                put(&mut one, &at(alarm, "datapoints_to_alarm"), json!(1));
-                one
-            }));
-        }
+    for alarm in alarms() {
+        let at = |argument: &str| format!("{alarm}.{argument}");
+        let mut one = free();
+        put(&mut one, &at("evaluation_periods"), json!(1));
+        put(&mut one, &at("datapoints_to_alarm"), json!(1));
+        rows.push((at("period"), 60, 604_800, one.clone(), one));
     }
     rows
+}
+
+/// The paths of all alarms.
+fn alarms() -> Vec<String> {
+    let of_functions = ["processing", "integration"]
+        .into_iter()
+        .flat_map(|function| {
+            [
+                "invocations",
+                "errors",
+                "throttles",
+                "duration",
+                "concurrent_executions",
+            ]
+            .map(|alarm| format!("{function}.alarms.{alarm}"))
+        });
+    let of_pipeline = PIPELINE_ALARMS.map(|alarm| format!("alarms.{alarm}"));
+    of_functions.chain(of_pipeline).collect()
 }
 
 /// Numbers that are not just whole numbers in a range, or whose bounds follow from each other.
@@ -268,7 +287,7 @@ async fn numbers_have_their_bounds() -> Result<(), Error> {
         .filter(|path| {
             !OTHER_NUMBERS
                 .iter()
-                .any(|other| path == other || path.contains(&format!(".{other}.")))
+                .any(|other| path == other || format!(".{path}").contains(&format!(".{other}.")))
         })
         .collect();
     assert_eq!(forgotten, Vec::<String>::new(), "numbers without a row");
@@ -277,65 +296,59 @@ async fn numbers_have_their_bounds() -> Result<(), Error> {
     for (at, least, most, low, high) in &ranges {
         let allowed = format!("from {least} to {most}");
         // An alarm's period must be a multiple of 60, too, which is told beside.
-        let step = if at.contains(".alarms.") { 60 } else { 1 };
+        let step = if at.contains("alarms.") { 60 } else { 1 };
         for (value, beside) in [(least - step, low), (most + step, high)] {
             let words = [allowed.as_str(), &value.to_string()];
             faults.push(with(at, json!(value), beside.clone(), &words));
         }
-        if !at.contains(".alarms.") {
+        if !at.contains("alarms.") {
             faults.push(fault(at, json!(0.5), &[&allowed, "whole number"]));
         }
     }
+    for alarm in alarms() {
+        let at = |argument: &str| format!("{alarm}.{argument}");
+        faults.extend([
+            fault(&at("period"), json!(0), &["from 60"]),
+            fault(&at("period"), json!(90), &["multiple of 60"]),
+            fault(&at("threshold"), json!(-1), &["from 0"]),
+            fault(
+                &at("comparison_operator"),
+                json!("Equals"),
+                &["GreaterThanOrEqualToThreshold", "LessThanThreshold"],
+            ),
+        ]);
+        let mut beside = json!({});
+        put(&mut beside, &at("evaluation_periods"), json!(2));
+        faults.push(with(
+            &at("datapoints_to_alarm"),
+            json!(3),
+            beside,
+            &["at most evaluation_periods (2)"],
+        ));
+        let mut beside = json!({});
+        put(&mut beside, &at("period"), json!(60));
+        faults.push(with(
+            &at("evaluation_periods"),
+            json!(1441),
+            beside.clone(),
+            &["from 1 to 1440"],
+        ));
+        put(&mut beside, &at("period"), json!(3540));
+        faults.push(with(
+            &at("evaluation_periods"),
+            json!(25),
+            beside.clone(),
+            &["88500 s", "at most 86400 s"],
+        ));
+        put(&mut beside, &at("period"), json!(7200));
+        faults.push(with(
+            &at("evaluation_periods"),
+            json!(85),
+            beside,
+            &["612000 s", "at most 604800 s"],
+        ));
+    }
     for function in ["processing", "integration"] {
-        for alarm in [
-            "invocations",
-            "errors",
-            "throttles",
-            "duration",
-            "concurrent_executions",
-        ] {
-            let at = |argument: &str| format!("{function}.alarms.{alarm}.{argument}");
-            faults.extend([
-                fault(&at("period"), json!(0), &["from 60"]),
-                fault(&at("period"), json!(90), &["multiple of 60"]),
-                fault(&at("threshold"), json!(-1), &["from 0"]),
-                fault(
-                    &at("comparison_operator"),
-                    json!("Equals"),
-                    &["GreaterThanOrEqualToThreshold", "LessThanThreshold"],
-                ),
-            ]);
-            let mut beside = json!({});
-            put(&mut beside, &at("evaluation_periods"), json!(2));
-            faults.push(with(
-                &at("datapoints_to_alarm"),
-                json!(3),
-                beside,
-                &["at most evaluation_periods (2)"],
-            ));
-            let mut beside = json!({});
-            put(&mut beside, &at("period"), json!(60));
-            faults.push(with(
-                &at("evaluation_periods"),
-                json!(1441),
-                beside.clone(),
-                &["from 1 to 1440"],
-            ));
-            put(&mut beside, &at("period"), json!(3540));
-            faults.push(with(
-                &at("evaluation_periods"),
-                json!(25),
-                beside.clone(),
-                &["88500 s", "at most 86400 s"],
-            ));
-            put(&mut beside, &at("period"), json!(7200));
-            faults.push(with(
-                &at("evaluation_periods"),
-                json!(85),
-                beside,
-                &["612000 s", "at most 604800 s"],
-            ));
-        }
         let reserved = format!("{function}.reserved_concurrent_executions");
         faults.push(fault(&reserved, json!(-2), &["from -1"]));
     }
@@ -1330,6 +1343,14 @@ async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
                 .await
                 .unwrap();
         }
+        "undeliverable queue" => {
+            aws.sqs
+                .create_queue()
+                .queue_name(&names.undeliverable_queue)
+                .send()
+                .await
+                .unwrap();
+        }
         "dead-letter queue" => {
             aws.sqs
                 .create_queue()
@@ -1444,10 +1465,13 @@ async fn make_role(aws: &Aws, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_taken_by_somebody_else() -> Result<(), Error> {
     type Name = fn(&Names) -> String;
-    let rows: [(&str, &str, Name); 10] = [
+    let rows: [(&str, &str, Name); 11] = [
         ("KMS key", "KMS key", |names| names.key_alias.clone()),
         ("S3 bucket", "S3 bucket", |names| names.bucket.clone()),
         ("SQS queue", "SQS queue", |names| names.queue.clone()),
+        ("undeliverable queue", "SQS queue", |names| {
+            names.undeliverable_queue.clone()
+        }),
         ("dead-letter queue", "SQS queue", |names| {
             names.dead_letter_queue.clone()
         }),

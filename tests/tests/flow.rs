@@ -69,6 +69,7 @@ async fn executions_end_with_their_answers() -> Result<(), Error> {
     let subscriber = Subscriber::new(stage.aws.clone(), &pipeline.topic_arn, "listener").await?;
 
     a_result_comes_back(&stage, &pipeline, &subscriber).await?;
+    large_answers_are_told_in_short(&pipeline, &subscriber).await?;
     an_empty_answer_says_that_it_came(&pipeline, &subscriber).await?;
     an_illegible_answer_can_be_mended(&pipeline, &subscriber).await?;
     a_failure_is_retried_and_told(&pipeline, &subscriber).await?;
@@ -295,6 +296,46 @@ async fn no_log_tells_a_token(stage: &Stage, pipeline: &Pipeline) -> Result<(), 
     Ok(())
 }
 
+/// What is near the 262,144 bytes that Step Functions passes on and SNS takes ends well, and says where the rest is.
+async fn large_answers_are_told_in_short(
+    pipeline: &Pipeline,
+    subscriber: &Subscriber,
+) -> Result<(), Error> {
+    // Of the second only the message is too large, in which each quotation mark is two characters; the third is counted by its bytes.
+    let rows = [
+        ("passed on and told", json!("x".repeat(250_000)), true, true),
+        ("told in short", json!(vec![""; 60_000]), true, false),
+        (
+            "kept in the bucket",
+            json!("x".repeat(258_000)),
+            false,
+            false,
+        ),
+        ("counted in bytes", json!("€".repeat(85_500)), false, false),
+    ];
+    for (what, answer, passed_on, told) in rows {
+        let before = pipeline.exchanges().await?;
+        let execution = pipeline.start("{}").await?;
+        let id = pipeline.new_exchange(&before, LIMIT).await?;
+        let key = pipeline.answer(&id, &answer.to_string()).await?;
+        let output = succeeded(pipeline, &execution).await?;
+        let (_, body) = message(subscriber).await?;
+        assert_eq!(body["status"], "SUCCEEDED", "{what}");
+        assert_eq!(body["execution_id"], json!(id), "{what}");
+        for (found, whole) in [(&output, passed_on), (&body, told)] {
+            if whole {
+                assert!(found["result"] == answer, "{what}");
+                assert_eq!(found.get("result_omitted"), None, "{what}");
+            } else {
+                assert_eq!(found.get("result"), None, "{what}");
+                assert_eq!(found["result_omitted"], true, "{what}");
+                assert_eq!(found["result_key"], json!(key), "{what}");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Nobody answers; somebody sends what is no work.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_and_nonsense_are_told_of() -> Result<(), Error> {
@@ -345,6 +386,10 @@ async fn silence_and_nonsense_are_told_of() -> Result<(), Error> {
     ] {
         assert_eq!(body[name], value, "{name} in {body:#}");
     }
+
+    // Nobody can use the token any more, and it is gone before anybody is told.
+    let kept = pipeline.keys(&format!("outbound/{id}/")).await?;
+    assert_eq!(kept, [format!("outbound/{id}/data.json")]);
 
     // An answer that comes too late hurts nobody.
     pipeline.answer(&id, "{}").await?;

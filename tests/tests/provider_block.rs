@@ -158,6 +158,29 @@ async fn a_role_is_assumed() -> Result<(), Error> {
     Ok(())
 }
 
+/// Credentials that changed between plan and apply: what was agreed to is not done elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_not_applied_to_another_account() -> Result<(), Error> {
+    let emulator = emulator()?;
+    let text = Stage::text("", "orders", "");
+    let terraform = Terraform::configuration(&text, &emulator.environment())?;
+    terraform.expect(&["plan", "-no-color", "-out=saved"])?;
+    let mut command = terraform.command(&["apply", "-no-color", "saved"]);
+    let output = command.env("AWS_ACCESS_KEY_ID", OTHER_ACCOUNT).output();
+    let said = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
+    // Terraform itself compares what it planned with what it would plan now.
+    assert!(said.contains("inconsistent final plan"), "{said}");
+    let authority = fs::read_to_string(emulator.authority_file()).unwrap();
+    for account in [emulator.account(), OTHER_ACCOUNT] {
+        let aws = Aws::new(emulator.endpoint(), &authority, account, "secret", REGION);
+        let roles = aws.iam.list_roles().send().await.unwrap();
+        assert_eq!(roles.roles().len(), 0, "{account}");
+    }
+    terraform.expect(&["apply", "-no-color", "saved"])?;
+    terraform.destroy()?;
+    Ok(())
+}
+
 /// Two keys that belong together, a URL that is none, a file that is not there: each is told at its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_block_is_told_before_anything_is_asked() -> Result<(), Error> {

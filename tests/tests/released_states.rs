@@ -11,8 +11,14 @@ use serde_json::Value;
 /// What is of the provider that applies, not of the state: the code it carries.
 const CODE: &[&str] = &["package", "code_sha256"];
 
-/// What is made otherwise today: the topic's policy has lost a statement that gave nobody anything.
-const GROWN: &[&str] = &[".topic.policy"];
+/// What is made otherwise today: the functions and the state machine do more, and need more for it; the topic's policy has lost
+/// a statement that gave nobody anything.
+const GROWN: &[&str] = &[
+    ".integration.role.policy",
+    ".state_machine.definition",
+    ".state_machine.role.policy",
+    ".topic.policy",
+];
 
 /// The saved states, by the paths of their configurations.
 fn saved() -> Vec<PathBuf> {
@@ -31,7 +37,7 @@ fn saved() -> Vec<PathBuf> {
         .collect()
 }
 
-/// The paths of the leaves in which two values differ.
+/// The paths of the leaves in which two values differ. What was not there before is new, and of no concern to what was.
 fn differing(before: &Value, after: &Value, at: &str, found: &mut Vec<String>) {
     match (before, after) {
         (Value::Object(one), Value::Object(other)) => {
@@ -45,7 +51,7 @@ fn differing(before: &Value, after: &Value, at: &str, found: &mut Vec<String>) {
                 differing(&part(one), &part(other), &format!("{at}.{name}"), found);
             }
         }
-        _ if before == after => {}
+        _ if before == after || before.is_null() => {}
         _ => found.push(at.to_owned()),
     }
 }

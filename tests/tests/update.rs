@@ -68,7 +68,7 @@ fn untraced(
 /// The changes, in groups in which no two are of the same AWS object's settings: a change that only gets to AWS together
 /// with another one is caught.
 #[allow(clippy::too_many_lines, reason = "one row for each argument")]
-fn groups(boundary: &str) -> Vec<Vec<Row>> {
+fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
     let integration = "/integration/role/policies/bellflower/Statement";
     let wait = "/state_machine/definition/States/Wait For Response";
     let boundaries = ["processing", "integration", "state_machine"]
@@ -104,12 +104,61 @@ fn groups(boundary: &str) -> Vec<Vec<Row>> {
                 [("/integration/alarms/Throttles", Value::Null)],
             ),
             same("event_source.batch_size", 3, "/event_source/batch_size"),
+            // The token's place: in the function's environment, its role, the state machine and the lifecycle.
+            row(
+                "task_token",
+                "private",
+                [
+                    (
+                        "/integration/variables/BELLFLOWER_TASK_TOKEN",
+                        json!("private"),
+                    ),
+                    (
+                        &format!("{integration}/RemoveTokens/Resource"),
+                        json!("…private/*/task_token.txt"),
+                    ),
+                    (
+                        &format!("{integration}/ReadExchange/Resource"),
+                        json!([
+                            format!("{bucket}/inbound/*"),
+                            format!("{bucket}/outbound/*"),
+                            format!("{bucket}/private/*")
+                        ]),
+                    ),
+                    (
+                        &format!("{integration}/WriteWork/Resource"),
+                        json!([
+                            format!("{bucket}/outbound/*"),
+                            format!("{bucket}/private/*")
+                        ]),
+                    ),
+                    (
+                        &format!(
+                            "{integration}/TellMissingFromForbidden/Condition/StringLike/s3:prefix"
+                        ),
+                        json!(["inbound/*", "outbound/*", "private/*"]),
+                    ),
+                    (
+                        "/state_machine/role/policies/bellflower/Statement/RemoveTokens/Resource",
+                        json!("…private/*/task_token.txt"),
+                    ),
+                    (
+                        "/state_machine/definition/States/Remove token/Arguments/Key",
+                        json!("…private/"),
+                    ),
+                    (
+                        "/bucket/lifecycle/bellflower-expire-private",
+                        json!({"status": "Enabled", "prefix": "private/", "larger_than": 0, "days": 90}),
+                    ),
+                ],
+            ),
             row(
                 "state_machine.callback_timeout_seconds",
                 600,
                 [
                     (&format!("{wait}/TimeoutSeconds"), json!(600)),
                     (&format!("{wait}/Catch/0/Output"), json!("…600 s")),
+                    (&format!("{wait}/Catch/1/Output"), json!("…600 s")),
                 ],
             ),
             Row {
@@ -151,6 +200,7 @@ fn groups(boundary: &str) -> Vec<Vec<Row>> {
                 2048,
                 [
                     ("/queue/MaximumMessageSize", json!("2048")),
+                    ("/undeliverable_queue/MaximumMessageSize", json!("2048")),
                     ("/dead_letter_queue/MaximumMessageSize", json!("2048")),
                 ],
             ),
@@ -219,6 +269,15 @@ fn groups(boundary: &str) -> Vec<Vec<Row>> {
                         "/integration/variables/BELLFLOWER_INBOUND_PREFIX",
                         json!("answers/"),
                     ),
+                    // Where an answer is that is too large to be passed on.
+                    (
+                        "/state_machine/definition/States/Wait For Response/Output",
+                        json!("…\"answers/"),
+                    ),
+                    (
+                        "/state_machine/definition/States/SNS Publish (Success)/Arguments/Message",
+                        json!("…\"answers/"),
+                    ),
                 ],
             ),
             queue(
@@ -226,10 +285,16 @@ fn groups(boundary: &str) -> Vec<Vec<Row>> {
                 86400,
                 "/queue/MessageRetentionPeriod",
             ),
-            queue(
+            row(
                 "dead_letter_queue.message_retention_seconds",
                 172_800,
-                "/dead_letter_queue/MessageRetentionPeriod",
+                [
+                    ("/dead_letter_queue/MessageRetentionPeriod", json!("172800")),
+                    (
+                        "/undeliverable_queue/MessageRetentionPeriod",
+                        json!("172800"),
+                    ),
+                ],
             ),
             same(
                 "processing.reserved_concurrent_executions",
@@ -263,6 +328,11 @@ fn groups(boundary: &str) -> Vec<Vec<Row>> {
                 "queue.receive_wait_time_seconds",
                 1,
                 "/queue/ReceiveMessageWaitTimeSeconds",
+            ),
+            same(
+                "event_invoke_config.maximum_event_age_in_seconds",
+                3600,
+                "/integration/event_invoke_config/maximum_event_age",
             ),
             row(
                 "dead_letter_queue.max_receive_count",
@@ -317,15 +387,35 @@ fn groups(boundary: &str) -> Vec<Vec<Row>> {
                         json!("work/"),
                     ),
                     (
-                        &format!("{integration}/WriteWork/Resource"),
+                        &format!("{integration}/WriteWork/Resource/0"),
                         json!("…work/*"),
+                    ),
+                    (
+                        &format!("{integration}/RemoveTokens/Resource"),
+                        json!("…work/*/task_token.txt"),
+                    ),
+                    (
+                        "/state_machine/role/policies/bellflower/Statement/RemoveTokens/Resource",
+                        json!("…work/*/task_token.txt"),
+                    ),
+                    (
+                        "/state_machine/definition/States/Remove token/Arguments/Key",
+                        json!("…work/"),
                     ),
                 ],
             ),
-            queue(
+            row(
                 "queue.visibility_timeout_seconds",
                 600,
-                "/queue/VisibilityTimeout",
+                [
+                    ("/queue/VisibilityTimeout", json!("600")),
+                    ("/undeliverable_queue/VisibilityTimeout", json!("600")),
+                ],
+            ),
+            same(
+                "event_invoke_config.maximum_retry_attempts",
+                1,
+                "/integration/event_invoke_config/maximum_retries",
             ),
             row(
                 "processing.variables",
@@ -349,6 +439,7 @@ fn groups(boundary: &str) -> Vec<Vec<Row>> {
                 [
                     (&format!("{wait}/HeartbeatSeconds"), json!(60)),
                     (&format!("{wait}/Catch/0/Output"), json!("…60 s")),
+                    (&format!("{wait}/Catch/1/Output"), json!("…60 s")),
                 ],
             ),
         ],
@@ -366,6 +457,10 @@ fn groups(boundary: &str) -> Vec<Vec<Row>> {
                 60,
                 [
                     ("/queue/KmsDataKeyReusePeriodSeconds", json!("60")),
+                    (
+                        "/undeliverable_queue/KmsDataKeyReusePeriodSeconds",
+                        json!("60"),
+                    ),
                     (
                         "/dead_letter_queue/KmsDataKeyReusePeriodSeconds",
                         json!("60"),
@@ -428,7 +523,7 @@ fn lines(rows: &[Row]) -> String {
 
 /// What may differ in a plan beside the arguments: computed attributes that follow from them.
 fn follows(at: &str) -> bool {
-    ["/policy", "/definition", "/retention_in_days", "/duration/threshold"].iter().any(|end| at.ends_with(end))
+    ["/policy", "/business_application_policy_json", "/definition", "/retention_in_days", "/duration/threshold"].iter().any(|end| at.ends_with(end))
         // An alarm that goes loses its attributes.
         || at.contains("/alarms/") && (at.ends_with("/alarm_name") || at.ends_with("/arn"))
 }
@@ -444,7 +539,7 @@ async fn every_argument_changes_in_place() -> Result<(), Error> {
     let defaults = stage.observe().await;
     let default_state = stage.state()?;
 
-    for rows in groups(&boundary) {
+    for rows in groups(&boundary, &stage.arn("s3", &stage.names.bucket)) {
         let names: Vec<_> = rows.iter().map(|row| row.argument).collect();
         stage.set(&lines(&rows))?;
 
@@ -594,6 +689,7 @@ async fn what_cannot_change_is_replaced() -> Result<(), Error> {
             ("key.alias", "alias/mine"),
             ("bucket.bucket", "my-exchange"),
             ("queue.name", "my-queue"),
+            ("undeliverable_queue.name", "my-undeliverable-queue"),
             ("dead_letter_queue.name", "my-dead-letter-queue"),
             ("topic.name", "my-topic"),
             ("processing.function_name", "my-processing"),

@@ -40,7 +40,14 @@ pub const CHORES: &[Chore] = &[
     },
     Chore {
         name: "chaos",
-        flags: &["--full", "--point=", "--sample=", "--seed=", "--workers="],
+        flags: &[
+            "--full",
+            "--point=",
+            "--sample=",
+            "--seed=",
+            "--slice=",
+            "--workers=",
+        ],
         about: "interrupt create, update and destroy at a sample of their calls (--full: at all of them) and print what came of it; \
                 --point=create/37/answer-lost runs one again",
         run: provider::chaos,

@@ -13,6 +13,7 @@ use crate::command::{self, Error};
 use crate::{layout, provider, tools};
 
 const RESOURCE: &str = "bellflower_callback_pipeline";
+const DATA_SOURCE: &str = "bellflower_pending_callbacks";
 
 /// What a part of `terraform providers schema -json` holds by name.
 type Table = Map<String, Value>;
@@ -70,8 +71,10 @@ fn pages(provider: &Path, terraform: &Path) -> Result<Vec<Page>, Error> {
     let provider_block = block(&schema["provider"]).ok_or_else(no_schema)?;
     let resource = block(&schema["resource_schemas"][RESOURCE]).ok_or_else(no_schema)?;
     module_passes_on(resource)?;
-    let example = text_of("examples/basic/main.tf")?;
-    let page = |template: &str, block: &Table| {
+    let data_source = block(&schema["data_source_schemas"][DATA_SOURCE]).ok_or_else(no_schema)?;
+    let basic = text_of("examples/basic/main.tf")?;
+    let pending = text_of("examples/pending-callbacks/main.tf")?;
+    let page = |template: &str, block: &Table, example: &str| {
         template
             .replace("{{description}}", description(block))
             .replace("{{example}}", example.trim_end())
@@ -80,11 +83,23 @@ fn pages(provider: &Path, terraform: &Path) -> Result<Vec<Page>, Error> {
     Ok(vec![
         Page {
             path: "docs/index.md",
-            text: page(include_str!("../docs/index.md"), provider_block),
+            text: page(include_str!("../docs/index.md"), provider_block, &basic),
         },
         Page {
             path: "docs/resources/callback_pipeline.md",
-            text: page(include_str!("../docs/callback_pipeline.md"), resource),
+            text: page(
+                include_str!("../docs/callback_pipeline.md"),
+                resource,
+                &basic,
+            ),
+        },
+        Page {
+            path: "docs/data-sources/pending_callbacks.md",
+            text: page(
+                include_str!("../docs/pending_callbacks.md"),
+                data_source,
+                &pending,
+            ),
         },
         Page {
             path: "terraform/variables.tf",
@@ -189,11 +204,10 @@ fn who_sets(attribute: &Table) -> Setter {
     }
 }
 
-/// Attributes of an attribute, and whether there is one set of them or any number, by name.
-fn nested(attribute: &Table) -> Option<(&Table, bool)> {
+/// Attributes of an attribute, and how many sets of them there are: `single`, `list`, `map`.
+fn nested(attribute: &Table) -> Option<(&Table, &str)> {
     let nested = attribute.get("nested_type")?.as_object()?;
-    let many = nested.get("nesting_mode").and_then(Value::as_str) == Some("map");
-    Some((nested, many))
+    Some((nested, nested.get("nesting_mode")?.as_str()?))
 }
 
 /// The reference part of a page, laid out as the Registry's own generator does.
@@ -277,8 +291,9 @@ fn line(lines: &mut String, name: &str, label: &str, description: &str, link: Op
 /// The type of an attribute in the Registry's words.
 fn label(attribute: &Table) -> String {
     let kind = match nested(attribute) {
-        Some((_, false)) => "Attributes".to_owned(),
-        Some((_, true)) => "Attributes Map".to_owned(),
+        Some((_, "list")) => "Attributes List".to_owned(),
+        Some((_, "map")) => "Attributes Map".to_owned(),
+        Some(_) => "Attributes".to_owned(),
         None => spoken(attribute.get("type").unwrap_or(&Value::Null)),
     };
     if is(attribute, "sensitive") {
@@ -350,8 +365,8 @@ fn variables(resource: &Table) -> String {
 /// An attribute's type as a type constraint of Terraform's language.
 fn hcl(attribute: &Table) -> String {
     match nested(attribute) {
-        Some((inner, false)) => object(inner),
-        Some((inner, true)) => format!("map({})", object(inner)),
+        Some((inner, "single")) => object(inner),
+        Some((inner, many)) => format!("{many}({})", object(inner)),
         None => constraint(attribute.get("type").unwrap_or(&Value::Null)),
     }
 }

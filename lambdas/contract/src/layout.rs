@@ -23,21 +23,45 @@ pub const ERROR_FILE: &str = "error.json";
 /// The application's answer "done", with the callback's result.
 pub const SUCCESS_FILE: &str = "success.json";
 
+/// The application's answer "failed", with an error and a cause.
+pub const FAILURE_FILE: &str = "failure.json";
+
+/// The application's sign of life.
+pub const HEARTBEAT_FILE: &str = "heartbeat.json";
+
+/// Prefix of the task tokens that the application must not read, see [`TaskTokenPlace::Private`].
+pub const PRIVATE_PREFIX: &str = "private/";
+
 /// Where the objects of an exchange are.
 ///
 /// ```text
-/// outbound/<execution_id>/task_token.txt   written by the integration function, first
+/// outbound/<execution_id>/task_token.txt   written by the integration function, first; deleted when the callback is closed
 /// outbound/<execution_id>/data.json        written by the integration function, then
 /// outbound/<execution_id>/error.json       written by the integration function, where an answer was refused
-/// inbound/<execution_id>/success.json      written by the business application
+/// inbound/<execution_id>/success.json      written by the business application: done
+/// inbound/<execution_id>/failure.json      written by the business application: failed
+/// inbound/<execution_id>/heartbeat.json    written by the business application: still at it
 /// ```
+///
+/// The token may be in `private/<execution_id>/task_token.txt` instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     inbound: String,
     outbound: String,
+    task_token: TaskTokenPlace,
 }
 
-/// Two prefixes that make no [`Layout`].
+/// Where task tokens are kept. Whoever can read one can answer its callback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskTokenPlace {
+    /// Beside the data, for applications that call Step Functions themselves.
+    #[default]
+    Outbound,
+    /// Below [`PRIVATE_PREFIX`], where the application has no business.
+    Private,
+}
+
+/// Prefixes that make no [`Layout`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IllegalLayout {
     /// A prefix is not `folder/` or `folder/folder/…/`.
@@ -49,6 +73,8 @@ pub enum IllegalLayout {
         /// Prefix of the work.
         outbound: String,
     },
+    /// A prefix and [`PRIVATE_PREFIX`] lie within each other, so that the application could read the tokens, or overwrite them.
+    Private(String),
 }
 
 /// What an application answers with one object.
@@ -56,6 +82,10 @@ pub enum IllegalLayout {
 pub enum Answer {
     /// `success.json`: the work is done.
     Success,
+    /// `failure.json`: the work cannot be done.
+    Failure,
+    /// `heartbeat.json`: the work goes on.
+    Heartbeat,
 }
 
 /// What an object's key means to the integration function.
@@ -74,7 +104,7 @@ pub enum InboundKey {
 }
 
 impl Layout {
-    /// A layout with these prefixes.
+    /// A layout with these prefixes and the tokens beside the data.
     ///
     /// # Errors
     ///
@@ -90,10 +120,33 @@ impl Layout {
                 return Err(IllegalLayout::Prefix(prefix.clone()));
             }
         }
-        if inbound.starts_with(&outbound) || outbound.starts_with(&inbound) {
+        if overlap(&inbound, &outbound) {
             return Err(IllegalLayout::Overlap { inbound, outbound });
         }
-        Ok(Self { inbound, outbound })
+        Ok(Self {
+            inbound,
+            outbound,
+            task_token: TaskTokenPlace::Outbound,
+        })
+    }
+
+    /// The same layout with the tokens at `place`.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalLayout::Private`] if they are to be private, but a prefix lies within [`PRIVATE_PREFIX`] or around it.
+    pub fn with_task_token(self, place: TaskTokenPlace) -> Result<Self, IllegalLayout> {
+        if place == TaskTokenPlace::Private {
+            for prefix in [&self.inbound, &self.outbound] {
+                if overlap(prefix, PRIVATE_PREFIX) {
+                    return Err(IllegalLayout::Private(prefix.clone()));
+                }
+            }
+        }
+        Ok(Self {
+            task_token: place,
+            ..self
+        })
     }
 
     /// Prefix of the answers, with its closing `/`.
@@ -108,10 +161,19 @@ impl Layout {
         &self.outbound
     }
 
+    /// Prefix of the task tokens, with its closing `/`: the outbound prefix or [`PRIVATE_PREFIX`].
+    #[must_use]
+    pub fn task_token_prefix(&self) -> &str {
+        match self.task_token {
+            TaskTokenPlace::Outbound => &self.outbound,
+            TaskTokenPlace::Private => PRIVATE_PREFIX,
+        }
+    }
+
     /// Key of the exchange's task token.
     #[must_use]
     pub fn task_token_key(&self, id: &ExecutionId) -> String {
-        format!("{}{id}/{TASK_TOKEN_FILE}", self.outbound)
+        format!("{}{id}/{TASK_TOKEN_FILE}", self.task_token_prefix())
     }
 
     /// Key of the exchange's work.
@@ -159,19 +221,48 @@ impl Default for Layout {
         Self {
             inbound: DEFAULT_INBOUND_PREFIX.to_owned(),
             outbound: DEFAULT_OUTBOUND_PREFIX.to_owned(),
+            task_token: TaskTokenPlace::default(),
         }
+    }
+}
+
+impl TaskTokenPlace {
+    /// Both places.
+    pub const ALL: &[Self] = &[Self::Outbound, Self::Private];
+
+    /// The place's name in configurations: `outbound` or `private`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Private => "private",
+        }
+    }
+
+    /// The place of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|place| place.as_str() == name)
     }
 }
 
 impl Answer {
     /// Every answer there is.
-    pub const ALL: &[Self] = &[Self::Success];
+    pub const ALL: &[Self] = &[Self::Success, Self::Failure, Self::Heartbeat];
+
+    /// The answers that close their callback.
+    pub const CLOSING: &[Self] = &[Self::Success, Self::Failure];
 
     /// Name of the answer's object.
     #[must_use]
     pub fn file_name(self) -> &'static str {
         match self {
             Self::Success => SUCCESS_FILE,
+            Self::Failure => FAILURE_FILE,
+            Self::Heartbeat => HEARTBEAT_FILE,
         }
     }
 
@@ -181,6 +272,11 @@ impl Answer {
             .copied()
             .find(|answer| answer.file_name() == name)
     }
+}
+
+/// Whether one prefix lies within the other.
+fn overlap(one: &str, other: &str) -> bool {
+    one.starts_with(other) || other.starts_with(one)
 }
 
 /// The characters that S3 calls safe in keys, less `*`, which IAM policies would read as a wildcard.
@@ -206,6 +302,10 @@ impl fmt::Display for IllegalLayout {
             Self::Overlap { inbound, outbound } => write!(
                 f,
                 "the prefixes {inbound:?} (inbound) and {outbound:?} (outbound) overlap: one must not lie within the other"
+            ),
+            Self::Private(prefix) => write!(
+                f,
+                "the prefix {prefix:?} overlaps with {PRIVATE_PREFIX:?}, where task tokens are kept that the application must not read"
             ),
         }
     }
@@ -234,6 +334,51 @@ mod tests {
             layout.answer_key(Answer::Success, &id("e-1")),
             "inbound/e-1/success.json"
         );
+    }
+
+    #[test]
+    fn a_private_token_is_in_a_place_of_its_own() {
+        let layout = Layout::default()
+            .with_task_token(TaskTokenPlace::Private)
+            .unwrap();
+        assert_eq!(
+            layout.task_token_key(&id("e-1")),
+            "private/e-1/task_token.txt"
+        );
+        assert_eq!(layout.data_key(&id("e-1")), "outbound/e-1/data.json");
+        assert_eq!(
+            layout.with_task_token(TaskTokenPlace::Outbound),
+            Ok(Layout::default())
+        );
+    }
+
+    #[test]
+    fn no_prefix_touches_the_private_one() {
+        for (inbound, outbound) in [
+            ("private/", "x/"),
+            ("x/", "private/"),
+            ("private/in/", "x/"),
+        ] {
+            let layout = Layout::new(inbound, outbound).unwrap();
+            let private = layout.clone().with_task_token(TaskTokenPlace::Private);
+            assert!(
+                matches!(private, Err(IllegalLayout::Private(_))),
+                "{inbound} {outbound}"
+            );
+            assert!(layout.with_task_token(TaskTokenPlace::Outbound).is_ok());
+        }
+        let beside = Layout::new("privates/", "x/private/").unwrap();
+        assert!(beside.with_task_token(TaskTokenPlace::Private).is_ok());
+    }
+
+    #[test]
+    fn places_are_found_by_their_names() {
+        for &place in TaskTokenPlace::ALL {
+            assert_eq!(TaskTokenPlace::parse(place.as_str()), Some(place));
+        }
+        for name in ["", "Private", "inbound"] {
+            assert_eq!(TaskTokenPlace::parse(name), None, "{name}");
+        }
     }
 
     #[test]

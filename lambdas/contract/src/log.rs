@@ -91,11 +91,19 @@ impl<'a> Log<'a> {
         self.write(Level::Error, message, fields);
     }
 
+    /// Writes a line whatever the threshold is; `fields` is an object.
+    ///
+    /// Its level is `FATAL`, the highest, since Lambda itself filters by that field too, and takes a line without one for `INFO`, see
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>.
+    pub fn unfiltered(&self, time: SystemTime, message: &str, fields: Value) {
+        (self.sink)(&line(time, "FATAL", message, self.request_id, fields));
+    }
+
     fn write(&self, level: Level, message: &str, fields: Value) {
         if level >= self.threshold {
             (self.sink)(&line(
                 SystemTime::now(),
-                level,
+                level.name(),
                 message,
                 self.request_id,
                 fields,
@@ -104,11 +112,11 @@ impl<'a> Log<'a> {
     }
 }
 
-fn line(time: SystemTime, level: Level, message: &str, request_id: &str, fields: Value) -> String {
+fn line(time: SystemTime, level: &str, message: &str, request_id: &str, fields: Value) -> String {
     let member = |name: &str, value: &Value| format!("{}:{value}", Value::from(name));
     let mut members = vec![
         member("timestamp", &rfc3339(time).into()),
-        member("level", &level.name().into()),
+        member("level", &level.into()),
         member("message", &message.into()),
     ];
     if !request_id.is_empty() {
@@ -176,7 +184,7 @@ mod tests {
     fn a_line_is_one_json_object() {
         let line = line(
             UNIX_EPOCH,
-            Level::Warn,
+            "WARN",
             "a \"quoted\"\nmessage",
             "r-1",
             json!({"key": "注文\n", "bytes": 7}),
@@ -200,12 +208,18 @@ mod tests {
         log.info("two", json!({}));
         log.warn("three", json!({}));
         log.error("four", json!({}));
+        Log::new("", Level::Error, &sink).unfiltered(UNIX_EPOCH, "five", json!({}));
         let lines = lines.into_inner().unwrap();
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
         assert!(
             lines[0].ends_with(r#""level":"WARN","message":"three"}"#),
             "{}",
             lines[0]
+        );
+        assert!(
+            lines[2].ends_with(r#""level":"FATAL","message":"five"}"#),
+            "{}",
+            lines[2]
         );
     }
 

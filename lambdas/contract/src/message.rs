@@ -1,6 +1,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::{ExecutionId, TaskToken};
@@ -75,6 +76,31 @@ impl<'a> CallbackMessage<'a> {
             input: envelope.input,
             task_token,
         })
+    }
+}
+
+/// What can be made out of a message that could not be handled, however little of it makes sense.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UndeliverableMessage {
+    /// Ends the callback; `None` if nobody can.
+    pub task_token: Option<TaskToken>,
+    /// Names the exchange, if anything does.
+    pub execution_id: Option<ExecutionId>,
+}
+
+impl UndeliverableMessage {
+    /// Reads a message's body.
+    #[must_use]
+    pub fn parse(body: &str) -> Self {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        Self {
+            task_token: body[TASK_TOKEN_FIELD]
+                .as_str()
+                .and_then(|text| TaskToken::parse(text).ok()),
+            execution_id: body[INPUT_FIELD][EXECUTION_ID_FIELD]
+                .as_str()
+                .and_then(|text| ExecutionId::parse(text).ok()),
+        }
     }
 }
 
@@ -174,6 +200,44 @@ mod tests {
                 expected,
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_spoilt_message_is_read() {
+        let cases = [
+            (
+                r#"{"Input": {"execution_id": "e"}, "TaskToken": "AQB8"}"#,
+                Some("AQB8"),
+                Some("e"),
+            ),
+            (
+                r#"{"Input": {"execution_id": "../e"}, "TaskToken": "AQB8"}"#,
+                Some("AQB8"),
+                None,
+            ),
+            (
+                r#"{"Input": "text", "TaskToken": "AQB8"}"#,
+                Some("AQB8"),
+                None,
+            ),
+            (r#"{"TaskToken": "AQB8"}"#, Some("AQB8"), None),
+            (
+                r#"{"Input": {"execution_id": "e"}, "TaskToken": 7}"#,
+                None,
+                Some("e"),
+            ),
+            (r#"["TaskToken", "AQB8"]"#, None, None),
+            ("AQB8", None, None),
+            ("", None, None),
+        ];
+        for (body, token, id) in cases {
+            let message = UndeliverableMessage::parse(body);
+            let found = message.task_token.as_ref().map(TaskToken::reveal);
+            assert_eq!(found, token, "{body}");
+            let found = message.execution_id.as_ref().map(ExecutionId::as_str);
+            assert_eq!(found, id, "{body}");
+            assert!(!format!("{message:?}").contains("AQB8"));
         }
     }
 

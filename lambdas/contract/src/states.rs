@@ -12,6 +12,9 @@ pub const PUBLISH_SUCCESS: &str = "SNS Publish (Success)";
 /// The good end.
 pub const SUCCESS: &str = "Success";
 
+/// Removes the task token of a callback that nobody will answer any more.
+pub const REMOVE_TOKEN: &str = "Remove token";
+
 /// Tells the topic that the execution failed.
 pub const PUBLISH_FAILURE: &str = "SNS Publish (Failure)";
 

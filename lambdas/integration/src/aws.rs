@@ -1,7 +1,7 @@
 //! The two ports, with the AWS SDK.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -9,18 +9,21 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region, SharedHttpClient};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
+use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use bellflower_contract::TaskToken;
+use tokio::time::{sleep, timeout};
 
+use crate::answer::Reply;
 use crate::config::Config;
-use crate::ports::{CallError, Callbacks, Fetched, Outcome, Store};
+use crate::ports::{CallError, Callbacks, Fetched, Object, Outcome, Store, When, Write};
 
-/// Attempts for each call, the first one included. With every one timed out and the waits between them, a call ends after 14 seconds; the
-/// handler ends it earlier if the function's own time-out is near.
+/// Attempts for each call, the first one included. With every one timed out and the waits between them, a call ends after 14 seconds (twice that, where a
+/// body breaks off), of the 60 that the function has by default; the handler ends it earlier if the function's own time-out is near.
 const MAX_ATTEMPTS: u32 = 4;
 
 /// Longest first wait between attempts; each further one may be twice as long. The SDK's second would be most of a small function's time.
@@ -35,8 +38,11 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Error codes of a callback that is closed for good.
 const NOT_OPEN: [&str; 3] = ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"];
 
-/// Error codes of a result that will never be taken.
-const RESULT_REFUSED: [&str; 2] = ["InvalidOutput", "ValidationException"];
+/// Error code of a conditional write that came at the same time as another.
+const CONFLICT: &str = "ConditionalRequestConflict";
+
+/// Error codes of an answer that will never be taken.
+const REFUSED: [&str; 2] = ["InvalidOutput", "ValidationException"];
 
 /// The bucket on S3.
 #[derive(Clone, Debug)]
@@ -102,95 +108,207 @@ pub fn connect(config: &Config) -> (Bucket, StepFunctions) {
     )
 }
 
-impl Store for Bucket {
-    async fn put(
+impl Bucket {
+    async fn put_once(
         &self,
         key: &str,
         content_type: &'static str,
         body: Vec<u8>,
-    ) -> Result<(), CallError> {
+        when: When<'_>,
+    ) -> Result<Write, SdkError<PutObjectError>> {
         let encryption = self
             .kms_key_arn
             .as_ref()
             .map(|_| ServerSideEncryption::AwsKms);
-        self.client
+        let (absent, unchanged) = when.headers();
+        let sent = self
+            .client
             .put_object()
             .bucket(&self.name)
             .key(key)
             .content_type(content_type)
             .set_server_side_encryption(encryption)
             .set_ssekms_key_id(self.kms_key_arn.clone())
+            .set_if_none_match(absent)
+            .set_if_match(unchanged)
             .body(ByteStream::from(body))
             .send()
-            .await
-            .map_err(|error| call_error(format!("writing {key}"), &error))?;
-        Ok(())
+            .await;
+        match sent {
+            Ok(_) => Ok(Write::Done),
+            Err(error) if when.does_not_hold(error.code()) => Ok(Write::Lost),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn get(&self, key: &str, limit: usize) -> Result<Fetched, CallError> {
+    /// Reads an object; the inner error is a body that did not come whole.
+    async fn get_once(
+        &self,
+        key: &str,
+        limit: usize,
+    ) -> Result<Result<Fetched, CallError>, CallError> {
         let doing = || format!("reading {key}");
-        let object = match self
+        let sent = self
             .client
             .get_object()
             .bucket(&self.name)
             .key(key)
             .send()
-            .await
-        {
+            .await;
+        let object = match sent {
             Ok(object) => object,
-            Err(error) if error.code() == Some("NoSuchKey") => return Ok(Fetched::Missing),
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(Ok(Fetched::Missing)),
             Err(error) => return Err(call_error(doing(), &error)),
         };
         let fits = |length: i64| usize::try_from(length).is_ok_and(|length| length <= limit);
         if !object.content_length().is_none_or(fits) {
-            return Ok(Fetched::TooLong);
+            return Ok(Ok(Fetched::TooLong));
         }
+        let version = object.e_tag().unwrap_or_default().to_owned();
+        let written = object
+            .last_modified()
+            .and_then(|time| SystemTime::try_from(*time).ok());
         // The attempt's time-out ends with the headers.
-        match tokio::time::timeout(ATTEMPT_TIMEOUT, object.body.collect()).await {
-            Ok(Ok(body)) => {
-                let body = body.to_vec();
-                Ok(if body.len() > limit {
-                    Fetched::TooLong
-                } else {
-                    Fetched::Body(body)
-                })
+        Ok(
+            match timeout(ATTEMPT_TIMEOUT, object.body.collect()).await {
+                Ok(Ok(body)) => {
+                    let body = body.to_vec();
+                    Ok(if body.len() > limit {
+                        Fetched::TooLong
+                    } else {
+                        Fetched::Object(Object {
+                            body,
+                            version,
+                            written,
+                        })
+                    })
+                }
+                Ok(Err(error)) => Err(unanswered(doing(), "the body broke off", Some(&error))),
+                Err(_) => Err(unanswered(doing(), "the body did not come in time", None)),
+            },
+        )
+    }
+}
+
+impl Store for Bucket {
+    async fn put(
+        &self,
+        key: &str,
+        content_type: &'static str,
+        body: Vec<u8>,
+        when: When<'_>,
+    ) -> Result<Write, CallError> {
+        let mut attempt = 1;
+        loop {
+            let sent = self.put_once(key, content_type, body.clone(), when).await;
+            match sent {
+                // Two conditional writes at once: S3 decides for neither, and the SDK does not know the code.
+                Err(error) if error.code() == Some(CONFLICT) && attempt < MAX_ATTEMPTS => {
+                    sleep(INITIAL_BACKOFF).await;
+                }
+                sent => return sent.map_err(|error| call_error(format!("writing {key}"), &error)),
             }
-            Ok(Err(error)) => Err(unanswered(doing(), "the body broke off", Some(&error))),
-            Err(_) => Err(unanswered(doing(), "the body did not come in time", None)),
+            attempt += 1;
+        }
+    }
+
+    async fn get(&self, key: &str, limit: usize) -> Result<Fetched, CallError> {
+        let fetched = self.get_once(key, limit).await?;
+        if fetched.is_err() {
+            return self.get_once(key, limit).await?;
+        }
+        fetched
+    }
+
+    async fn delete(&self, key: &str, when: When<'_>) -> Result<Write, CallError> {
+        let (_, unchanged) = when.headers();
+        let sent = self
+            .client
+            .delete_object()
+            .bucket(&self.name)
+            .key(key)
+            .set_if_match(unchanged)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(Write::Done),
+            Err(error) if when.does_not_hold(error.code()) => Ok(Write::Lost),
+            Err(error) => Err(call_error(format!("deleting {key}"), &error)),
+        }
+    }
+}
+
+impl When<'_> {
+    /// The headers `If-None-Match` and `If-Match`.
+    fn headers(self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Always => (None, None),
+            Self::Absent => (Some("*".to_owned()), None),
+            Self::Unchanged(version) => (None, Some(version.to_owned())),
+        }
+    }
+
+    /// Whether an error code says that the condition did not hold. See
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
+    fn does_not_hold(self, code: Option<&str>) -> bool {
+        match self {
+            Self::Always => false,
+            Self::Absent => code == Some("PreconditionFailed"),
+            Self::Unchanged(_) => matches!(code, Some("PreconditionFailed" | "NoSuchKey")),
         }
     }
 }
 
 impl Callbacks for StepFunctions {
-    async fn send_task_success(
-        &self,
-        token: &TaskToken,
-        result: &str,
-    ) -> Result<Outcome, CallError> {
-        let sent = self
-            .client
-            .send_task_success()
-            .task_token(token.reveal())
-            .output(result)
-            .send()
-            .await;
-        let Err(error) = sent else {
-            return Ok(Outcome::Closed);
-        };
-        if let Some(code) = error.code() {
-            if NOT_OPEN.contains(&code) {
-                return Ok(Outcome::NotOpen(code.to_owned()));
+    async fn send(&self, token: &TaskToken, reply: &Reply) -> Result<Outcome, CallError> {
+        let client = &self.client;
+        match reply {
+            Reply::Success(result) => {
+                let call = client.send_task_success().task_token(token.reveal());
+                let sent = call.output(result).send().await;
+                outcome("calling SendTaskSuccess", sent, token)
             }
-            if RESULT_REFUSED.contains(&code) {
-                return Ok(Outcome::ResultRefused(code.to_owned()));
+            Reply::Failure { error, cause } => {
+                let call = client.send_task_failure().task_token(token.reveal());
+                let sent = call.error(error).cause(cause).send().await;
+                outcome("calling SendTaskFailure", sent, token)
+            }
+            Reply::Heartbeat => {
+                let call = client.send_task_heartbeat().task_token(token.reveal());
+                outcome("calling SendTaskHeartbeat", call.send().await, token)
             }
         }
-        let mut failed = call_error("calling SendTaskSuccess".to_owned(), &error);
-        failed.message = failed
-            .message
-            .filter(|message| may_be_shown(message, token));
-        Err(failed)
     }
+}
+
+fn outcome<T, E, R>(
+    doing: &str,
+    sent: Result<T, SdkError<E, R>>,
+    token: &TaskToken,
+) -> Result<Outcome, CallError>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug,
+    SdkError<E, R>: RequestId,
+{
+    let Err(error) = sent else {
+        return Ok(Outcome::Taken);
+    };
+    let code = match &error {
+        SdkError::ServiceError(service) => service.err().code().unwrap_or_default(),
+        _ => "",
+    };
+    if NOT_OPEN.contains(&code) {
+        return Ok(Outcome::NotOpen(code.to_owned()));
+    }
+    if REFUSED.contains(&code) {
+        return Ok(Outcome::Refused(code.to_owned()));
+    }
+    let mut failed = call_error(doing.to_owned(), &error);
+    failed.message = failed
+        .message
+        .filter(|message| may_be_shown(message, token));
+    Err(failed)
 }
 
 /// Whether AWS's message is free of the token, whole or shortened. AWS does quote it in some.

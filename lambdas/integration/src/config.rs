@@ -2,8 +2,10 @@
 
 use aws_credential_types::Credentials;
 use bellflower_contract::{
-    DEFAULT_INBOUND_PREFIX, DEFAULT_OUTBOUND_PREFIX, IllegalLayout, Layout, env,
+    DEFAULT_INBOUND_PREFIX, DEFAULT_OUTBOUND_PREFIX, IllegalLayout, Layout, TaskTokenPlace, env,
 };
+
+use crate::metrics::Dimensions;
 
 /// Everything the function reads from its environment.
 #[derive(Clone, Debug)]
@@ -14,6 +16,10 @@ pub struct Config {
     pub kms_key_arn: Option<String>,
     /// Where the objects are.
     pub layout: Layout,
+    /// The queue of messages that could not be handled, if there is one.
+    pub undeliverable_queue_arn: Option<String>,
+    /// Whose metrics they are.
+    pub dimensions: Dimensions,
     /// AWS region.
     pub region: String,
     /// The role's credentials. Lambda sets them once for the life of the process.
@@ -35,7 +41,10 @@ pub enum ConfigError {
     /// A variable that is neither `true` nor `false`.
     #[error("the environment variable {0} is neither \"true\" nor \"false\"")]
     NotABoolean(&'static str),
-    /// The two prefixes do not go together.
+    /// The place of task tokens is none.
+    #[error("the environment variable {0} is neither \"outbound\" nor \"private\"")]
+    NotAPlace(&'static str),
+    /// The prefixes do not go together.
     #[error(transparent)]
     Layout(#[from] IllegalLayout),
 }
@@ -66,7 +75,13 @@ impl Config {
         let layout = Layout::new(
             prefix(env::INBOUND_PREFIX, DEFAULT_INBOUND_PREFIX),
             prefix(env::OUTBOUND_PREFIX, DEFAULT_OUTBOUND_PREFIX),
-        )?;
+        )?
+        .with_task_token(match optional(env::TASK_TOKEN) {
+            None => TaskTokenPlace::default(),
+            Some(name) => {
+                TaskTokenPlace::parse(&name).ok_or(ConfigError::NotAPlace(env::TASK_TOKEN))?
+            }
+        })?;
         let endpoint = |name| optional(name).or_else(|| optional("AWS_ENDPOINT_URL"));
         let s3_endpoint = endpoint("AWS_ENDPOINT_URL_S3");
         let s3_use_path_style = match optional(env::S3_USE_PATH_STYLE).as_deref() {
@@ -79,6 +94,11 @@ impl Config {
             bucket: required(env::BUCKET)?,
             kms_key_arn: optional(env::KMS_KEY_ARN),
             layout,
+            undeliverable_queue_arn: optional(env::UNDELIVERABLE_QUEUE_ARN),
+            dimensions: Dimensions {
+                pipeline: optional(env::PIPELINE),
+                environment: optional(env::ENVIRONMENT),
+            },
             region: optional("AWS_REGION")
                 .map_or_else(|| required("AWS_DEFAULT_REGION"), Ok)
                 .map_err(|_| ConfigError::Missing("AWS_REGION"))?,
@@ -185,6 +205,25 @@ mod tests {
         assert!(matches!(
             read(&[("BELLFLOWER_INBOUND_PREFIX", "outbound/in/")]),
             Err(ConfigError::Layout(_))
+        ));
+    }
+
+    #[test]
+    fn the_token_may_be_private() {
+        let config = read(&[("BELLFLOWER_TASK_TOKEN", "private")]).unwrap();
+        assert_eq!(config.layout.task_token_prefix(), "private/");
+        let config = read(&[("BELLFLOWER_TASK_TOKEN", "outbound")]).unwrap();
+        assert_eq!(config.layout, Layout::default());
+        assert_eq!(
+            read(&[("BELLFLOWER_TASK_TOKEN", "inbound")]).unwrap_err(),
+            ConfigError::NotAPlace("BELLFLOWER_TASK_TOKEN")
+        );
+        assert!(matches!(
+            read(&[
+                ("BELLFLOWER_TASK_TOKEN", "private"),
+                ("BELLFLOWER_INBOUND_PREFIX", "private/in/")
+            ]),
+            Err(ConfigError::Layout(IllegalLayout::Private(_)))
         ));
     }
 

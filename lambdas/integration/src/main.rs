@@ -13,6 +13,11 @@ use serde_json::value::RawValue;
 
 fn main() -> ExitCode {
     let level = Level::parse(&std::env::var(LEVEL_VARIABLE).unwrap_or_default());
+    std::panic::set_hook(Box::new(move |panic| {
+        // Where, but not what: the message could quote anything, even a token.
+        let place = panic.location().map(ToString::to_string);
+        Log::new("", level, &to_stdout).error("function panicked", json!({"location": place}));
+    }));
     match run(level) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -31,6 +36,8 @@ fn run(level: Level) -> Result<(), Error> {
         bucket: config.bucket,
         callbacks,
         layout: config.layout,
+        undeliverable_queue_arn: config.undeliverable_queue_arn,
+        dimensions: config.dimensions,
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

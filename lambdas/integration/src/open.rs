@@ -1,49 +1,239 @@
 //! Opening a callback: from a queue's message to the application's files.
 
-use bellflower_contract::log::Log;
-use bellflower_contract::{CallbackMessage, Layout, NotAMessage};
+use bellflower_contract::{
+    Answer, CallbackMessage, ExecutionId, NotAMessage, TaskToken, TaskTokens, metrics,
+};
 use serde_json::json;
 
-use crate::ports::{CallError, Store};
+use crate::exchange::{ExchangeError, Exchanges};
+use crate::ports::{CallError, Callbacks, Store, When, Write};
 
-/// A message could not be handled; SQS delivers it again, and in the end to the dead-letter queue.
+/// How often a token is added to a file that others change at the same time.
+const TRIES: usize = 5;
+
+/// A message could not be handled; SQS delivers it again, and in the end to the undeliverable queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The message is not what the state machine sends.
     #[error(transparent)]
     Message(#[from] NotAMessage),
-    /// An object could not be written.
+    /// The exchange could not be worked on.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Exchange(#[from] ExchangeError),
+    /// The token file changed each time before the token could be added.
+    #[error("{0} was changed by others each time")]
+    Contended(String),
 }
 
-/// Writes the token, then the data, of the message `body`.
-///
-/// # Errors
-///
-/// [`OpenError`] if the message makes no sense or an object could not be written. Whatever is there by then is written again, the same, when the message
-/// is delivered again.
-pub async fn open(
-    store: &impl Store,
-    layout: &Layout,
-    body: &str,
-    log: &Log<'_>,
-) -> Result<(), OpenError> {
-    let message = CallbackMessage::parse(body)?;
-    let data_key = layout.data_key(&message.execution_id);
-    let data = message.input.get().as_bytes().to_vec();
-    let bytes = data.len();
-    store
-        .put(
-            &layout.task_token_key(&message.execution_id),
-            "text/plain",
-            message.task_token.reveal().as_bytes().to_vec(),
-        )
-        .await?;
-    store.put(&data_key, "application/json", data).await?;
-    log.info(
-        "callback opened",
-        json!({"execution_id": message.execution_id, "key": data_key, "bytes": bytes}),
-    );
-    Ok(())
+impl From<CallError> for OpenError {
+    fn from(error: CallError) -> Self {
+        Self::Exchange(error.into())
+    }
+}
+
+impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
+    /// Writes the token, then the data, of the message `body`. Done again, it changes nothing.
+    ///
+    /// In between it passes on an answer that is there already: of an application that was faster than the message, or of one that answered an
+    /// earlier try of the same state, whose token is no longer good.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if the message makes no sense or a call failed. What is there by then stays and is not written again.
+    pub async fn open(&self, body: &str) -> Result<(), OpenError> {
+        let message = CallbackMessage::parse(body)?;
+        let id = &message.execution_id;
+        self.add_token(id, &message.task_token).await?;
+        self.pass_on_waiting(id).await?;
+        let key = self.layout.data_key(id);
+        let data = message.input.get().as_bytes().to_vec();
+        let bytes = data.len();
+        let put = self.store.put(&key, "application/json", data, When::Absent);
+        let fields = json!({"execution_id": id, "key": key, "bytes": bytes});
+        match put.await? {
+            Write::Done => {
+                self.log.info("callback opened", fields);
+                self.dimensions
+                    .count(self.log, metrics::OPENED, Some(id), None);
+            }
+            Write::Lost => self.log.info("callback opened before", fields),
+        }
+        Ok(())
+    }
+
+    async fn add_token(&self, id: &ExecutionId, token: &TaskToken) -> Result<(), OpenError> {
+        let key = self.layout.task_token_key(id);
+        for _ in 0..TRIES {
+            let first = TaskTokens::from(token.clone());
+            if self.put_tokens(&key, &first, When::Absent).await? == Write::Done {
+                return Ok(());
+            }
+            let Some(mut file) = self.read_tokens(id).await? else {
+                continue;
+            };
+            if !file.tokens.add(token.clone()) {
+                return Ok(());
+            }
+            let when = When::Unchanged(&file.version);
+            if self.put_tokens(&key, &file.tokens, when).await? == Write::Done {
+                return Ok(());
+            }
+        }
+        Err(OpenError::Contended(key))
+    }
+
+    async fn put_tokens(
+        &self,
+        key: &str,
+        tokens: &TaskTokens,
+        when: When<'_>,
+    ) -> Result<Write, CallError> {
+        let body = tokens.reveal().into_bytes();
+        self.store.put(key, "text/plain", body, when).await
+    }
+
+    async fn pass_on_waiting(&self, id: &ExecutionId) -> Result<(), ExchangeError> {
+        let answers = Answer::CLOSING.iter().map(async |&answer| {
+            Ok::<_, ExchangeError>((answer, self.read_answer(answer, id).await?))
+        });
+        for (answer, reply) in futures::future::try_join_all(answers).await? {
+            let Some(reply) = reply else { continue };
+            let Some(file) = self.read_tokens(id).await? else {
+                break;
+            };
+            if self.pass_on(id, answer, reply, file).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{Machine, Memory, Told, run};
+
+    const TOKENS: &str = "outbound/e-1/task_token.txt";
+    const DATA: &str = "outbound/e-1/data.json";
+    const SUCCESS: &str = "inbound/e-1/success.json";
+    const FAILURE: &str = "inbound/e-1/failure.json";
+
+    fn message(token: &str) -> String {
+        format!(r#"{{"Input": {{"execution_id": "e-1", "n": 1.10}}, "TaskToken": "{token}"}}"#)
+    }
+
+    async fn open(store: &Memory, machine: &Machine, token: &str) -> (Result<(), OpenError>, Told) {
+        let body = message(token);
+        run(store, machine, async |exchanges| {
+            exchanges.open(&body).await
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_message_twice_has_one_effect() {
+        let (store, machine) = (Memory::default(), Machine::default());
+        let (done, told) = open(&store, &machine, "AQB8a").await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(told.messages(), ["callback opened"]);
+        assert_eq!(told.metrics(), ["Opened"]);
+        assert_eq!(store.text(TOKENS).as_deref(), Some("AQB8a"));
+        let data = r#"{"execution_id": "e-1", "n": 1.10}"#;
+        assert_eq!(store.text(DATA).as_deref(), Some(data), "byte for byte");
+
+        store.set(DATA, "not to be touched");
+        let (done, told) = open(&store, &machine, "AQB8a").await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(told.messages(), ["callback opened before"]);
+        assert!(told.metrics().is_empty());
+        assert_eq!(store.text(TOKENS).as_deref(), Some("AQB8a"));
+        assert_eq!(store.text(DATA).as_deref(), Some("not to be touched"));
+        assert!(machine.taken().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_half_opened_callback_is_opened_whole() {
+        let store = Memory::with(&[(TOKENS, "AQB8a")]);
+        let (done, told) = open(&store, &Machine::default(), "AQB8a").await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(told.metrics(), ["Opened"]);
+        assert!(store.text(DATA).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_new_token_is_added_and_the_answer_that_is_there_goes_to_it() {
+        for (file, body, taken, metric) in [
+            (SUCCESS, "{}", "AQB8b: {}", "Answered"),
+            (
+                FAILURE,
+                r#"{"error": "E", "cause": "c"}"#,
+                "AQB8b: E: c",
+                "Failed",
+            ),
+        ] {
+            let machine = Machine::closed(&["AQB8a"]);
+            let store = Memory::with(&[(TOKENS, "AQB8a"), (DATA, "{}")]);
+            assert_eq!(open(&store, &machine, "AQB8b").await.0, Ok(()));
+            assert_eq!(store.text(TOKENS).as_deref(), Some("AQB8a\nAQB8b"));
+
+            store.set(file, body);
+            let (done, told) = open(&store, &machine, "AQB8b").await;
+            assert_eq!(done, Ok(()));
+            assert_eq!(machine.taken(), [taken]);
+            assert_eq!(told.metrics(), [metric]);
+            assert_eq!(store.text(TOKENS), None, "a closed callback has no token");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_after_its_callback_was_closed_leaves_no_token() {
+        let store = Memory::with(&[(DATA, "{}"), (SUCCESS, "{}")]);
+        let machine = Machine::closed(&["AQB8a"]);
+        let (done, _) = open(&store, &machine, "AQB8a").await;
+        assert_eq!(done, Ok(()));
+        assert!(machine.taken().is_empty());
+        assert_eq!(store.text(TOKENS), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_faster_than_the_message_counts() {
+        let store = Memory::with(&[(SUCCESS, "OK"), (FAILURE, "")]);
+        let machine = Machine::default();
+        let (done, told) = open(&store, &machine, "AQB8a").await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(told.metrics(), ["Rejected", "Failed", "Opened"]);
+        assert_eq!(machine.taken().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_writes_at_the_same_time_no_token_is_lost() {
+        let machine = Machine::default();
+        let put = format!("put {TOKENS}");
+
+        // Another is first; then a third comes between reading and adding.
+        let store = Memory::default();
+        store.meanwhile(&put, TOKENS, Some("AQB8b"));
+        store.meanwhile(&put, TOKENS, Some("AQB8b\nAQB8c"));
+        assert_eq!(open(&store, &machine, "AQB8a").await.0, Ok(()));
+        assert_eq!(store.text(TOKENS).as_deref(), Some("AQB8b\nAQB8c\nAQB8a"));
+
+        // Another callback is closed just then.
+        let store = Memory::with(&[(TOKENS, "AQB8b")]);
+        store.meanwhile(&format!("get {TOKENS}"), TOKENS, None);
+        assert_eq!(open(&store, &machine, "AQB8a").await.0, Ok(()));
+        assert_eq!(store.text(TOKENS).as_deref(), Some("AQB8a"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_message_is_not_opened() {
+        let store = Memory::default();
+        let (done, _) = run(&store, &Machine::default(), async |exchanges| {
+            exchanges
+                .open(r#"{"Input": {}, "TaskToken": "AQB8"}"#)
+                .await
+        })
+        .await;
+        assert_eq!(done, Err(OpenError::Message(NotAMessage::ExecutionId)));
+    }
 }

@@ -2,53 +2,91 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::SystemTime;
 
 use bellflower_contract::TaskToken;
 
+use crate::answer::Reply;
+
 /// The bucket.
 pub trait Store {
-    /// Writes an object, replacing what is there.
+    /// Writes an object, if the condition holds.
     fn put(
         &self,
         key: &str,
         content_type: &'static str,
         body: Vec<u8>,
-    ) -> impl Future<Output = Result<(), CallError>>;
+        when: When<'_>,
+    ) -> impl Future<Output = Result<Write, CallError>>;
 
     /// Reads an object of at most `limit` bytes.
     fn get(&self, key: &str, limit: usize) -> impl Future<Output = Result<Fetched, CallError>>;
+
+    /// Deletes an object, if the condition holds. An object that is not there is deleted already.
+    fn delete(&self, key: &str, when: When<'_>) -> impl Future<Output = Result<Write, CallError>>;
 }
 
 /// Step Functions.
 pub trait Callbacks {
-    /// Closes a callback with a result, which must be JSON.
-    fn send_task_success(
+    /// Answers a callback.
+    fn send(
         &self,
         token: &TaskToken,
-        result: &str,
+        reply: &Reply,
     ) -> impl Future<Output = Result<Outcome, CallError>>;
+}
+
+/// When an object is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When<'a> {
+    /// Whatever is there.
+    Always,
+    /// Only if there is none.
+    Absent,
+    /// Only if it is the one with this [`Object::version`].
+    Unchanged(&'a str),
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The object is as it was to be.
+    Done,
+    /// The condition did not hold: someone else was there first, or this call's own first attempt, whose answer was lost.
+    Lost,
 }
 
 /// What [`Store::get`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
-    /// The object's bytes.
-    Body(Vec<u8>),
+    /// The object.
+    Object(Object),
     /// An object longer than the limit.
     TooLong,
     /// No object.
     Missing,
 }
 
-/// Where a callback stands after [`Callbacks::send_task_success`].
+/// An object that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its bytes.
+    pub body: Vec<u8>,
+    /// Its entity tag.
+    pub version: String,
+    /// When it was last written, to the second.
+    pub written: Option<SystemTime>,
+}
+
+/// Where a callback stands after [`Callbacks::send`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// This call closed it.
-    Closed,
+    /// It was open and has taken the reply.
+    Taken,
     /// It was no longer open, and will never be again. The text is AWS's error code.
     NotOpen(String),
-    /// It is open, since AWS does not take this result and never will. The text is AWS's error code.
-    ResultRefused(String),
+    /// It is open, since AWS does not take this reply and never will. The text is AWS's error code.
+    Refused(String),
 }
 
 /// A call to AWS failed, and the next attempt may not.

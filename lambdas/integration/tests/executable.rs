@@ -69,6 +69,11 @@ fn created(key: &str) -> Value {
     created_at(key, "2026-03-01T12:00:00.000Z")
 }
 
+/// An event of just now, or later: its token may still come.
+fn now(key: &str) -> Value {
+    created_at(key, "2100-01-01T00:00:00.000Z")
+}
+
 fn event(records: &[Value]) -> String {
     json!({"Records": records}).to_string()
 }
@@ -88,6 +93,17 @@ fn failed_items(outcome: Outcome) -> Vec<String> {
         .collect();
     ids.sort();
     ids
+}
+
+/// The metrics counted, in order.
+fn metrics(lines: &[Value]) -> Vec<&str> {
+    let lines = lines.iter().filter(|line| line["message"] == "metrics");
+    lines
+        .map(|line| {
+            let metrics = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+            metrics[0]["Name"].as_str().unwrap()
+        })
+        .collect()
 }
 
 /// The one line with this message.
@@ -172,7 +188,7 @@ fn every_message_of_a_batch_is_opened_and_just_the_failed_ones_come_again() {
 }
 
 #[test]
-fn the_same_message_twice_is_harmless() {
+fn the_same_message_or_event_twice_has_one_effect() {
     let aws = Aws::start();
     let lambda = start(
         &aws,
@@ -190,7 +206,18 @@ fn the_same_message_twice_is_harmless() {
     );
     let key = Some("arn:aws:kms:eu-west-1:123456789012:key/k".to_owned());
     assert!(aws.writes().iter().all(|write| write.kms_key == key));
-    stop(lambda);
+    assert_eq!(aws.writes().len(), 2, "nothing is written again");
+
+    aws.put("inbound/e-1/success.json", "{}");
+    for _ in 0..2 {
+        let answered = lambda.invoke(&event(&[now("inbound/e-1/success.json")]));
+        assert_eq!(answered, all_done());
+    }
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    assert_eq!(aws.answers(), [(format!("{TOKEN}e-1"), "{}".to_owned())]);
+    assert_eq!(aws.object("outbound/e-1/task_token.txt"), None);
+    let lines = stop(lambda);
+    assert_eq!(metrics(&lines), ["Opened", "Answered", "Late", "Late"]);
 }
 
 #[test]
@@ -208,7 +235,7 @@ fn every_answer_of_an_event_closes_its_callback() {
     let outcome = lambda.invoke(&event(&[
         created("from_%28app%29/e-1/success.json"),
         created("from_%28app%29/"),
-        created("from_%28app%29/e-1/other+file.json"),
+        created("from_%28app%29/e-9/other+file.json"),
         created("from_%28app%29/e%2D2/success.json"),
     ]));
 
@@ -228,7 +255,7 @@ fn every_answer_of_an_event_closes_its_callback() {
     let lines = stop(lambda);
     assert_eq!(
         line(&lines, "object ignored")["key"],
-        "from_%28app%29/e-1/other+file.json"
+        "from_(app)/e-9/other file.json"
     );
 }
 
@@ -273,10 +300,10 @@ fn an_answer_to_a_closed_or_unknown_callback_is_dropped() {
     let cases = ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"];
     let aws = Aws::start();
     let lambda = start(&aws, &[]);
-    aws.put("outbound/e-1/task_token.txt", TOKEN);
     aws.put("inbound/e-1/success.json", "{}");
     aws.put("inbound/unknown/success.json", "{}");
     for code in cases {
+        aws.put("outbound/e-1/task_token.txt", TOKEN);
         let quoting = "Invalid Token: 'AQB8AAAAKgAAAAMA'";
         aws.fail(Fault {
             call: "SendTaskSuccess",
@@ -287,7 +314,14 @@ fn an_answer_to_a_closed_or_unknown_callback_is_dropped() {
             lambda.invoke(&event(&[created("inbound/e-1/success.json")])),
             all_done()
         );
+        assert_eq!(aws.object("outbound/e-1/task_token.txt"), None);
     }
+    // Closed, and its token deleted.
+    aws.put("outbound/e-1/data.json", "{}");
+    assert_eq!(
+        lambda.invoke(&event(&[now("inbound/e-1/success.json")])),
+        all_done()
+    );
     assert_eq!(
         lambda.invoke(&event(&[created("inbound/unknown/success.json")])),
         all_done()
@@ -304,9 +338,11 @@ fn an_answer_to_a_closed_or_unknown_callback_is_dropped() {
             "the callback is not open (TaskTimedOut)",
             "the callback is not open (TaskDoesNotExist)",
             "the callback is not open (InvalidToken)",
+            "the callback is closed",
             "there is no callback of this execution id",
         ]
     );
+    assert_eq!(metrics(&lines), ["Late"; 5]);
 }
 
 #[test]
@@ -314,12 +350,17 @@ fn an_answer_before_its_token_fails_so_that_it_comes_again() {
     let aws = Aws::start();
     let lambda = start(&aws, &[]);
     aws.put("inbound/e-1/success.json", "{}");
-    let far_off = created_at("inbound/e-1/success.json", "2100-01-01T00:00:00.000Z");
+    let far_off = now("inbound/e-1/success.json");
     let early = lambda.invoke(&event(std::slice::from_ref(&far_off)));
     assert!(matches!(early, Outcome::Error { .. }), "{early:?}");
     assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    assert_eq!(aws.answers().len(), 1, "opening finds it");
     assert_eq!(lambda.invoke(&event(&[far_off])), all_done());
-    assert_eq!(aws.answers().len(), 1);
+    assert_eq!(
+        aws.answers().len(),
+        1,
+        "its event, too late now, is harmless"
+    );
     stop(lambda);
 }
 
@@ -329,7 +370,7 @@ fn a_bad_answer_is_noted_and_the_next_good_one_counts() {
     let lambda = start(&aws, &[]);
     aws.put("outbound/e-1/task_token.txt", TOKEN);
     let too_long = format!("\"{}\"", "x".repeat(600_000));
-    for (answer, cause) in [("OK", "not JSON"), (too_long.as_str(), "262144")] {
+    for (answer, cause) in [("OK", "not JSON"), (too_long.as_str(), "261888")] {
         aws.put("inbound/e-1/success.json", answer);
         assert_eq!(
             lambda.invoke(&event(&[created("inbound/e-1/success.json")])),
@@ -489,4 +530,346 @@ fn without_its_configuration_it_does_not_start_and_says_why() {
         line(&lines, "function cannot start")["cause"],
         "the environment variable BELLFLOWER_BUCKET is not set"
     );
+}
+
+#[test]
+fn of_ten_messages_nine_are_handled_and_the_poison_comes_again() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    let mut batch: Vec<Value> = (1..=9).map(|n| open_message(&format!("e-{n}"))).collect();
+    batch.insert(4, message("m-poison", &format!("{{\"{TOKEN}\": \"")));
+    let outcome = lambda.invoke(&event(&batch));
+    assert_eq!(failed_items(outcome), ["m-poison"]);
+    for n in 1..=9 {
+        let data = format!("outbound/e-{n}/data.json");
+        assert!(aws.object(&data).is_some(), "{data}");
+    }
+    assert_eq!(metrics(&stop(lambda)), ["Opened"; 9]);
+}
+
+#[test]
+fn the_callback_of_an_undeliverable_message_fails_and_the_message_is_kept() {
+    let queue = "arn:aws:sqs:eu-west-1:123456789012:undeliverable";
+    let aws = Aws::start();
+    let lambda = start(&aws, &[("BELLFLOWER_UNDELIVERABLE_QUEUE_ARN", queue)]);
+    aws.put("outbound/e-1/task_token.txt", &format!("{TOKEN}e-1"));
+    for receive in 1..=3 {
+        let batch: Vec<Value> = [
+            open_message("e-1"),
+            message(
+                "m-odd",
+                &format!(r#"{{"Input": 7, "TaskToken": "{TOKEN}odd"}}"#),
+            ),
+            message("m-poison", "poison"),
+        ]
+        .into_iter()
+        .map(|mut record| {
+            record["eventSourceARN"] = json!(queue);
+            record["attributes"]["ApproximateReceiveCount"] = json!(receive.to_string());
+            record
+        })
+        .collect();
+        let outcome = lambda.invoke(&event(&batch));
+        assert_eq!(failed_items(outcome), ["m-e-1", "m-odd", "m-poison"]);
+    }
+    let mut answers = aws.answers();
+    answers.sort();
+    let cause = |whose: &str, id: &str| {
+        format!(
+            "Bellflower.Undeliverable: The message with the work{whose} could not be handled; \
+             it is kept in the dead-letter queue (message id {id})."
+        )
+    };
+    assert_eq!(
+        answers,
+        [
+            (
+                format!("{TOKEN}e-1"),
+                cause(" of execution_id e-1", "m-e-1")
+            ),
+            (format!("{TOKEN}odd"), cause("", "m-odd")),
+        ]
+    );
+    assert_eq!(aws.object("outbound/e-1/task_token.txt"), None);
+    assert_eq!(aws.object("outbound/e-1/data.json"), None);
+    assert_eq!(metrics(&stop(lambda)), ["Undeliverable"; 3]);
+}
+
+#[test]
+fn a_failure_and_a_heartbeat_are_passed_on() {
+    let aws = Aws::start();
+    let lambda = start(
+        &aws,
+        &[
+            ("AWS_LAMBDA_LOG_LEVEL", "FATAL"),
+            ("BELLFLOWER_PIPELINE", "orders"),
+            ("BELLFLOWER_ENVIRONMENT", "devl"),
+        ],
+    );
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    aws.put("inbound/e-1/heartbeat.json", "no JSON at all");
+    aws.put(
+        "inbound/e-1/failure.json",
+        r#"{"error": "Orders.NoStock", "cause": "none left"}"#,
+    );
+    for file in ["heartbeat", "heartbeat", "failure", "heartbeat"] {
+        let key = format!("inbound/e-1/{file}.json");
+        assert_eq!(lambda.invoke(&event(&[now(&key)])), all_done());
+    }
+    let told: Vec<String> = aws.answers().into_iter().map(|(_, told)| told).collect();
+    assert_eq!(told, ["alive", "alive", "Orders.NoStock: none left"]);
+    let lines = stop(lambda);
+    assert_eq!(
+        metrics(&lines),
+        ["Opened", "Heartbeats", "Heartbeats", "Failed", "Late"],
+        "whatever the log level is"
+    );
+    assert_eq!(lines.len(), 5);
+    let failed = &lines[3];
+    assert_eq!(failed["Pipeline"], "orders");
+    assert_eq!(failed["Environment"], "devl");
+    assert_eq!(
+        failed["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
+        json!([["Pipeline", "Environment"]])
+    );
+    assert_eq!(failed["Failed"], 1);
+    let five_years = 5 * 365 * 86_400_000_u64;
+    assert!(
+        failed["AnswerAge"].as_u64().unwrap() > five_years,
+        "{failed}"
+    );
+    let timestamp = failed["_aws"]["Timestamp"].as_u64().unwrap();
+    assert!(timestamp > 1_700_000_000_000, "{failed}");
+}
+
+#[test]
+fn a_private_token_is_kept_apart() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[("BELLFLOWER_TASK_TOKEN", "private")]);
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    let keys: Vec<String> = aws.writes().into_iter().map(|write| write.key).collect();
+    assert_eq!(
+        keys,
+        ["private/e-1/task_token.txt", "outbound/e-1/data.json"]
+    );
+    aws.put("inbound/e-1/success.json", "");
+    let outcome = lambda.invoke(&event(&[now("inbound/e-1/success.json")]));
+    assert_eq!(outcome, all_done());
+    assert_eq!(aws.answers().len(), 1);
+    assert_eq!(aws.deletes(), ["private/e-1/task_token.txt"]);
+    stop(lambda);
+}
+
+#[test]
+fn a_second_token_of_the_same_work_gets_the_answer() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    let again = open_message("e-1")
+        .to_string()
+        .replace(TOKEN, &format!("{TOKEN}2"));
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    assert_eq!(
+        lambda.invoke(&event(std::slice::from_ref(&again))),
+        all_done()
+    );
+    assert_eq!(
+        aws.object("outbound/e-1/task_token.txt"),
+        Some(format!("{TOKEN}e-1\n{TOKEN}2e-1"))
+    );
+    // The second is dead: the first gets it.
+    aws.time_out(&format!("{TOKEN}2e-1"));
+    aws.put("inbound/e-1/success.json", "1");
+    let outcome = lambda.invoke(&event(&[now("inbound/e-1/success.json")]));
+    assert_eq!(outcome, all_done());
+    assert_eq!(aws.answers(), [(format!("{TOKEN}e-1"), "1".to_owned())]);
+    assert_eq!(metrics(&stop(lambda)), ["Opened", "Answered"]);
+}
+
+#[test]
+fn an_event_out_of_order_counts_what_is_there() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    // The event of a bad answer comes when the good one has replaced it, before that one's own.
+    aws.put("inbound/e-1/success.json", "\"good\"");
+    for _ in 0..2 {
+        let outcome = lambda.invoke(&event(&[now("inbound/e-1/success.json")]));
+        assert_eq!(outcome, all_done());
+    }
+    // A failure after the success changes nothing.
+    aws.put("inbound/e-1/failure.json", "");
+    let outcome = lambda.invoke(&event(&[now("inbound/e-1/failure.json")]));
+    assert_eq!(outcome, all_done());
+    assert_eq!(
+        aws.answers(),
+        [(format!("{TOKEN}e-1"), "\"good\"".to_owned())]
+    );
+    assert_eq!(aws.object("outbound/e-1/error.json"), None);
+    stop(lambda);
+}
+
+#[test]
+fn an_answer_under_an_odd_key_is_noted_and_the_next_good_one_counts() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    let odd = [
+        ("inbound/e-1/my+success.json", "inbound/e-1/my success.json"),
+        ("inbound/e-1/100%25.json", "inbound/e-1/100%.json"),
+        (
+            "inbound/e-1/%E6%B3%A8%E6%96%87.json",
+            "inbound/e-1/注文.json",
+        ),
+        ("inbound/e-1/../success.json", "inbound/e-1/../success.json"),
+    ];
+    for (encoded, key) in odd {
+        aws.put(key, "{}");
+        assert_eq!(lambda.invoke(&event(&[now(encoded)])), all_done());
+        let note: Value =
+            serde_json::from_str(&aws.object("outbound/e-1/error.json").unwrap()).unwrap();
+        assert_eq!(note["key"], key);
+        assert_eq!(note["error"], "Bellflower.InvalidAnswer");
+    }
+    // Whose are these?
+    for stray in ["inbound/..%2F/success.json", "inbound/e+1/success.json"] {
+        assert_eq!(lambda.invoke(&event(&[now(stray)])), all_done());
+    }
+    aws.put("inbound/e-1/success.json", "{}");
+    let outcome = lambda.invoke(&event(&[now("inbound/e-1/success.json")]));
+    assert_eq!(outcome, all_done());
+    assert_eq!(aws.answers().len(), 1);
+    let lines = stop(lambda);
+    let expected = [&["Opened"][..], &["Rejected"; 6], &["Answered"]].concat();
+    assert_eq!(metrics(&lines), expected);
+}
+
+/// Every call of an exchange, and where it goes.
+const CALLS: [&str; 8] = [
+    "PUT /bucket/outbound/e-1/task_token.txt",
+    "PUT /bucket/outbound/e-1/data.json",
+    "GET /bucket/inbound/e-1/failure.json",
+    "GET /bucket/inbound/e-1/success.json",
+    "GET /bucket/outbound/e-1/task_token.txt",
+    "SendTaskHeartbeat",
+    "SendTaskSuccess",
+    "DELETE /bucket/outbound/e-1/task_token.txt",
+];
+
+/// A whole exchange in which each call goes wrong once, as `answer` says.
+fn exchange_with_faults(calls: &[&'static str], answer: fn() -> Answer) -> Aws {
+    let aws = Aws::start();
+    for &call in calls {
+        aws.fail(Fault {
+            call,
+            times: 1,
+            answer: answer(),
+        });
+    }
+    let lambda = start(&aws, &[]);
+    let opened = lambda.invoke_within(&event(&[open_message("e-1")]), Duration::from_secs(30));
+    assert_eq!(opened, all_done());
+    aws.put("inbound/e-1/success.json", "{}");
+    for file in ["heartbeat", "success"] {
+        let key = format!("inbound/e-1/{file}.json");
+        let outcome = lambda.invoke_within(&event(&[now(&key)]), Duration::from_secs(30));
+        assert_eq!(outcome, all_done());
+    }
+    assert_eq!(aws.object("outbound/e-1/task_token.txt"), None);
+    assert!(aws.object("outbound/e-1/data.json").is_some());
+    stop(lambda);
+    aws
+}
+
+#[test]
+fn an_exchange_survives_throttling_errors_and_silence_of_every_call() {
+    for (calls, answer) in [
+        (&CALLS[..], (|| Answer::Broken) as fn() -> Answer),
+        (&CALLS[..], || Answer::S3(503, "SlowDown")),
+        (&CALLS[5..7], || {
+            Answer::StepFunctions("ThrottlingException", "Rate exceeded")
+        }),
+    ] {
+        let aws = exchange_with_faults(calls, answer);
+        assert_eq!(aws.answers().len(), 2, "a heartbeat and an answer");
+    }
+    // Silence takes its time.
+    let aws = exchange_with_faults(&[CALLS[1], CALLS[6]], || Answer::Hang);
+    assert_eq!(aws.answers().len(), 2);
+}
+
+#[test]
+fn a_call_whose_answer_was_lost_has_one_effect() {
+    let aws = exchange_with_faults(&CALLS, || Answer::DoneButBroken);
+    let answers = aws.answers();
+    let closing = answers.iter().filter(|(_, told)| told == "{}");
+    assert_eq!(closing.count(), 1, "{answers:?}");
+    let writes = aws.writes();
+    assert_eq!(writes.len(), 2, "{writes:?}");
+}
+
+#[test]
+fn writes_that_meet_are_tried_again() {
+    let aws = Aws::start();
+    aws.fail(Fault {
+        call: "PUT /bucket/outbound/e-1/",
+        times: 2,
+        answer: Answer::S3(409, "ConditionalRequestConflict"),
+    });
+    let lambda = start(&aws, &[]);
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    assert_eq!(aws.writes().len(), 2);
+    stop(lambda);
+}
+
+#[test]
+fn what_was_given_back_half_done_is_finished_when_it_comes_again() {
+    let aws = Aws::start();
+    aws.fail(Fault {
+        call: "PUT /bucket/outbound/e-1/data.json",
+        times: 9,
+        answer: Answer::S3(403, "AccessDenied"),
+    });
+    aws.fail(Fault {
+        call: "SendTaskSuccess",
+        times: 4,
+        answer: Answer::Broken,
+    });
+    let lambda = start(&aws, &[]);
+    let batch = event(&[open_message("e-1")]);
+    while aws.object("outbound/e-1/data.json").is_none() {
+        let outcome = lambda.invoke(&batch);
+        if aws.object("outbound/e-1/data.json").is_none() {
+            assert_eq!(failed_items(outcome), ["m-e-1"]);
+        } else {
+            assert_eq!(outcome, all_done());
+        }
+    }
+    aws.put("inbound/e-1/success.json", "{}");
+    let answered = event(&[now("inbound/e-1/success.json")]);
+    let outcome = lambda.invoke(&answered);
+    assert!(matches!(outcome, Outcome::Error { .. }), "{outcome:?}");
+    assert_eq!(lambda.invoke(&answered), all_done());
+    assert_eq!(aws.answers().len(), 1);
+    assert_eq!(metrics(&stop(lambda)), ["Opened", "Answered"]);
+}
+
+#[test]
+fn silence_of_step_functions_is_given_back_before_the_functions_time_out() {
+    let aws = Aws::start();
+    aws.fail(Fault {
+        call: "SendTaskSuccess",
+        times: 9,
+        answer: Answer::Hang,
+    });
+    let lambda = start(&aws, &[]);
+    aws.put("outbound/e-1/task_token.txt", TOKEN);
+    aws.put("inbound/e-1/success.json", "{}");
+    let outcome = lambda.invoke_within(
+        &event(&[now("inbound/e-1/success.json")]),
+        Duration::from_millis(2_500),
+    );
+    assert!(matches!(outcome, Outcome::Error { .. }), "{outcome:?}");
+    assert!(aws.object("outbound/e-1/task_token.txt").is_some());
+    stop(lambda);
 }

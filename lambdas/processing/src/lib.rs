@@ -15,17 +15,21 @@
 //! Anyone's function, in any runtime, may take its place: all that the following states need is a legal
 //! [`execution_id`](bellflower_contract::ExecutionId) in the output.
 //!
+//! An input that makes more than [`MAX_WORK_BYTES`] of this is refused with
+//! [`Bellflower.WorkTooLong`](bellflower_contract::errors::WORK_TOO_LONG): passed on, it would end the execution with an error that no state can
+//! catch, and so without its message.
+//!
 //! # Failing on demand
 //!
 //! An input with `"simulate_failure": "some message"` makes the function fail with the error type
 //! [`Bellflower.SimulatedFailure`](bellflower_contract::errors::SIMULATED_FAILURE) and that message, so that retries, the failure message and
 //! the alarms can be tried on a pipeline as it stands. `true` (or any value but `false` and `null`) fails with a standard message.
 
-use bellflower_contract::{ExecutionId, SIMULATE_FAILURE_FIELD, errors};
+use bellflower_contract::{ExecutionId, MAX_WORK_BYTES, SIMULATE_FAILURE_FIELD, errors};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// What [`process`] makes: the payload of the exchange.
 #[derive(Debug, Serialize)]
@@ -74,6 +78,39 @@ pub fn process(
         status_code: 200,
         input,
     })
+}
+
+/// The payload is longer than the state machine can pass on. The number is its length in bytes.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the execution's input makes {0} bytes of work (input, Comment and execution_id), of which at most {MAX_WORK_BYTES} fit into the message to \
+     the queue"
+)]
+pub struct WorkTooLong(usize);
+
+impl Payload<'_> {
+    /// The payload as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkTooLong`] if the state machine cannot pass it on.
+    pub fn to_json(&self) -> Result<Box<RawValue>, WorkTooLong> {
+        // A payload of texts, a number and raw JSON cannot but become JSON.
+        let json = to_raw_value(self).unwrap_or_default();
+        match json.get().len() {
+            length if length > MAX_WORK_BYTES => Err(WorkTooLong(length)),
+            _ => Ok(json),
+        }
+    }
+}
+
+impl From<WorkTooLong> for Diagnostic {
+    fn from(failure: WorkTooLong) -> Self {
+        Self {
+            error_type: errors::WORK_TOO_LONG.to_owned(),
+            error_message: failure.to_string(),
+        }
+    }
 }
 
 impl From<SimulatedFailure> for Diagnostic {
@@ -135,6 +172,21 @@ mod tests {
         let input: &RawValue = serde_json::from_str(text).unwrap();
         let payload = process(input, ExecutionId::parse("e-1").unwrap()).unwrap();
         assert!(serde_json::to_string(&payload).unwrap().contains(text));
+    }
+
+    #[test]
+    fn the_work_fits_into_the_message_to_the_queue() {
+        let run = |length: usize| {
+            let input = to_raw_value(&"x".repeat(length)).unwrap();
+            let payload = process(&input, ExecutionId::parse("e-1").unwrap()).unwrap();
+            payload.to_json().map(|json| json.get().len())
+        };
+        let around = run(0).unwrap();
+        assert_eq!(run(MAX_WORK_BYTES - around), Ok(MAX_WORK_BYTES));
+        assert_eq!(
+            run(MAX_WORK_BYTES - around + 1),
+            Err(WorkTooLong(MAX_WORK_BYTES + 1))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bellflower_contract::log::{LEVEL_VARIABLE, Level, Log};
 use bellflower_processing::process;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 fn main() -> Result<(), Error> {
@@ -22,9 +22,12 @@ fn main() -> Result<(), Error> {
 
 fn handle(event: &LambdaEvent<Box<RawValue>>, level: Level) -> Result<Box<RawValue>, Diagnostic> {
     let log = Log::new(&event.context.request_id, level, &to_stdout);
-    let payload = ExecutionId::parse(Uuid::new_v4().to_string())
+    let (id, payload) = ExecutionId::parse(Uuid::new_v4().to_string())
         .map_err(|error| Diagnostic::from(error.to_string()))
-        .and_then(|id| process(&event.payload, id).map_err(Diagnostic::from))
+        .and_then(|id| {
+            let payload = process(&event.payload, id.clone())?;
+            Ok((id, payload.to_json()?))
+        })
         .inspect_err(|failure| {
             log.error(
                 "processing failed",
@@ -33,9 +36,9 @@ fn handle(event: &LambdaEvent<Box<RawValue>>, level: Level) -> Result<Box<RawVal
         })?;
     log.info(
         "input processed",
-        json!({"execution_id": payload.execution_id}),
+        json!({"execution_id": id, "bytes": payload.get().len()}),
     );
-    to_raw_value(&payload).map_err(|error| Diagnostic::from(error.to_string()))
+    Ok(payload)
 }
 
 /// A closed standard output must not fail an execution.

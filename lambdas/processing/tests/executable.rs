@@ -49,3 +49,15 @@ fn it_fails_on_demand_and_goes_on() {
     assert_eq!(lines[0]["message"], "processing failed");
     assert_eq!(lines[0]["error"], "Bellflower.SimulatedFailure");
 }
+
+#[test]
+fn an_input_that_is_too_long_is_refused_in_words() {
+    let lambda = Lambda::start(EXECUTABLE, &[]);
+    let Outcome::Error { kind, message } = lambda.invoke(&format!("\"{}\"", "x".repeat(260_000)))
+    else {
+        panic!("it was taken");
+    };
+    assert_eq!(kind, "Bellflower.WorkTooLong");
+    assert!(message.contains("253952"), "{message}");
+    assert_eq!(lambda.stop()[0]["message"], "processing failed");
+}

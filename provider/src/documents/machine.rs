@@ -4,11 +4,19 @@
 //! <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html>
 
 use bellflower_contract::states::{
-    FAIL, PROCESSING, PUBLISH_FAILURE, PUBLISH_SUCCESS, SUCCESS, WAIT_FOR_RESPONSE,
+    FAIL, PROCESSING, PUBLISH_FAILURE, PUBLISH_SUCCESS, REMOVE_TOKEN, SUCCESS, WAIT_FOR_RESPONSE,
 };
+use bellflower_contract::{MAX_PAYLOAD_BYTES, SUCCESS_FILE, TASK_TOKEN_FILE};
 use serde_json::{Value, json};
 
 use super::policy;
+
+/// What a result and a message leave free of the 262,144 bytes that Step Functions passes on and SNS takes: for what stands around them,
+/// and since an execution just below the limit can end where nothing catches it.
+const SPARE_BYTES: usize = 8192;
+
+/// How much of a long cause a message holds, in characters.
+const CAUSE_IN_SHORT: usize = 1000;
 
 /// What the definition is made from. Times are in seconds.
 #[derive(Debug, Clone)]
@@ -37,6 +45,12 @@ pub struct Definition<'a> {
     pub callback_heartbeat: Option<i64>,
     /// The ARN of the topic.
     pub topic_arn: &'a str,
+    /// The name of the bucket.
+    pub bucket: &'a str,
+    /// The prefix of answers, ending in `/`.
+    pub inbound_prefix: &'a str,
+    /// The prefix of task tokens, ending in `/`.
+    pub token_prefix: &'a str,
 }
 
 /// The definition's text.
@@ -49,9 +63,10 @@ pub fn definition(with: &Definition) -> String {
         "States": {
             PROCESSING: processing(with),
             WAIT_FOR_RESPONSE: wait(with),
-            PUBLISH_SUCCESS: publish(with, "SUCCEEDED", "'result': $states.input.result", SUCCESS),
+            PUBLISH_SUCCESS: publish(with, &succeeded(with)),
             SUCCESS: {"Type": "Succeed"},
-            PUBLISH_FAILURE: publish(with, "FAILED", "'error': $states.input.error, 'cause': $states.input.cause", FAIL),
+            REMOVE_TOKEN: remove_token(with),
+            PUBLISH_FAILURE: publish(with, &failed()),
             FAIL: {"Type": "Fail", "Error": "{% $states.input.error %}", "Cause": "{% $states.input.cause %}"},
         },
     }))
@@ -95,7 +110,7 @@ fn processing(with: &Definition) -> Value {
             "BackoffRate": with.backoff_rate,
         }],
         "Output": "{% $states.result.Payload %}",
-        "Catch": caught("$states.errorOutput.Cause"),
+        "Catch": caught("$states.errorOutput.Cause", PUBLISH_FAILURE),
         "Next": WAIT_FOR_RESPONSE,
     })
 }
@@ -126,8 +141,8 @@ fn wait(with: &Definition) -> Value {
             "IntervalSeconds": 2,
             "BackoffRate": 2,
         }],
-        "Output": "{% {'execution_id': $states.input.execution_id, 'result': $states.result} %}",
-        "Catch": caught(&late),
+        "Output": result(with),
+        "Catch": caught(&late, REMOVE_TOKEN),
         "Next": PUBLISH_SUCCESS,
     });
     if let Some(seconds) = with.callback_heartbeat {
@@ -136,16 +151,84 @@ fn wait(with: &Definition) -> Value {
     state
 }
 
+/// Whether a value takes at most so many bytes as JSON, as an expression.
+///
+/// A character of UTF-8 takes four bytes at most. Only what may be too much by that is looked at more closely: then each that is not of ASCII
+/// counts as four.
+fn fits(value: &str, most: usize) -> String {
+    format!(
+        "($text := $string({value}); $length($text) * 4 <= {most} ? true \
+         : $length($replace($text, /[^\\x00-\\x7F]/, '####')) <= {most})"
+    )
+}
+
+/// What is passed on: the answer, or where to find it if it leaves no room for anything else.
+fn result(with: &Definition) -> String {
+    format!(
+        "{{% {} \
+         ? {{'execution_id': $states.input.execution_id, 'result': $states.result}} \
+         : {{'execution_id': $states.input.execution_id, {}}} %}}",
+        fits("[$states.result]", MAX_PAYLOAD_BYTES - SPARE_BYTES),
+        omitted(with),
+    )
+}
+
+/// The fields that stand for a result.
+fn omitted(with: &Definition) -> String {
+    let key = key(with.inbound_prefix, SUCCESS_FILE);
+    format!("'result_omitted': true, 'result_key': {key}")
+}
+
+/// The key of a file of this execution's exchange, as an expression.
+fn key(prefix: &str, file: &str) -> String {
+    format!(
+        "{} & $states.input.execution_id & {}",
+        json!(prefix),
+        json!(format!("/{file}"))
+    )
+}
+
+/// A token is a secret without which nobody can answer; once the wait is over it is of no use to anybody. That it could not be removed changes
+/// nothing.
+fn remove_token(with: &Definition) -> Value {
+    json!({
+        "Type": "Task",
+        "Resource": integration(with, "aws-sdk:s3:deleteObject"),
+        "Arguments": {
+            "Bucket": with.bucket,
+            "Key": format!("{{% {} %}}", key(with.token_prefix, TASK_TOKEN_FILE)),
+        },
+        "TimeoutSeconds": 60,
+        "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 3, "IntervalSeconds": 1, "BackoffRate": 2}],
+        "Output": "{% $states.input %}",
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": PUBLISH_FAILURE}],
+        "Next": PUBLISH_FAILURE,
+    })
+}
+
 /// Everything ends in the failure message, whose parts are always there.
-fn caught(cause: &str) -> Value {
+///
+/// `States.ALL` does not catch data that is too large; named, it is caught:
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>.
+fn caught(cause: &str, next: &str) -> Value {
+    let too_large = format!(
+        "$states.errorOutput.Error = '{TOO_LARGE}' \
+         ? 'Step Functions passes on at most {MAX_PAYLOAD_BYTES} bytes, and this is more: ' & $states.errorOutput.Cause : ({cause})"
+    );
     let output = format!(
-        "{{% ($cause := {cause}; {{\
+        "{{% ($cause := {too_large}; {{\
          'execution_id': $type($states.input) = 'object' ? $states.input.execution_id, \
          'error': $states.errorOutput.Error, \
          'cause': $exists($cause) ? $string($cause) : 'No cause was given.'}}) %}}"
     );
-    json!([{"ErrorEquals": ["States.ALL"], "Output": output, "Next": PUBLISH_FAILURE}])
+    json!([
+        {"ErrorEquals": [TOO_LARGE], "Output": output, "Next": next},
+        {"ErrorEquals": ["States.ALL"], "Output": output, "Next": next},
+    ])
 }
+
+/// The error of data that is more than Step Functions passes on.
+const TOO_LARGE: &str = "States.DataLimitExceeded";
 
 /// SNS takes subjects of at most 100 characters and refuses the message of a longer one.
 fn subject(with: &Definition, status: &str) -> String {
@@ -160,12 +243,54 @@ fn subject(with: &Definition, status: &str) -> String {
     (name + &end).chars().take(MOST).collect()
 }
 
+/// A message about the end of an execution.
+struct Message {
+    status: &'static str,
+    /// What is told of it, as fields of a JSONata object.
+    facts: &'static str,
+    /// The same where it is more than SNS takes; a field says what is missing.
+    in_short: String,
+    next: &'static str,
+}
+
+fn succeeded(with: &Definition) -> Message {
+    Message {
+        status: "SUCCEEDED",
+        facts: "'result': $states.input.result, 'result_omitted': $states.input.result_omitted, 'result_key': $states.input.result_key",
+        in_short: omitted(with),
+        next: SUCCESS,
+    }
+}
+
+fn failed() -> Message {
+    Message {
+        status: "FAILED",
+        facts: "'error': $states.input.error, 'cause': $states.input.cause",
+        in_short: format!(
+            "'error': $substring($states.input.error, 0, 256), 'cause': $substring($states.input.cause, 0, {CAUSE_IN_SHORT}), \
+             'cause_truncated': true"
+        ),
+        next: FAIL,
+    }
+}
+
 /// A message that cannot be published does not change how the execution ends.
-fn publish(with: &Definition, status: &str, facts: &str, next: &str) -> Value {
+fn publish(with: &Definition, about: &Message) -> Value {
+    let Message {
+        status,
+        facts,
+        in_short,
+        next,
+    } = about;
+    // Measured as it travels: as a text in JSON, in which every quotation mark is two characters.
     let message = format!(
-        "{{% $string({{'status': '{status}', 'pipeline': '{}', 'environment': '{}', 'execution_id': $states.input.execution_id, \
-         'execution_arn': $states.context.Execution.Id, 'name': $states.context.Execution.Name, {facts}}}) %}}",
-        with.pipeline, with.environment,
+        "{{% ($about := {{'status': '{status}', 'pipeline': '{}', 'environment': '{}', 'execution_id': $states.input.execution_id, \
+         'execution_arn': $states.context.Execution.Id, 'name': $states.context.Execution.Name}}; \
+         $whole := $string($merge([$about, {{{facts}}}])); \
+         {} ? $whole : $string($merge([$about, {{{in_short}}}]))) %}}",
+        with.pipeline,
+        with.environment,
+        fits("[$whole]", MAX_PAYLOAD_BYTES - SPARE_BYTES),
     );
     json!({
         "Type": "Task",
@@ -178,7 +303,10 @@ fn publish(with: &Definition, status: &str, facts: &str, next: &str) -> Value {
         },
         "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 5, "IntervalSeconds": 2, "BackoffRate": 2}],
         "Output": "{% $states.input %}",
-        "Catch": [{"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": next}],
+        "Catch": [
+            {"ErrorEquals": [TOO_LARGE], "Output": "{% $states.input %}", "Next": next},
+            {"ErrorEquals": ["States.ALL"], "Output": "{% $states.input %}", "Next": next},
+        ],
         "Next": next,
     })
 }
@@ -201,6 +329,9 @@ mod tests {
             callback_timeout: 3600,
             callback_heartbeat: heartbeat,
             topic_arn: "arn:aws:sns:eu-west-1:123456789012:t",
+            bucket: "b",
+            inbound_prefix: "inbound/",
+            token_prefix: "outbound/",
         }
     }
 
@@ -208,7 +339,7 @@ mod tests {
     fn every_next_leads_to_a_state() {
         let document: Value = serde_json::from_str(&definition(&with(Some(60)))).unwrap();
         let states = document["States"].as_object().unwrap();
-        assert_eq!(states.len(), 6);
+        assert_eq!(states.len(), 7);
         for (name, state) in states {
             let catches = state["Catch"].as_array().cloned().unwrap_or_default();
             for next in catches
@@ -220,6 +351,62 @@ mod tests {
             }
         }
         assert!(states.contains_key(document["StartAt"].as_str().unwrap()));
+    }
+
+    fn states(with: &Definition) -> Value {
+        let mut document: Value = serde_json::from_str(&definition(with)).unwrap();
+        document["States"].take()
+    }
+
+    #[test]
+    fn the_token_goes_when_the_wait_fails_and_before_anybody_is_told() {
+        let states = states(&with(None));
+        for catch in states[WAIT_FOR_RESPONSE]["Catch"].as_array().unwrap() {
+            assert_eq!(catch["Next"], REMOVE_TOKEN);
+        }
+        let remove = &states[REMOVE_TOKEN];
+        assert_eq!(remove["Next"], PUBLISH_FAILURE);
+        assert_eq!(remove["Catch"][0]["Next"], PUBLISH_FAILURE);
+        assert_eq!(
+            remove["Resource"],
+            "arn:aws:states:::aws-sdk:s3:deleteObject"
+        );
+        assert_eq!(
+            remove["Arguments"]["Key"],
+            r#"{% "outbound/" & $states.input.execution_id & "/task_token.txt" %}"#
+        );
+        // No wait, no token.
+        assert_eq!(states[PROCESSING]["Catch"][0]["Next"], PUBLISH_FAILURE);
+        let odd = Definition {
+            token_prefix: "it's/",
+            ..with(None)
+        };
+        let odd = self::states(&odd);
+        let key = odd[REMOVE_TOKEN]["Arguments"]["Key"].as_str().unwrap();
+        assert!(key.contains(r#""it's/""#), "{key}");
+    }
+
+    #[test]
+    fn data_that_is_too_large_is_caught_by_its_name() {
+        let states = states(&with(None));
+        for state in [
+            PROCESSING,
+            WAIT_FOR_RESPONSE,
+            PUBLISH_SUCCESS,
+            PUBLISH_FAILURE,
+        ] {
+            let names: Vec<&Value> = states[state]["Catch"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|catch| &catch["ErrorEquals"])
+                .collect();
+            assert_eq!(
+                names,
+                [&json!([TOO_LARGE]), &json!(["States.ALL"])],
+                "{state}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Pure functions: names, policies and the state machine's definition. No input, no output, no clock.
 
+pub mod dashboard;
 pub mod key;
 pub mod machine;
 pub mod messaging;

@@ -123,6 +123,8 @@ limits! {
     STATE_MACHINE = "Step Functions state machine", 80, "-_", false, "step-functions/latest/apireference/API_CreateStateMachine.html";
     /// An alias of a key, with `alias/`.
     KEY_ALIAS = "KMS key alias", 256, "/-_", false, "kms/latest/APIReference/API_CreateAlias.html";
+    /// A dashboard.
+    DASHBOARD = "CloudWatch dashboard", 255, "-_", false, "AmazonCloudWatch/latest/APIReference/API_PutDashboard.html";
     /// An alarm.
     ALARM = "CloudWatch alarm", 255, "-_.", false, "AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html";
 }

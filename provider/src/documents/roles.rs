@@ -1,5 +1,6 @@
 //! Who may assume each role, and what each role may do: no more than its code or definition uses.
 
+use bellflower_contract::TASK_TOKEN_FILE;
 use serde_json::{Value, json};
 
 use super::{Place, policy};
@@ -36,52 +37,83 @@ pub struct Integration<'a> {
     pub tracing: bool,
     /// The ARN of the queue it reads.
     pub queue_arn: &'a str,
+    /// The ARN of the queue of what it could not handle, which it reads, too.
+    pub undeliverable_queue_arn: &'a str,
+    /// The ARN of the queue in which Lambda puts invocations that failed for good, in the function's name.
+    pub dead_letter_queue_arn: &'a str,
     /// The ARN of the bucket.
     pub bucket_arn: &'a str,
     /// The prefix of answers, ending in `/`.
     pub inbound_prefix: &'a str,
     /// The prefix of work handed out, ending in `/`.
     pub outbound_prefix: &'a str,
+    /// The prefix of task tokens, ending in `/`: that of work, or one of their own.
+    pub token_prefix: &'a str,
     /// The ARN of the key.
     pub key_arn: &'a str,
 }
 
-/// What the integration function does: take messages, write work, read answers and tokens, answer the state machine.
+/// The keys of task tokens.
+fn tokens(bucket_arn: &str, token_prefix: &str) -> String {
+    format!("{bucket_arn}/{token_prefix}*/{TASK_TOKEN_FILE}")
+}
+
+/// What the integration function does: take messages, write work, read answers and tokens, answer the state machine, remove tokens.
 #[must_use]
 pub fn integration(with: &Integration) -> String {
     let Integration {
         bucket_arn,
         inbound_prefix,
         outbound_prefix,
+        token_prefix,
         ..
     } = with;
+    let private = (token_prefix != outbound_prefix).then_some(token_prefix);
+    let objects = |prefix: &&str| format!("{bucket_arn}/{prefix}*");
+    let keys = |prefix: &&str| format!("{prefix}*");
+    let mut written: Vec<&str> = vec![outbound_prefix];
+    written.extend(private);
+    let mut all: Vec<&str> = vec![inbound_prefix];
+    all.extend(&written);
     let mut statements = function(with.log_group_arn, with.tracing);
     statements.extend([
         json!({
             "Sid": "TakeMessages",
             "Effect": "Allow",
             "Action": ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
-            "Resource": with.queue_arn,
+            "Resource": [with.queue_arn, with.undeliverable_queue_arn],
+        }),
+        json!({
+            "Sid": "KeepFailedInvocations",
+            "Effect": "Allow",
+            "Action": "sqs:SendMessage",
+            "Resource": with.dead_letter_queue_arn,
         }),
         json!({
             "Sid": "ReadExchange",
             "Effect": "Allow",
             "Action": "s3:GetObject",
-            "Resource": [format!("{bucket_arn}/{inbound_prefix}*"), format!("{bucket_arn}/{outbound_prefix}*")],
+            "Resource": all.iter().map(objects).collect::<Vec<_>>(),
         }),
         json!({
             "Sid": "WriteWork",
             "Effect": "Allow",
             "Action": "s3:PutObject",
-            "Resource": format!("{bucket_arn}/{outbound_prefix}*"),
+            "Resource": written.iter().map(objects).collect::<Vec<_>>(),
         }),
-        // Without it S3 answers 403, not 404, for an object that is not there yet.
+        json!({
+            "Sid": "RemoveTokens",
+            "Effect": "Allow",
+            "Action": "s3:DeleteObject",
+            "Resource": tokens(bucket_arn, token_prefix),
+        }),
+        // Without it S3 answers 403, not 404, for an object that is not there yet, whose key it takes for the prefix.
         json!({
             "Sid": "TellMissingFromForbidden",
             "Effect": "Allow",
             "Action": "s3:ListBucket",
             "Resource": bucket_arn,
-            "Condition": {"StringLike": {"s3:prefix": [format!("{inbound_prefix}*"), format!("{outbound_prefix}*")]}},
+            "Condition": {"StringLike": {"s3:prefix": all.iter().map(keys).collect::<Vec<_>>()}},
         }),
         json!({
             "Sid": "UseKey",
@@ -109,6 +141,10 @@ pub struct Machine<'a> {
     pub queue_arn: &'a str,
     /// The ARN of the topic it publishes to.
     pub topic_arn: &'a str,
+    /// The ARN of the bucket out of which it removes tokens.
+    pub bucket_arn: &'a str,
+    /// The prefix of task tokens, ending in `/`.
+    pub token_prefix: &'a str,
     /// The ARN of the key of queue and topic.
     pub key_arn: &'a str,
     /// Whether it logs.
@@ -117,13 +153,19 @@ pub struct Machine<'a> {
     pub tracing: bool,
 }
 
-/// What the state machine does: invoke, send, publish, log, trace.
+/// What the state machine does: invoke, send, publish, remove tokens, log, trace.
 #[must_use]
 pub fn machine(with: &Machine) -> String {
     let mut statements = vec![
         json!({"Sid": "Process", "Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": with.function_arn}),
         json!({"Sid": "HandOut", "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": with.queue_arn}),
         json!({"Sid": "Notify", "Effect": "Allow", "Action": "sns:Publish", "Resource": with.topic_arn}),
+        json!({
+            "Sid": "RemoveTokens",
+            "Effect": "Allow",
+            "Action": "s3:DeleteObject",
+            "Resource": tokens(with.bucket_arn, with.token_prefix),
+        }),
         json!({
             "Sid": "UseKey",
             "Effect": "Allow",
@@ -158,6 +200,63 @@ pub fn machine(with: &Machine) -> String {
     document(&statements)
 }
 
+/// What the business application works with.
+#[derive(Debug)]
+pub struct Application<'a> {
+    /// Where the pipeline lives.
+    pub place: &'a Place,
+    /// The ARN of the bucket.
+    pub bucket_arn: &'a str,
+    /// The prefix of answers, ending in `/`.
+    pub inbound_prefix: &'a str,
+    /// The prefix of work handed out, ending in `/`.
+    pub outbound_prefix: &'a str,
+    /// The ARN of the key.
+    pub key_arn: &'a str,
+}
+
+/// What the business application does: look for work, read it, put its answers.
+///
+/// The key is for objects in S3 alone, so that it opens neither messages nor logs.
+#[must_use]
+pub fn business_application(with: &Application) -> String {
+    let Application {
+        place,
+        bucket_arn,
+        inbound_prefix,
+        outbound_prefix,
+        key_arn,
+    } = with;
+    document(&[
+        json!({
+            "Sid": "LookForWork",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": bucket_arn,
+            "Condition": {"StringLike": {"s3:prefix": format!("{outbound_prefix}*")}},
+        }),
+        json!({
+            "Sid": "ReadWork",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": format!("{bucket_arn}/{outbound_prefix}*"),
+        }),
+        json!({
+            "Sid": "Answer",
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": format!("{bucket_arn}/{inbound_prefix}*"),
+        }),
+        json!({
+            "Sid": "UseKey",
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": key_arn,
+            "Condition": {"StringEquals": {"kms:ViaService": format!("s3.{}.{}", place.region, place.dns_suffix())}},
+        }),
+    ])
+}
+
 fn function(log_group_arn: &str, tracing: bool) -> Vec<Value> {
     let mut statements = vec![json!({
         "Sid": "WriteLog",
@@ -180,4 +279,83 @@ fn traces(more: &[&str]) -> Value {
 
 fn document(statements: &[Value]) -> String {
     policy::text(&json!({"Version": "2012-10-17", "Statement": statements}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUCKET: &str = "arn:aws:s3:::b";
+
+    fn statement(policy: &str, sid: &str) -> Value {
+        let policy: Value = serde_json::from_str(policy).unwrap();
+        let statements = policy["Statement"].as_array().unwrap();
+        let found = statements.iter().find(|statement| statement["Sid"] == sid);
+        found.cloned().unwrap_or_default()
+    }
+
+    fn integration_with(token_prefix: &str) -> String {
+        integration(&Integration {
+            log_group_arn: "arn:aws:logs:eu-west-1:123456789012:log-group:g",
+            tracing: false,
+            queue_arn: "arn:q",
+            undeliverable_queue_arn: "arn:u",
+            dead_letter_queue_arn: "arn:d",
+            bucket_arn: BUCKET,
+            inbound_prefix: "inbound/",
+            outbound_prefix: "outbound/",
+            token_prefix,
+            key_arn: "arn:k",
+        })
+    }
+
+    #[test]
+    fn tokens_are_read_written_and_removed_where_they_are() {
+        let beside = integration_with("outbound/");
+        assert_eq!(
+            statement(&beside, "RemoveTokens")["Resource"],
+            "arn:aws:s3:::b/outbound/*/task_token.txt"
+        );
+        let work = json!(["arn:aws:s3:::b/outbound/*"]);
+        assert_eq!(statement(&beside, "WriteWork")["Resource"], work);
+        let private = integration_with("private/");
+        assert_eq!(
+            statement(&private, "RemoveTokens")["Resource"],
+            "arn:aws:s3:::b/private/*/task_token.txt"
+        );
+        let both = json!(["arn:aws:s3:::b/outbound/*", "arn:aws:s3:::b/private/*"]);
+        assert_eq!(statement(&private, "WriteWork")["Resource"], both);
+        let listed = &statement(&private, "TellMissingFromForbidden")["Condition"];
+        let prefixes = json!(["inbound/*", "outbound/*", "private/*"]);
+        assert_eq!(listed["StringLike"]["s3:prefix"], prefixes);
+    }
+
+    #[test]
+    fn the_application_has_nothing_of_what_is_private() {
+        let place = Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+        };
+        let policy = business_application(&Application {
+            place: &place,
+            bucket_arn: BUCKET,
+            inbound_prefix: "inbound/",
+            outbound_prefix: "outbound/",
+            key_arn: "arn:k",
+        });
+        let resources = ["LookForWork", "ReadWork", "Answer", "UseKey"]
+            .map(|sid| statement(&policy, sid)["Resource"].clone());
+        let expected = [
+            BUCKET,
+            "arn:aws:s3:::b/outbound/*",
+            "arn:aws:s3:::b/inbound/*",
+            "arn:k",
+        ];
+        assert_eq!(resources, expected.map(|text| json!(text)));
+        assert_eq!(
+            statement(&policy, "UseKey")["Condition"],
+            json!({"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}})
+        );
+    }
 }

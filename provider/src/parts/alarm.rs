@@ -1,11 +1,13 @@
-//! A `CloudWatch` alarm on one metric.
+//! A `CloudWatch` alarm on one metric, or on what is calculated from several.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricAlarm, Statistic, Tag};
+use aws_sdk_cloudwatch::types::{
+    ComparisonOperator, Dimension, Metric, MetricAlarm, MetricDataQuery, MetricStat, Statistic, Tag,
+};
 use serde::{Serialize, Serializer};
 
 use super::tags::Tags;
@@ -23,16 +25,9 @@ pub struct Alarm {
     pub arn: String,
     /// What it tells the person it wakes.
     pub alarm_description: String,
-    /// The namespace of the metric.
-    pub namespace: String,
-    /// The metric.
-    pub metric_name: String,
-    /// What the metric is of.
-    pub dimensions: BTreeMap<String, String>,
-    /// How the values of a period become one.
-    pub statistic: String,
-    /// The length of a period.
-    pub period: i64,
+    /// What is watched.
+    #[serde(flatten)]
+    pub watched: Watched,
     /// How many periods are looked at.
     pub evaluation_periods: i64,
     /// In how many of them the threshold has to be crossed.
@@ -52,6 +47,196 @@ pub struct Alarm {
     pub ok_actions: Vec<String>,
     /// All tags.
     pub tags: Tags,
+}
+
+/// What an alarm watches.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Watched {
+    /// One metric.
+    Metric {
+        /// The namespace of the metric.
+        namespace: String,
+        /// The metric.
+        metric_name: String,
+        /// What the metric is of.
+        dimensions: BTreeMap<String, String>,
+        /// How the values of a period become one.
+        statistic: String,
+        /// The length of a period.
+        period: i64,
+    },
+    /// The result of an expression over metrics.
+    Math {
+        /// The metrics and the expressions.
+        metric_query: Vec<Query>,
+    },
+}
+
+/// A metric, or an expression over the others.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Query {
+    /// Its name in expressions.
+    pub id: String,
+    /// The expression, in CloudWatch's metric math.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    /// The metric.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<QueriedMetric>,
+    /// Whether it is what the alarm watches.
+    pub return_data: bool,
+}
+
+/// A metric of a [`Query`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QueriedMetric {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub metric_name: String,
+    /// What it is of.
+    pub dimensions: BTreeMap<String, String>,
+    /// The length of a period.
+    pub period: i64,
+    /// How the values of a period become one.
+    pub stat: String,
+}
+
+impl Watched {
+    /// The sum of several metrics of one object, or the only one.
+    #[must_use]
+    pub fn sum(
+        namespace: &str,
+        metrics: &[&str],
+        dimensions: &BTreeMap<String, String>,
+        statistic: &str,
+        period: i64,
+    ) -> Self {
+        if let [metric] = metrics {
+            return Self::Metric {
+                namespace: namespace.to_owned(),
+                metric_name: (*metric).to_owned(),
+                dimensions: dimensions.clone(),
+                statistic: statistic.to_owned(),
+                period,
+            };
+        }
+        let ids: Vec<String> = (1..=metrics.len())
+            .map(|number| format!("m{number}"))
+            .collect();
+        // A metric of which nothing was counted has no values, and a sum with it would have none.
+        let filled: Vec<String> = ids.iter().map(|id| format!("FILL({id}, 0)")).collect();
+        let total = Query {
+            id: "total".to_owned(),
+            expression: Some(filled.join(" + ")),
+            metric: None,
+            return_data: true,
+        };
+        let of = |(id, metric): (&String, &&str)| Query {
+            id: id.clone(),
+            metric: Some(QueriedMetric {
+                namespace: namespace.to_owned(),
+                metric_name: (*metric).to_owned(),
+                dimensions: dimensions.clone(),
+                period,
+                stat: statistic.to_owned(),
+            }),
+            ..Query::default()
+        };
+        let mut metric_query = vec![total];
+        metric_query.extend(ids.iter().zip(metrics).map(of));
+        Self::Math { metric_query }
+    }
+
+    /// What AWS describes, where `self` is what should be.
+    fn described(&self, alarm: &mut MetricAlarm) -> Self {
+        let queries = alarm.metrics.take().unwrap_or_default();
+        let metric_name = alarm.metric_name.take().unwrap_or_default();
+        if !queries.is_empty() {
+            let mut metric_query: Vec<Query> = queries.into_iter().map(Query::of).collect();
+            // AWS may tell them in any order.
+            if let Self::Math { metric_query: want } = self {
+                let place = |id: &str| want.iter().position(|query| query.id == id);
+                metric_query.sort_by_key(|query| place(&query.id).unwrap_or(usize::MAX));
+            }
+            return Self::Math { metric_query };
+        }
+        if metric_name.is_empty() && matches!(self, Self::Math { .. }) {
+            // AWS always tells one or the other. An emulator keeps no metric math.
+            return self.clone();
+        }
+        Self::Metric {
+            namespace: alarm.namespace.take().unwrap_or_default(),
+            metric_name,
+            dimensions: pairs(alarm.dimensions.take()),
+            statistic: alarm
+                .statistic
+                .take()
+                .map(|statistic| statistic.as_str().to_owned())
+                .unwrap_or_default(),
+            period: alarm.period.map_or(0, i64::from),
+        }
+    }
+}
+
+impl Query {
+    fn of(found: MetricDataQuery) -> Self {
+        let metric = found.metric_stat.map(|with| {
+            let metric = with.metric.unwrap_or_else(|| Metric::builder().build());
+            QueriedMetric {
+                namespace: metric.namespace.unwrap_or_default(),
+                metric_name: metric.metric_name.unwrap_or_default(),
+                dimensions: pairs(metric.dimensions),
+                period: with.period.map_or(0, i64::from),
+                stat: with.stat.unwrap_or_default(),
+            }
+        });
+        Self {
+            id: found.id.unwrap_or_default(),
+            expression: found.expression.filter(|text| !text.is_empty()),
+            metric,
+            // Left out means that it is.
+            return_data: found.return_data.unwrap_or(true),
+        }
+    }
+
+    fn asked(&self) -> MetricDataQuery {
+        let stat = self.metric.as_ref().map(|with| {
+            let metric = Metric::builder()
+                .namespace(&with.namespace)
+                .metric_name(&with.metric_name)
+                .set_dimensions(Some(listed(&with.dimensions)))
+                .build();
+            MetricStat::builder()
+                .metric(metric)
+                .period(narrow(with.period))
+                .stat(&with.stat)
+                .build()
+        });
+        MetricDataQuery::builder()
+            .id(&self.id)
+            .set_expression(self.expression.clone())
+            .set_metric_stat(stat)
+            .return_data(self.return_data)
+            .build()
+    }
+}
+
+fn pairs(dimensions: Option<Vec<Dimension>>) -> BTreeMap<String, String> {
+    let pair = |dimension: Dimension| Some((dimension.name?, dimension.value?));
+    dimensions
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(pair)
+        .collect()
+}
+
+fn listed(dimensions: &BTreeMap<String, String>) -> Vec<Dimension> {
+    dimensions
+        .iter()
+        .map(|(name, value)| Dimension::builder().name(name).value(value).build())
+        .collect()
 }
 
 /// A whole number without decimals, as Terraform has it: 5, not 5.0, which JSON holds for another value.
@@ -114,26 +299,14 @@ impl Alarm {
     }
 
     /// The alarm's properties as AWS describes them.
-    fn described(&self, alarm: MetricAlarm, tags: Tags) -> Self {
+    fn described(&self, mut alarm: MetricAlarm, tags: Tags) -> Self {
         let periods = alarm.evaluation_periods.map_or(0, i64::from);
-        let pair = |dimension: Dimension| Some((dimension.name?, dimension.value?));
+        let watched = self.watched.described(&mut alarm);
         Self {
             alarm_name: self.alarm_name.clone(),
             arn: alarm.alarm_arn.unwrap_or_default(),
             alarm_description: alarm.alarm_description.unwrap_or_default(),
-            namespace: alarm.namespace.unwrap_or_default(),
-            metric_name: alarm.metric_name.unwrap_or_default(),
-            dimensions: alarm
-                .dimensions
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(pair)
-                .collect(),
-            statistic: alarm
-                .statistic
-                .map(|statistic| statistic.as_str().to_owned())
-                .unwrap_or_default(),
-            period: alarm.period.map_or(0, i64::from),
+            watched,
             evaluation_periods: periods,
             // Left out means all of them.
             datapoints_to_alarm: alarm.datapoints_to_alarm.map_or(periods, i64::from),
@@ -154,19 +327,29 @@ impl Alarm {
 
     /// Writes the whole alarm. `CloudWatch` heeds the tags only when the alarm is new.
     async fn put(&self, aws: &Aws) -> Result<(), Failure> {
-        let dimension = |(name, value)| Dimension::builder().name(name).value(value).build();
-        let dimensions: Vec<Dimension> = self.dimensions.iter().map(dimension).collect();
         let tags = tags(&self.tags.0);
         let put = || {
-            aws.cloudwatch
-                .put_metric_alarm()
+            let request = aws.cloudwatch.put_metric_alarm();
+            let request = match &self.watched {
+                Watched::Metric {
+                    namespace,
+                    metric_name,
+                    dimensions,
+                    statistic,
+                    period,
+                } => request
+                    .namespace(namespace)
+                    .metric_name(metric_name)
+                    .set_dimensions(Some(listed(dimensions)))
+                    .statistic(Statistic::from(statistic.as_str()))
+                    .period(narrow(*period)),
+                Watched::Math { metric_query } => {
+                    request.set_metrics(Some(metric_query.iter().map(Query::asked).collect()))
+                }
+            };
+            request
                 .alarm_name(&self.alarm_name)
                 .alarm_description(&self.alarm_description)
-                .namespace(&self.namespace)
-                .metric_name(&self.metric_name)
-                .set_dimensions(Some(dimensions.clone()))
-                .statistic(Statistic::from(self.statistic.as_str()))
-                .period(narrow(self.period))
                 .evaluation_periods(narrow(self.evaluation_periods))
                 .datapoints_to_alarm(narrow(self.datapoints_to_alarm))
                 .threshold(self.threshold)
@@ -309,16 +492,16 @@ impl Part<Aws> for Alarm {
 mod tests {
     use super::*;
 
+    fn of(function: &str) -> BTreeMap<String, String> {
+        [("FunctionName".to_owned(), function.to_owned())].into()
+    }
+
     fn alarm() -> Alarm {
         Alarm {
             alarm_name: "errors".into(),
             arn: "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:errors".into(),
             alarm_description: "It fails.".into(),
-            namespace: "AWS/Lambda".into(),
-            metric_name: "Errors".into(),
-            dimensions: [("FunctionName".to_owned(), "f".to_owned())].into(),
-            statistic: "Sum".into(),
-            period: 900,
+            watched: Watched::sum("AWS/Lambda", &["Errors"], &of("f"), "Sum", 900),
             evaluation_periods: 2,
             datapoints_to_alarm: 2,
             threshold: 5.0,
@@ -365,5 +548,43 @@ mod tests {
             .build();
         let found = alarm().described(have, Tags::default());
         assert_eq!(properties(&found), properties(&alarm()));
+    }
+
+    fn total() -> Alarm {
+        Alarm {
+            watched: Watched::sum("AWS/Lambda", &["Errors", "Throttles"], &of("f"), "Sum", 300),
+            ..alarm()
+        }
+    }
+
+    #[test]
+    fn several_metrics_are_watched_as_their_sum() {
+        let shown = properties(&total());
+        assert_eq!(shown.get("metric_name"), None);
+        let queries = &shown["metric_query"];
+        assert_eq!(queries[0]["expression"], "FILL(m1, 0) + FILL(m2, 0)");
+        assert_eq!(queries[0]["return_data"], true);
+        assert_eq!(queries[2]["metric"]["metric_name"], "Throttles");
+        assert_eq!(queries[2]["return_data"], false);
+    }
+
+    #[test]
+    fn a_sum_is_known_again_and_anything_else_is_a_difference() {
+        let Watched::Math { metric_query } = total().watched else {
+            unreachable!("two metrics")
+        };
+        let mut queries: Vec<MetricDataQuery> = metric_query.iter().map(Query::asked).collect();
+        queries.reverse();
+        let found = |have: MetricAlarm| total().watched.described(&mut { have });
+        let have = MetricAlarm::builder().set_metrics(Some(queries.clone()));
+        assert_eq!(found(have.build()), total().watched);
+        queries[0].return_data = Some(true);
+        let have = MetricAlarm::builder().set_metrics(Some(queries));
+        assert_ne!(found(have.build()), total().watched);
+        let single = MetricAlarm::builder().metric_name("Errors");
+        assert_ne!(found(single.build()), total().watched);
+        // An emulator that keeps no metric math tells nothing of what is watched.
+        let nothing = MetricAlarm::builder().statistic(Statistic::Average);
+        assert_eq!(found(nothing.build()), total().watched);
     }
 }

@@ -86,6 +86,9 @@ pub struct Bucket {
     pub inbound_prefix: String,
     /// How the keys of requests begin.
     pub outbound_prefix: String,
+    /// How the keys of task tokens begin, where they do not lie beside the requests.
+    #[serde(skip)]
+    pub private_prefix: Option<String>,
     /// Days until a request or an answer is deleted; 0 for never.
     pub expiration_days: i64,
     /// Whether the bucket is deleted with all that lies in it.
@@ -289,10 +292,14 @@ impl Bucket {
     fn rules(&self) -> Result<Vec<LifecycleRule>, Failure> {
         let mut rules = Vec::new();
         if let (1.., Ok(days)) = (self.expiration_days, i32::try_from(self.expiration_days)) {
+            let private = self.private_prefix.as_ref();
             for (id, prefix) in [
                 ("inbound", &self.inbound_prefix),
                 ("outbound", &self.outbound_prefix),
-            ] {
+            ]
+            .into_iter()
+            .chain(private.map(|prefix| ("private", prefix)))
+            {
                 let and = LifecycleRuleAndOperator::builder()
                     .prefix(prefix)
                     .object_size_greater_than(0)
@@ -1057,6 +1064,7 @@ mod tests {
             policy: "{}".into(),
             inbound_prefix: "inbound/".into(),
             outbound_prefix: "outbound/".into(),
+            private_prefix: None,
             expiration_days: 30,
             force_destroy: false,
             folders: vec!["inbound/".into(), "outbound/".into()],
@@ -1088,6 +1096,17 @@ mod tests {
                 && want.contains(r#""object_size_greater_than":0"#),
             "{want}"
         );
+    }
+
+    #[test]
+    fn tokens_of_their_own_place_end_too() {
+        let apart = Bucket {
+            private_prefix: Some("private/".into()),
+            ..bucket()
+        };
+        let rules = apart.rules().unwrap();
+        assert!(rules.iter().any(|rule| prefix_of(rule) == "private/"));
+        assert_eq!(rules.len(), bucket().rules().unwrap().len() + 1);
     }
 
     #[test]

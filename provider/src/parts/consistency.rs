@@ -157,6 +157,16 @@ pub static TABLE: &[Rule] = &[
         ],
         ..Rule::any(&IAM_PROPAGATION)
     },
+    // The role's right to the destination, or the destination itself, is not known everywhere yet.
+    Rule {
+        operations: &["lambda:PutFunctionEventInvokeConfig"],
+        codes: &["InvalidParameterValueException"],
+        messages: &[
+            "execution role does not have permissions",
+            "destination ARN",
+        ],
+        ..Rule::any(&IAM_PROPAGATION)
+    },
     Rule {
         operations: &["lambda:*"],
         codes: &["ResourceConflictException", "ResourceInUseException"],
@@ -164,7 +174,10 @@ pub static TABLE: &[Rule] = &[
         ..Rule::any(&BUSY)
     },
     Rule {
-        operations: &["lambda:AddPermission"],
+        operations: &[
+            "lambda:AddPermission",
+            "lambda:PutFunctionEventInvokeConfig",
+        ],
         codes: &["ResourceNotFoundException"],
         ..Rule::any(&READ_AFTER_WRITE)
     },

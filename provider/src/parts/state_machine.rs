@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sfn::types::{
-    CloudWatchLogsLogGroup, ExecutionStatus, LogDestination, LogLevel, LoggingConfiguration,
-    StateMachineStatus, StateMachineType, Tag, TracingConfiguration,
+    CloudWatchLogsLogGroup, LogDestination, LogLevel, LoggingConfiguration, StateMachineStatus,
+    StateMachineType, Tag, TracingConfiguration,
 };
 use serde::Serialize;
 
+use super::execution::running;
 use super::tags::Tags;
 use super::{Aws, absent, properties};
 use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
-const GONE: &[&str] = &["StateMachineDoesNotExist", "ResourceNotFound"];
+pub(super) const GONE: &[&str] = &["StateMachineDoesNotExist", "ResourceNotFound"];
 const BUDGET: Duration = Duration::from_mins(5);
 /// The level of logging that is switched off.
 const OFF: &str = "OFF";
@@ -120,7 +121,7 @@ impl StateMachine {
     /// An execution that waits for a callback makes no transition by itself, so the state machine would never go.
     async fn stop_executions(&self, aws: &Aws) -> Result<(), Failure> {
         loop {
-            let running = running(&self.arn, aws, COUNTED).await?;
+            let running = running(&self.arn, aws, COUNTED).await?.unwrap_or_default();
             if running.is_empty() {
                 return Ok(());
             }
@@ -146,41 +147,19 @@ impl StateMachine {
     }
 }
 
-/// The ARNs of the executions of a state machine that are running, at most `limit` of them; none of one that is not there.
-async fn running(state_machine_arn: &str, aws: &Aws, limit: usize) -> Result<Vec<String>, Failure> {
-    let mut arns = Vec::new();
-    let mut token = None;
-    loop {
-        let list = || {
-            let request = aws
-                .sfn
-                .list_executions()
-                .state_machine_arn(state_machine_arn);
-            request
-                .status_filter(ExecutionStatus::Running)
-                .set_next_token(token.clone())
-                .send()
-        };
-        let Some(page) = absent(
-            aws.call("states:ListExecutions", state_machine_arn, list)
-                .await,
-            GONE,
-        )?
-        else {
-            break;
-        };
-        arns.extend(
-            page.executions
-                .into_iter()
-                .map(|execution| execution.execution_arn),
-        );
-        token = page.next_token;
-        if token.is_none() || arns.len() >= limit {
-            break;
-        }
-    }
-    arns.truncate(limit);
-    Ok(arns)
+/// The definition of a state machine; nothing where there is no such one.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn definition(arn: &str, aws: &Aws) -> Result<Option<String>, Failure> {
+    let describe = || {
+        aws.sfn
+            .describe_state_machine()
+            .state_machine_arn(arn)
+            .send()
+    };
+    let described = aws.call("states:DescribeStateMachine", arn, describe);
+    Ok(absent(described.await, GONE)?.map(|described| described.definition))
 }
 
 fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
@@ -315,7 +294,7 @@ impl Part<Aws> for StateMachine {
         if self.force_destroy {
             return Ok(None);
         }
-        let running = running(&self.arn, aws, COUNTED).await?;
+        let running = running(&self.arn, aws, COUNTED).await?.unwrap_or_default();
         if running.is_empty() {
             return Ok(None);
         }

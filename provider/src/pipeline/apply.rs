@@ -1,24 +1,42 @@
 //! Makes a pipeline what it should be, or takes it down: reads everything at once, refuses what is not ours, then works through the graph.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{Blueprint, Facts, Node, Path};
 use super::settings::Settings;
-use super::state::{Observed, state};
+use super::state::Observed;
 use crate::engine::graph::{self, reversed};
-use crate::engine::{Attributes, Changes, Did, Failure, Found, Owner, ensure, foreign, remove};
+use crate::engine::{Changes, Did, Failure, Found, Owner, ensure, foreign, remove};
 use crate::parts::Aws;
 
 /// What was found of each part.
 pub type Findings = BTreeMap<Path, Option<Found>>;
+
+/// What there is of each part while work goes on.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<Mutex<Observed>>);
+
+impl Progress {
+    /// Begins with what was found.
+    #[must_use]
+    pub fn from(findings: &Findings) -> Self {
+        Self(Arc::new(Mutex::new(ours(findings))))
+    }
+
+    /// What there is at the moment.
+    #[must_use]
+    pub fn now(&self) -> MutexGuard<'_, Observed> {
+        lock(&self.0)
+    }
+}
 
 /// What came of an apply.
 #[derive(Debug)]
@@ -30,7 +48,7 @@ pub struct Outcome {
     /// Parts that were not worked on: something they need is missing, or the work was interrupted.
     pub skipped: Vec<Path>,
     /// The parts as they should be.
-    pub blueprint: Blueprint,
+    pub blueprint: Arc<Blueprint>,
 }
 
 /// Looks at all parts at once that are likely to be there: their tags are told in one call.
@@ -48,8 +66,32 @@ pub async fn look_again(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Ve
 /// # Errors
 /// The failures of the calls that failed, for an incomplete picture is none.
 pub async fn look(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
-    let reads = blueprint
+    seen(&blueprint.nodes.iter().collect::<Vec<_>>(), aws).await
+}
+
+/// Looks at the parts of a pipeline that is yet to be made. What goes with a part that is not there is not there either, and nobody is asked for
+/// it.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_for(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    let (alone, guests): (Vec<&Node>, Vec<&Node>) = blueprint
         .nodes
+        .iter()
+        .partition(|node| node.goes_with.is_none());
+    let mut findings = seen(&alone, aws).await?;
+    let there = |host: &Path| findings.get(host).is_some_and(Option::is_some);
+    let (to_see, absent): (Vec<&Node>, Vec<&Node>) = guests
+        .into_iter()
+        .partition(|node| node.goes_with.as_ref().is_some_and(there));
+    let more = seen(&to_see, aws).await?;
+    findings.extend(more);
+    findings.extend(absent.into_iter().map(|node| (node.path.clone(), None)));
+    Ok(findings)
+}
+
+async fn seen(nodes: &[&Node], aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    let reads = nodes
         .iter()
         .map(|node| async move { (node.path.clone(), node.part.read(aws).await) });
     let results = join_all(reads).await;
@@ -114,17 +156,15 @@ pub fn ours(findings: &Findings) -> Observed {
         .collect()
 }
 
-/// Creates, repairs and changes until everything is as `settings` say. `checkpoint` gets the state after every part.
+/// Creates, repairs and changes until everything is as `settings` say.
 pub async fn converge(
     settings: &Settings,
     facts: &Facts,
-    base: &Map<String, Json>,
     mut findings: Findings,
     aws: &Aws,
-    checkpoint: &(dyn Fn(Map<String, Json>) + Send + Sync),
+    progress: &Progress,
 ) -> Outcome {
     let first = Blueprint::of(settings, facts);
-    let observed = Mutex::new(ours(&findings));
     let created: Mutex<BTreeSet<Path>> = Mutex::default();
     let key_path: Path = vec!["key".to_owned()];
     let last: OnceLock<Blueprint> = OnceLock::new();
@@ -132,7 +172,7 @@ pub async fn converge(
     let final_blueprint = || {
         last.get_or_init(|| {
             let mut facts = facts.clone();
-            let known = lock(&observed);
+            let known = progress.now();
             if let Some(Some(key)) = known.get(&key_path) {
                 let text = |name: &str| key.get(name).and_then(Json::as_str).map(str::to_owned);
                 facts.key_arn = text("arn").unwrap_or(facts.key_arn);
@@ -142,16 +182,8 @@ pub async fn converge(
             Blueprint::of(settings, &facts)
         })
     };
-    let remember = |path: &Path, attributes: Attributes| {
-        let mut known = lock(&observed);
-        known.insert(path.clone(), Some(attributes));
-        if let Some(state) = state(base, &first, &known) {
-            checkpoint(state);
-        }
-    };
     let outcome = {
-        let (first, final_blueprint, created, remember) =
-            (&first, &final_blueprint, &created, &remember);
+        let (first, final_blueprint, created) = (&first, &final_blueprint, &created);
         let mut start: BTreeMap<Path, Option<Found>> = std::mem::take(&mut findings);
         let taken = Mutex::new(&mut start);
         let taken = &taken;
@@ -180,7 +212,7 @@ pub async fn converge(
                 };
                 let found = renewed(node, found, created);
                 let (attributes, did) = ensure(node.part.as_ref(), aws, found).await?;
-                remember(&path, attributes);
+                progress.now().insert(path.clone(), Some(attributes));
                 if did == Did::Created {
                     lock(created).insert(path.clone());
                 }
@@ -199,10 +231,8 @@ pub async fn converge(
         };
         tokio::join!(work, shown).0
     };
-    let mut observed = observed
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
-    let blueprint = last.into_inner().unwrap_or(first);
+    let mut observed = progress.now().clone();
+    let blueprint = Arc::new(last.into_inner().unwrap_or(first));
     let failed: Vec<Path> = outcome
         .failed
         .iter()
@@ -278,7 +308,7 @@ async fn appearance(blueprint: &Blueprint, path: Path, aws: &Aws) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -332,16 +362,14 @@ pub async fn remove_surplus(
 
 /// Takes everything down that is ours, in the reverse order, and goes on past what fails as far as nothing depends on it.
 pub async fn take_down(
-    blueprint: Blueprint,
+    blueprint: Arc<Blueprint>,
     findings: Findings,
-    base: &Map<String, Json>,
     aws: &Aws,
-    checkpoint: &(dyn Fn(Map<String, Json>) + Send + Sync),
+    progress: &Progress,
 ) -> Outcome {
-    let observed = Mutex::new(ours(&findings));
     let findings = Mutex::new(findings);
     let outcome = {
-        let (observed, findings, blueprint) = (&observed, &findings, &blueprint);
+        let (findings, blueprint) = (&findings, blueprint.as_ref());
         graph::run(
             &reversed(&blueprint.edges()),
             || aws.stop.is_cancelled(),
@@ -350,29 +378,24 @@ pub async fn take_down(
                 let Some(node) = blueprint.node(&path) else {
                     return Ok(());
                 };
-                let ours = |host: &Path| lock(observed).get(host).is_some_and(Option::is_some);
+                let ours = |host: &Path| progress.now().get(host).is_some_and(Option::is_some);
                 if node.goes_with.as_ref().is_some_and(ours) {
                     return Ok(());
                 }
                 remove(node.part.as_ref(), aws, found).await?;
-                let mut known = lock(observed);
+                let mut known = progress.now();
                 for guest in &blueprint.nodes {
                     if guest.goes_with.as_ref() == Some(&path) {
                         known.insert(guest.path.clone(), None);
                     }
                 }
                 known.insert(path, None);
-                if let Some(state) = state(base, blueprint, &known) {
-                    checkpoint(state);
-                }
                 Ok(())
             },
         )
         .await
     };
-    let mut observed = observed
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut observed = progress.now().clone();
     let failed: Vec<Path> = outcome
         .failed
         .iter()

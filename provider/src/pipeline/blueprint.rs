@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bellflower_contract::env;
+use bellflower_contract::{env, metrics};
 use serde_json::{Map, Value};
 
 use super::packages::{Package, Packages};
-use super::schema::{ALARMS, AlarmRow};
+use super::schema::{ALARMS, AlarmRow, PIPELINE_ALARMS, Subject};
 use super::settings::{Alarm, Function, Settings};
 use crate::documents::{self, Place, machine, messaging, names, roles, storage};
 use crate::engine::graph::Edges;
@@ -51,7 +51,17 @@ pub struct Node {
 pub struct Blueprint {
     /// The parts, in no particular order.
     pub nodes: Vec<Node>,
+    /// Attributes of the pipeline as a whole.
+    pub outputs: Map<String, Value>,
+    /// Whether what these are made from is known: the key may be yet to be made.
+    pub is_settled: bool,
 }
+
+/// How often an undeliverable message is received. Its callback is answered the first time; the others are for when that failed.
+const UNDELIVERABLE_RECEIVES: i64 = 3;
+
+/// How many invocations undeliverable messages cause at once: the fewest Lambda takes for a limit.
+const UNDELIVERABLE_CONCURRENCY: i64 = 2;
 
 /// Where the part stands that is made last and removed first.
 pub const MACHINE: &str = "state_machine";
@@ -128,11 +138,70 @@ fn tags(settings: &Settings, facts: &Facts) -> Tags {
 struct Names {
     bucket: String,
     queue: String,
+    undeliverable_queue: String,
     dead_letter_queue: String,
     topic: String,
     processing: String,
     integration: String,
     machine: String,
+}
+
+/// The ARNs that parts know of each other; they follow from the names.
+struct Arns {
+    bucket: String,
+    queue: String,
+    undeliverable_queue: String,
+    dead_letter_queue: String,
+    topic: String,
+    processing: String,
+    integration: String,
+    machine: String,
+}
+
+impl Arns {
+    fn of(names: &Names, place: &Place) -> Self {
+        let function = |name: &str| place.arn("lambda", &format!("function:{name}"));
+        Self {
+            bucket: place.s3_arn(&names.bucket),
+            queue: place.arn("sqs", &names.queue),
+            undeliverable_queue: place.arn("sqs", &names.undeliverable_queue),
+            dead_letter_queue: place.arn("sqs", &names.dead_letter_queue),
+            topic: place.arn("sns", &names.topic),
+            processing: function(&names.processing),
+            integration: function(&names.integration),
+            machine: place.arn("states", &format!("stateMachine:{}", names.machine)),
+        }
+    }
+}
+
+/// Attributes of the pipeline as a whole that follow from the arguments.
+fn outputs(settings: &Settings, facts: &Facts, bucket_arn: &str) -> Map<String, Value> {
+    let policy = roles::business_application(&roles::Application {
+        place: &facts.place,
+        bucket_arn,
+        inbound_prefix: &settings.bucket.inbound_prefix,
+        outbound_prefix: &settings.bucket.outbound_prefix,
+        key_arn: &facts.key_arn,
+    });
+    [(
+        "business_application_policy_json".to_owned(),
+        Value::String(policy),
+    )]
+    .into_iter()
+    .collect()
+}
+
+/// Where an alarm stands, what it is called, and what it is of.
+struct Watch {
+    at: String,
+    name: String,
+    dimensions: BTreeMap<String, String>,
+    /// The threshold where none is given.
+    threshold: f64,
+}
+
+fn of(dimension: &str, value: &str) -> BTreeMap<String, String> {
+    [(dimension.to_owned(), value.to_owned())].into()
 }
 
 struct Builder<'a> {
@@ -160,6 +229,8 @@ impl Builder<'_> {
         Names {
             bucket: s.bucket.bucket.clone().unwrap_or_else(bucket),
             queue: self.given(s.queue.name.as_ref(), "queue"),
+            undeliverable_queue: self
+                .given(s.undeliverable_queue.name.as_ref(), "undeliverable-queue"),
             dead_letter_queue: self.given(s.dead_letter_queue.name.as_ref(), "dead-letter-queue"),
             topic: self.given(s.topic.name.as_ref(), "topic"),
             processing: self.given(s.processing.function.function_name.as_ref(), "processing"),
@@ -199,12 +270,7 @@ impl Builder<'_> {
 
     fn build(mut self) -> Blueprint {
         let names = self.names();
-        let place = &self.facts.place;
-        let queue_arn = place.arn("sqs", &names.queue);
-        let topic_arn = place.arn("sns", &names.topic);
-        let bucket_arn = place.s3_arn(&names.bucket);
-        let processing_arn = place.arn("lambda", &format!("function:{}", names.processing));
-        let integration_arn = place.arn("lambda", &format!("function:{}", names.integration));
+        let arns = Arns::of(&names, &self.facts.place);
 
         let processing_log =
             self.log_group("processing", &format!("/aws/lambda/{}", names.processing));
@@ -217,26 +283,20 @@ impl Builder<'_> {
         );
         self.key([&processing_log, &integration_log, &machine_log]);
         self.storage(&names);
-        self.queues(&names);
+        self.queues(&names, &arns);
         self.topic(&names.topic);
-        self.subscriptions(&topic_arn);
-        self.processing(&names, &processing_log, &topic_arn);
-        self.integration(
-            &names,
-            &integration_log,
-            &topic_arn,
-            &queue_arn,
-            &bucket_arn,
-        );
-        self.entrances(&names, &integration_arn, &queue_arn, &bucket_arn);
-        self.machine(
-            &names,
-            &processing_arn,
-            &queue_arn,
-            &topic_arn,
-            &machine_log,
-        );
-        Blueprint { nodes: self.nodes }
+        self.subscriptions(&arns.topic);
+        self.processing(&names, &processing_log, &arns.topic);
+        self.integration(&names, &integration_log, &arns);
+        self.entrances(&names, &arns);
+        self.alarms(&names, &arns);
+        self.dashboard(&names, &arns);
+        self.machine(&names, &arns, &machine_log);
+        Blueprint {
+            outputs: outputs(self.settings, self.facts, &arns.bucket),
+            is_settled: self.facts.key_arn.starts_with("arn:"),
+            nodes: self.nodes,
+        }
     }
 
     fn key(&mut self, log_groups: [&str; 3]) {
@@ -300,6 +360,7 @@ impl Builder<'_> {
             policy: storage::policy(place, &names.bucket),
             inbound_prefix: s.inbound_prefix.clone(),
             outbound_prefix: s.outbound_prefix.clone(),
+            private_prefix: self.settings.private_prefix().map(str::to_owned),
             expiration_days: s.expiration_days,
             force_destroy: s.force_destroy,
             folders: vec![s.inbound_prefix.clone(), s.outbound_prefix.clone()],
@@ -308,20 +369,19 @@ impl Builder<'_> {
         self.add("bucket", &["key"], bucket);
     }
 
-    fn queues(&mut self, names: &Names) {
+    fn queues(&mut self, names: &Names, arns: &Arns) {
         let Settings {
             queue: q,
+            undeliverable_queue: u,
             dead_letter_queue: d,
             ..
         } = self.settings;
         let place = &self.facts.place;
-        let arn = place.arn("sqs", &names.queue);
-        let dead_letter_arn = place.arn("sqs", &names.dead_letter_queue);
         let queue = parts::queue::Queue {
             name: names.queue.clone(),
             address: place.queue_url(&names.queue),
             url: q.url.clone(),
-            arn: arn.clone(),
+            arn: arns.queue.clone(),
             delay_seconds: q.delay_seconds,
             max_message_size: q.max_message_size,
             message_retention_seconds: q.message_retention_seconds,
@@ -329,30 +389,52 @@ impl Builder<'_> {
             visibility_timeout_seconds: q.visibility_timeout_seconds,
             kms_master_key_id: self.facts.key_arn.clone(),
             kms_data_key_reuse_period_seconds: q.kms_data_key_reuse_period_seconds,
-            policy: messaging::queue_policy(place, &arn),
+            policy: messaging::queue_policy(place, &arns.queue),
             redrive_policy: Some(messaging::redrive_policy(
-                &dead_letter_arn,
+                &arns.undeliverable_queue,
                 d.max_receive_count,
             )),
             redrive_allow_policy: None,
             tags: self.tags.clone(),
         };
+        let undeliverable_queue = parts::queue::Queue {
+            name: names.undeliverable_queue.clone(),
+            address: place.queue_url(&names.undeliverable_queue),
+            url: u.url.clone(),
+            arn: arns.undeliverable_queue.clone(),
+            delay_seconds: 0,
+            message_retention_seconds: d.message_retention_seconds,
+            receive_wait_time_seconds: 0,
+            policy: messaging::queue_policy(place, &arns.undeliverable_queue),
+            redrive_policy: Some(messaging::redrive_policy(
+                &arns.dead_letter_queue,
+                UNDELIVERABLE_RECEIVES,
+            )),
+            redrive_allow_policy: Some(messaging::redrive_allow_policy(&arns.queue)),
+            ..queue.clone()
+        };
         let dead_letter_queue = parts::queue::Queue {
             name: names.dead_letter_queue.clone(),
             address: place.queue_url(&names.dead_letter_queue),
             url: d.url.clone(),
-            arn: dead_letter_arn.clone(),
+            arn: arns.dead_letter_queue.clone(),
             delay_seconds: 0,
             message_retention_seconds: d.message_retention_seconds,
             receive_wait_time_seconds: 0,
             visibility_timeout_seconds: 30,
-            policy: messaging::queue_policy(place, &dead_letter_arn),
+            policy: messaging::queue_policy(place, &arns.dead_letter_queue),
             redrive_policy: None,
-            redrive_allow_policy: Some(messaging::redrive_allow_policy(&arn)),
+            redrive_allow_policy: Some(messaging::redrive_allow_policy(&arns.undeliverable_queue)),
             ..queue.clone()
         };
+        // SQS takes no redrive policy that names a queue which is not there.
         self.add("dead_letter_queue", &["key"], dead_letter_queue);
-        self.add("queue", &["key", "dead_letter_queue"], queue);
+        self.add(
+            "undeliverable_queue",
+            &["key", "dead_letter_queue"],
+            undeliverable_queue,
+        );
+        self.add("queue", &["key", "undeliverable_queue"], queue);
     }
 
     fn topic(&mut self, name: &str) {
@@ -448,22 +530,18 @@ impl Builder<'_> {
         );
     }
 
-    fn integration(
-        &mut self,
-        names: &Names,
-        log_group: &str,
-        topic_arn: &str,
-        queue_arn: &str,
-        bucket_arn: &str,
-    ) {
+    fn integration(&mut self, names: &Names, log_group: &str, arns: &Arns) {
         let s = self.settings;
         let policy = roles::integration(&roles::Integration {
             log_group_arn: log_group,
             tracing: s.integration.tracing_mode == "Active",
-            queue_arn,
-            bucket_arn,
+            queue_arn: &arns.queue,
+            undeliverable_queue_arn: &arns.undeliverable_queue,
+            dead_letter_queue_arn: &arns.dead_letter_queue,
+            bucket_arn: &arns.bucket,
             inbound_prefix: &s.bucket.inbound_prefix,
             outbound_prefix: &s.bucket.outbound_prefix,
+            token_prefix: s.token_prefix(),
             key_arn: &self.facts.key_arn,
         });
         let code = &self.facts.packages.integration;
@@ -473,7 +551,7 @@ impl Builder<'_> {
             &s.integration,
             policy,
             code,
-            topic_arn,
+            &arns.topic,
             |function| {
                 "Hands work out to the bucket and answers back to the state machine"
                     .clone_into(&mut function.description);
@@ -481,6 +559,10 @@ impl Builder<'_> {
                     (env::BUCKET, &names.bucket),
                     (env::INBOUND_PREFIX, &s.bucket.inbound_prefix),
                     (env::OUTBOUND_PREFIX, &s.bucket.outbound_prefix),
+                    (env::TASK_TOKEN, &s.task_token),
+                    (env::UNDELIVERABLE_QUEUE_ARN, &arns.undeliverable_queue),
+                    (env::PIPELINE, &s.name),
+                    (env::ENVIRONMENT, &s.environment),
                 ];
                 function.variables = variables
                     .into_iter()
@@ -534,39 +616,107 @@ impl Builder<'_> {
         };
         finish(&mut function);
         let (role_at, log_at) = (format!("{owner}.role"), format!("{owner}.log_group"));
-        // Lambda refuses a time-out above the queue's visibility time-out, so a raised one finds the queue raised already.
-        self.add(owner, &[&role_at, &log_at, "key", "queue"], function);
+        let mut after = vec![role_at.as_str(), &log_at, "key"];
+        // Lambda refuses a time-out above the queue's visibility time-out, so a raised one finds the queue raised already. Where there is no
+        // queue yet, nothing ties the two together before their event source does.
+        if self.settings.queue.url.is_some() {
+            after.push("queue");
+        }
+        self.add(owner, &after, function);
         self.renewed_with(&role_at, "role_arn");
+        // 80 % of it, in milliseconds.
+        let near_time_out = f64::from(i32::try_from(s.timeout).unwrap_or(i32::MAX)) * 800.0;
         for row in ALARMS {
             if let Some(alarm) = s.alarms.get(row.name).filter(|alarm| alarm.enabled) {
-                self.alarm(owner, name, s, row, alarm, topic_arn);
+                let watched = Watch {
+                    at: format!("{owner}.alarms.{}", row.name),
+                    name: format!("{name}-{}", row.name.replace('_', "-")),
+                    dimensions: of("FunctionName", name),
+                    threshold: near_time_out,
+                };
+                self.alarm(row, alarm, watched, topic_arn);
             }
         }
     }
 
-    fn alarm(
-        &mut self,
-        owner: &str,
-        function: &str,
-        s: &Function,
-        row: &AlarmRow,
-        alarm: &Alarm,
-        topic_arn: &str,
-    ) {
-        let near_time_out = || f64::from(i32::try_from(s.timeout).unwrap_or(i32::MAX)) * 800.0;
-        let name = format!("{function}-{}", row.name.replace('_', "-"));
+    /// Alarms on the pipeline as a whole.
+    fn alarms(&mut self, names: &Names, arns: &Arns) {
+        let s = self.settings;
+        for row in PIPELINE_ALARMS {
+            let dimensions = match row.of {
+                Subject::Function => of("FunctionName", &names.integration),
+                Subject::Queue => of("QueueName", &names.queue),
+                Subject::DeadLetterQueue => of("QueueName", &names.dead_letter_queue),
+                Subject::StateMachine => of("StateMachineArn", &arns.machine),
+                Subject::Pipeline => [
+                    (metrics::PIPELINE.to_owned(), s.name.clone()),
+                    (metrics::ENVIRONMENT.to_owned(), s.environment.clone()),
+                ]
+                .into(),
+            };
+            if let Some(alarm) = s.alarms.get(row.name).filter(|alarm| alarm.enabled) {
+                let watched = Watch {
+                    at: format!("alarms.{}", row.name),
+                    name: self.derived(&row.name.replace('_', "-")),
+                    dimensions,
+                    threshold: 1.0,
+                };
+                self.alarm(row, alarm, watched, &arns.topic);
+            }
+        }
+    }
+
+    fn dashboard(&mut self, names: &Names, arns: &Arns) {
+        let s = self.settings;
+        let Some(given) = &s.dashboard else { return };
+        let place = &self.facts.place;
+        let name = self.given(given.dashboard_name.as_ref(), "dashboard");
+        let dashboard_body = documents::dashboard::body(&documents::dashboard::Shown {
+            pipeline: &s.name,
+            environment: &s.environment,
+            region: &place.region,
+            mark: &mark(s, place),
+            machine_arn: &arns.machine,
+            queues: [
+                &names.queue,
+                &names.undeliverable_queue,
+                &names.dead_letter_queue,
+            ],
+            functions: [&names.processing, &names.integration],
+        });
+        let part = parts::dashboard::Dashboard {
+            // A dashboard is the account's, in no region.
+            arn: format!(
+                "arn:{}:cloudwatch::{}:dashboard/{name}",
+                place.partition, place.account
+            ),
+            dashboard_name: name,
+            dashboard_body,
+        };
+        self.add("dashboard", &[], part);
+    }
+
+    fn alarm(&mut self, row: &AlarmRow, alarm: &Alarm, watched: Watch, topic_arn: &str) {
+        let Watch {
+            at,
+            name,
+            dimensions,
+            threshold,
+        } = watched;
         let part = parts::alarm::Alarm {
             arn: self.facts.place.arn("cloudwatch", &format!("alarm:{name}")),
             alarm_name: name,
             alarm_description: row.doc.to_owned(),
-            namespace: "AWS/Lambda".to_owned(),
-            metric_name: row.metric.to_owned(),
-            dimensions: [("FunctionName".to_owned(), function.to_owned())].into(),
-            statistic: row.statistic.to_owned(),
-            period: alarm.period,
+            watched: parts::alarm::Watched::sum(
+                row.namespace,
+                row.metrics,
+                &dimensions,
+                row.statistic,
+                alarm.period,
+            ),
             evaluation_periods: alarm.evaluation_periods,
             datapoints_to_alarm: alarm.datapoints_to_alarm,
-            threshold: alarm.threshold.unwrap_or_else(near_time_out),
+            threshold: alarm.threshold.unwrap_or(threshold),
             comparison_operator: alarm.comparison_operator.clone(),
             treat_missing_data: "notBreaching".to_owned(),
             actions_enabled: true,
@@ -574,16 +724,16 @@ impl Builder<'_> {
             ok_actions: Vec::new(),
             tags: self.tags.clone(),
         };
-        self.add(&format!("{owner}.alarms.{}", row.name), &[], part);
+        self.add(&at, &[], part);
     }
 
-    /// What invokes the integration function: the queue and the bucket.
-    fn entrances(&mut self, names: &Names, function_arn: &str, queue_arn: &str, bucket_arn: &str) {
+    /// What invokes the integration function: the queues and the bucket.
+    fn entrances(&mut self, names: &Names, arns: &Arns) {
         let s = self.settings;
         let place = &self.facts.place;
         let mapping = parts::event_source::EventSource {
             function_name: names.integration.clone(),
-            event_source_arn: queue_arn.to_owned(),
+            event_source_arn: arns.queue.clone(),
             batch_size: s.event_source.batch_size,
             maximum_batching_window_in_seconds: s.event_source.maximum_batching_window_in_seconds,
             maximum_concurrency: s.event_source.maximum_concurrency,
@@ -592,44 +742,66 @@ impl Builder<'_> {
             arn_prefix: place.arn("lambda", "event-source-mapping:"),
             tags: self.tags.clone(),
         };
+        let undeliverable = parts::event_source::EventSource {
+            event_source_arn: arns.undeliverable_queue.clone(),
+            batch_size: 10,
+            maximum_batching_window_in_seconds: 0,
+            // An invocation that is throttled counts as a receive, and few of these messages come.
+            maximum_concurrency: Some(UNDELIVERABLE_CONCURRENCY),
+            enabled: true,
+            ..mapping.clone()
+        };
+        let invoke_config = parts::event_invoke_config::EventInvokeConfig {
+            function_name: names.integration.clone(),
+            maximum_event_age_in_seconds: s.event_invoke_config.maximum_event_age_in_seconds,
+            maximum_retry_attempts: s.event_invoke_config.maximum_retry_attempts,
+            on_failure: arns.dead_letter_queue.clone(),
+            on_success: String::new(),
+        };
         let permission = parts::permission::Permission {
             function_name: names.integration.clone(),
             statement_id: "bellflower-bucket".to_owned(),
             action: "lambda:InvokeFunction".to_owned(),
             principal: "s3.amazonaws.com".to_owned(),
-            source_arn: bucket_arn.to_owned(),
+            source_arn: arns.bucket.clone(),
             source_account: place.account.clone(),
         };
         let notification = parts::notification::Notification {
             bucket: names.bucket.clone(),
-            lambda_function_arn: function_arn.to_owned(),
+            lambda_function_arn: arns.integration.clone(),
             events: vec!["s3:ObjectCreated:*".to_owned()],
             filter_prefix: s.bucket.inbound_prefix.clone(),
             filter_suffix: bellflower_contract::ANSWER_SUFFIX.to_owned(),
             id: "bellflower-inbound".to_owned(),
         };
         self.add("event_source", &["integration", "queue"], mapping);
+        self.add(
+            "undeliverable_event_source",
+            &["integration", "undeliverable_queue"],
+            undeliverable,
+        );
+        self.add(
+            "event_invoke_config",
+            &["integration", "dead_letter_queue"],
+            invoke_config,
+        );
+        self.goes_with("integration");
         self.add("permission", &["integration"], permission);
         self.goes_with("integration");
         self.add("notification", &["bucket", "permission"], notification);
         self.goes_with("bucket");
     }
 
-    fn machine(
-        &mut self,
-        names: &Names,
-        function_arn: &str,
-        queue_arn: &str,
-        topic_arn: &str,
-        log_group: &str,
-    ) {
+    fn machine(&mut self, names: &Names, arns: &Arns, log_group: &str) {
         let s = &self.settings.state_machine;
         let place = &self.facts.place;
-        let arn = place.arn("states", &format!("stateMachine:{}", names.machine));
+        let arn = arns.machine.clone();
         let policy = roles::machine(&roles::Machine {
-            function_arn,
-            queue_arn,
-            topic_arn,
+            function_arn: &arns.processing,
+            queue_arn: &arns.queue,
+            topic_arn: &arns.topic,
+            bucket_arn: &arns.bucket,
+            token_prefix: self.settings.token_prefix(),
             key_arn: &self.facts.key_arn,
             logging: s.log_level != "OFF",
             tracing: s.tracing_enabled,
@@ -638,7 +810,7 @@ impl Builder<'_> {
             pipeline: &self.settings.name,
             environment: &self.settings.environment,
             partition: &place.partition,
-            function_arn,
+            function_arn: &arns.processing,
             function_timeout: self.settings.processing.function.timeout,
             max_attempts: s.processing_retry.max_attempts,
             interval_seconds: s.processing_retry.interval_seconds,
@@ -646,7 +818,10 @@ impl Builder<'_> {
             queue_url: &place.queue_url(&names.queue),
             callback_timeout: s.callback_timeout_seconds,
             callback_heartbeat: s.callback_heartbeat_seconds,
-            topic_arn,
+            topic_arn: &arns.topic,
+            bucket: &names.bucket,
+            inbound_prefix: &self.settings.bucket.inbound_prefix,
+            token_prefix: self.settings.token_prefix(),
         });
         let trust = roles::trust(place, "states.amazonaws.com", Some(&arn));
         let role_arn = self.role(

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bellflower_contract::env;
 use serde_json::{Map, Value as Json, json};
 
 use super::apply::{Findings, look};
 use super::blueprint::{Blueprint, Facts};
 use super::packages::Packages;
-use super::schema::{ALARMS, fields, with_defaults};
+use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;
 use crate::documents::{Place, machine};
 use crate::engine::{Failure, Found, Owner};
@@ -26,6 +27,8 @@ pub async fn discover(
     aws: &Aws,
 ) -> Result<Map<String, Json>, Vec<Failure>> {
     let mut base = with_defaults(&fields(), given);
+    // Whether there is one shows only to who looks for it.
+    base.insert("dashboard".to_owned(), json!({}));
     base.insert(
         "timeouts".to_owned(),
         given.get("timeouts").cloned().unwrap_or_default(),
@@ -119,17 +122,27 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
     {
         set(base, &["state_machine"], arguments);
     }
-    for function in ["processing", "integration"] {
-        if own(findings, &[function]).is_none() {
+    for (at, rows) in ALL_ALARMS {
+        let steps: Vec<&str> = at.split('.').collect();
+        // Those of the pipeline as a whole are missed only where there is a pipeline.
+        let owner = if steps.len() > 1 { steps[0] } else { "queue" };
+        if own(findings, &[owner]).is_none() {
             continue;
         }
-        for row in ALARMS {
-            let there = own(findings, &[function, "alarms", row.name]).is_some();
-            set(
-                base,
-                &[function, "alarms", row.name],
-                json!({"enabled": there}),
-            );
+        for row in rows {
+            let path = [&steps[..], &[row.name]].concat();
+            let there = own(findings, &path).is_some();
+            set(base, &path, json!({"enabled": there}));
+        }
+    }
+    if own(findings, &["dashboard"]).is_none() {
+        base.insert("dashboard".to_owned(), Json::Null);
+    }
+    if let Some(function) = own(findings, &["integration"]) {
+        let variables = function.attributes.get("variables");
+        let place = variables.and_then(|all| all.get(env::TASK_TOKEN));
+        if let Some(place) = place {
+            set(base, &[], json!({"task_token": place}));
         }
     }
 }

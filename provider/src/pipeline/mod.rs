@@ -5,6 +5,7 @@ pub mod blueprint;
 mod import;
 mod memory;
 mod packages;
+pub mod pending;
 pub mod plan;
 pub mod schema;
 pub mod settings;
@@ -12,6 +13,7 @@ mod state;
 mod upgrade;
 pub mod validate;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,13 +25,14 @@ use tfplugin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
+use crate::documents::Place;
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::folder::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, converge, look, look_again, ours, recognise, refusals,
-    remove_surplus, take_down,
+    Deadline, Findings, Outcome, Progress, converge, look_again, look_for, ours, recognise,
+    refusals, remove_surplus, take_down,
 };
 use blueprint::{Blueprint, Facts};
 use packages::Packages;
@@ -112,6 +115,14 @@ fn not_configured() -> Diagnostics {
     vec![Diagnostic::error("Provider not configured", detail)]
 }
 
+/// Where the credentials lead.
+async fn whereabouts(session: &Session) -> Result<Place, Diagnostics> {
+    session
+        .place()
+        .await
+        .map_err(|failure| vec![told(&failure)])
+}
+
 /// What a refresh found.
 struct Refreshed {
     state: Option<Tree>,
@@ -119,7 +130,7 @@ struct Refreshed {
 }
 
 impl CallbackPipeline {
-    async fn session(&self) -> Result<std::sync::Arc<Session>, Diagnostics> {
+    async fn session(&self) -> Result<Arc<Session>, Diagnostics> {
         self.shared.session().await?.ok_or_else(not_configured)
     }
 
@@ -127,10 +138,7 @@ impl CallbackPipeline {
     async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
-        let place = session
-            .place()
-            .await
-            .map_err(|failure| vec![told(&failure)])?;
+        let place = whereabouts(&session).await?;
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
@@ -185,12 +193,7 @@ impl CallbackPipeline {
             ..Known::default()
         };
         if let Some(session) = self.shared.session().await? {
-            known.place = Some(
-                session
-                    .place()
-                    .await
-                    .map_err(|failure| vec![told(&failure)])?,
-            );
+            known.place = Some(whereabouts(&session).await?);
             known.default_tags = Some(session.config.default_tags());
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
@@ -213,10 +216,7 @@ impl CallbackPipeline {
             let session = self.session().await?;
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let settings = settings_of(&base).map_err(|error| vec![error])?;
-            let place = session
-                .place()
-                .await
-                .map_err(|failure| vec![told(&failure)])?;
+            let place = whereabouts(&session).await?;
             let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
             check_code(&base, &packages)?;
             Ok::<_, Diagnostics>((session, base, settings, place, packages))
@@ -250,7 +250,7 @@ impl CallbackPipeline {
             .and_then(|prior| plan::recorded(prior, &known));
         let blueprint = Blueprint::of(&settings, &facts);
         let looked = if creating {
-            look(&blueprint, &aws).await
+            look_for(&blueprint, &aws).await
         } else {
             look_again(&blueprint, &aws).await
         };
@@ -274,10 +274,11 @@ impl CallbackPipeline {
         if let Err(failure) = remove_old_folders(prior.as_ref(), &settings, &aws).await {
             return (nothing, vec![told(&failure)]);
         }
-        let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
-        let outcome = converge(&settings, &facts, &base, findings, &aws, &checkpoint).await;
+        let base = Arc::new(base);
+        let progress = checkpoints(work, &base, Arc::new(blueprint), &findings);
+        let outcome = converge(&settings, &facts, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            let mut tree = Tree::new();
+            let mut tree = outcome.blueprint.outputs.clone();
             for (path, attributes) in outcome.observed {
                 blueprint::graft(&mut tree, &path, attributes.unwrap_or_default());
             }
@@ -304,10 +305,7 @@ impl CallbackPipeline {
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.prior).ok_or_else(not_configured)?;
-            let place = session
-                .place()
-                .await
-                .map_err(|failure| vec![told(&failure)])?;
+            let place = whereabouts(&session).await?;
             Ok::<_, Diagnostics>((session, base, place))
         };
         let (session, base, place) = match prepared.await {
@@ -347,9 +345,10 @@ impl CallbackPipeline {
             }
             Err(failure) => return (kept, vec![told(&failure)]),
         }
-        let checkpoint = |tree: Tree| work.checkpoint(value_of(tree), Vec::new());
         let left = unmarked(&blueprint, &findings);
-        let outcome = take_down(blueprint, findings, &base, &aws, &checkpoint).await;
+        let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
+        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        let outcome = take_down(blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             return (Value::Null, left);
         }
@@ -364,6 +363,22 @@ impl CallbackPipeline {
         let state = state::state(&base, &outcome.blueprint, &outcome.observed);
         (state.map_or(Value::Null, value_of), diagnostics)
     }
+}
+
+/// Where the work notes what it has done; Terraform gets the state from it if the work does not get to its end.
+fn checkpoints(
+    work: &Work,
+    base: &Arc<Tree>,
+    blueprint: Arc<Blueprint>,
+    findings: &Findings,
+) -> Progress {
+    let progress = Progress::from(findings);
+    let (base, noted) = (Arc::clone(base), progress.clone());
+    work.checkpoint_from(move || {
+        let state = state::state(&base, &blueprint, &noted.now())?;
+        Some((value_of(state), Vec::new()))
+    });
+    progress
 }
 
 /// Warns of parts that a state tells of, that exist, and that do not carry this pipeline's mark.

@@ -189,6 +189,7 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
     if settings.kms_key_arn.is_some() {
         tree.insert("key".to_owned(), Json::Null);
     }
+    tree.extend(blueprint.outputs.clone());
     tree.insert("tags_all".to_owned(), json!(tags));
     tree.insert("drift".to_owned(), json!({}));
     Ok((tree, blueprint, lost))
@@ -635,6 +636,65 @@ mod tests {
     }
 
     #[test]
+    fn the_applications_policy_is_known_as_soon_as_the_key_is() {
+        let name = "business_application_policy_json";
+        let plan = planned(json!({"name": "orders"}), None);
+        assert!(at(&plan.value, name).is_unknown());
+        let arn = "arn:aws:kms:eu-west-1:123456789012:key/1";
+        let with = |more: Json| {
+            let mut json = json!({"name": "orders", "kms_key_arn": arn});
+            json.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            planned(json, None)
+        };
+        let plan = with(json!({"bucket": {"outbound_prefix": "work/"}}));
+        let policy = at(&plan.value, name).as_str().unwrap();
+        assert!(
+            policy.contains(arn) && policy.contains("/work/*"),
+            "{policy}"
+        );
+        let plan = with(json!({"task_token": "?"}));
+        assert!(at(&plan.value, "integration.role.policy").is_unknown());
+        assert!(at(&plan.value, name).as_str().is_some());
+    }
+
+    #[test]
+    fn a_state_of_before_there_were_parts_gets_them_in_place() {
+        let mut before = applied(json!({"name": "orders"}));
+        if let Value::Map(map) = &mut before {
+            for new in [
+                "alarms",
+                "business_application_policy_json",
+                "event_invoke_config",
+                "task_token",
+                "undeliverable_event_source",
+                "undeliverable_queue",
+            ] {
+                map.insert(new.to_owned(), Value::Null);
+            }
+        }
+        let plan = planned(json!({"name": "orders"}), Some(&before));
+        assert!(plan.replace.is_empty(), "{:?}", plan.replace);
+        assert!(at(&plan.value, "undeliverable_queue.url").is_unknown());
+        assert!(at(&plan.value, "undeliverable_event_source.uuid").is_unknown());
+        assert_eq!(at(&plan.value, "queue.url"), at(&before, "queue.url"));
+    }
+
+    #[test]
+    fn a_dashboard_is_there_when_asked_for() {
+        let plan = planned(json!({"name": "orders"}), None);
+        assert!(at(&plan.value, "dashboard").is_null());
+        let plan = planned(json!({"name": "orders", "dashboard": {}}), None);
+        let text = |name: &str| at(&plan.value, name).as_str().map(str::to_owned);
+        assert_eq!(
+            text("dashboard.arn").as_deref(),
+            Some("arn:aws:cloudwatch::123456789012:dashboard/orders-dashboard-devl-eu-west-1")
+        );
+        assert!(text("dashboard.dashboard_body").is_some());
+    }
+
+    #[test]
     fn a_key_of_the_users_leaves_no_key_of_ours() {
         let arn = "arn:aws:kms:eu-west-1:123456789012:key/1";
         let plan = planned(json!({"name": "orders", "kms_key_arn": arn}), None);
@@ -688,7 +748,10 @@ mod tests {
         if super::super::packages::carries("x86_64") {
             for field in fields() {
                 // What the stand-in for the key's ARN went into differs here, as the state is not a real one.
-                if !matches!(field.name, "integration" | "state_machine") {
+                if !matches!(
+                    field.name,
+                    "integration" | "state_machine" | "business_application_policy_json"
+                ) {
                     assert_eq!(
                         at(&again.value, field.name),
                         at(&state, field.name),

@@ -1,6 +1,7 @@
 //! Every argument and attribute of `bellflower_callback_pipeline`, as one table: its schema, defaults, checks, what forces a replacement and
 //! the documentation all come from here.
 
+use bellflower_contract::metrics;
 use serde_json::{Map, Value, json};
 use tfplugin::{Attribute, Block, Kind, Nesting, Schema, Type};
 
@@ -277,12 +278,21 @@ const RETENTIONS: &[i64] = &[
     3288, 3653,
 ];
 
+/// The `task_token` that lies beside the work.
+pub const OUTBOUND: &str = "outbound";
+
+/// The `task_token` that the business application cannot read.
+pub const PRIVATE: &str = "private";
+
 /// Every field of the resource.
 #[must_use]
 pub fn fields() -> Vec<Field> {
     vec![
         text("name", "The pipeline's name, with which the names of all parts begin.").required().check(Check::NamePart).replaces(),
         text("environment", "The environment, which the names of all parts contain.").default("devl").check(Check::NamePart).replaces(),
+        text("task_token", "Where the task token of an exchange is kept: beside the work in the folder of work handed out (`outbound`), where the business application can read it, too, or in the folder `private/`, which `business_application_policy_json` leaves out (`private`). Whoever has a token can answer its callback. Change it while no callback is open: those that are would no longer be found.")
+            .default(OUTBOUND)
+            .check(Check::OneOf(&[OUTBOUND, PRIVATE])),
         text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not.")
             .check(Check::Arn(&["kms"])),
         number("log_retention_in_days", "How many days the log groups keep events; 0 keeps them for ever.")
@@ -295,19 +305,35 @@ pub fn fields() -> Vec<Field> {
         object("key", "The customer-managed KMS key that encrypts everything. None is made when `kms_key_arn` is set.", key()),
         object("bucket", "The S3 bucket that work and answers go through.", bucket()),
         object("queue", "The SQS queue between the state machine and the integration function.", queue()),
-        object("dead_letter_queue", "The SQS queue for messages that could not be handled.", dead_letter_queue()),
-        object("topic", "The SNS topic for messages of success and failure and for alarms.", topic()),
+        object("undeliverable_queue", "The SQS queue for messages that the integration function could not handle: it fails the callbacks of these, and then they go to the dead-letter queue.", undeliverable_queue()),
+        object("dead_letter_queue", "The SQS queue that keeps messages and events that could not be handled, for a person to look at.", dead_letter_queue()),
+        object("topic", "The SNS topic for messages of success and failure and for alarms. The first two are JSON with `status` (`SUCCEEDED` or `FAILED`, also a message attribute for filter policies), `pipeline`, `environment`, `execution_id`, `execution_arn`, `name`, and `result`, or `error` and `cause`. Where a message would be more than SNS takes, it has `result_omitted` and, in `result_key`, the key of the answer, or a `cause` cut short and `cause_truncated`.", topic()),
         Field::new("subscriptions", Shape::ObjectMap(subscription()), "Subscriptions to the topic, each under a name of your choice."),
         object("processing", "The Lambda function that makes the payload and the execution id.", processing()),
         object("integration", "The Lambda function between queue, bucket and state machine.", integration()),
         object("event_source", "How Lambda takes messages from the queue for the integration function.", event_source()),
+        Field::new("undeliverable_event_source", Shape::Object(mapping()), "How Lambda takes messages from the undeliverable queue for the integration function.").computed(),
+        object("event_invoke_config", "What Lambda does with events of the bucket that the integration function cannot handle. Those given up go to the dead-letter queue, with the reason.", event_invoke_config()),
         object("state_machine", "The Step Functions state machine.", state_machine()),
+        object("alarms", "CloudWatch alarms on the pipeline as a whole; they notify the topic.", alarms(PIPELINE_ALARMS)),
+        Field::new("dashboard", Shape::Object(dashboard()), "A CloudWatch dashboard with the funnel from executions started to callbacks answered. None is made unless this is given: `dashboard = {}`. AWS charges for dashboards beyond the first three of an account."),
+        text("business_application_policy_json", "The IAM policy with just what the business application needs, JSON: it lists and reads work, puts answers and uses the key for these.").computed(),
         Field::new(
             "drift",
             Shape::TextMap,
             "What was found changed in AWS among properties that have no attribute here, by part and property. Empty after apply.",
         )
         .computed(),
+    ]
+}
+
+fn dashboard() -> Vec<Field> {
+    vec![
+        text("dashboard_name", "The dashboard's name.")
+            .derived()
+            .check(Check::Name(names::DASHBOARD)),
+        text("dashboard_body", "What it shows, JSON.").computed(),
+        arn("The dashboard's ARN."),
     ]
 }
 
@@ -436,6 +462,15 @@ fn queue() -> Vec<Field> {
     ]
 }
 
+fn undeliverable_queue() -> Vec<Field> {
+    vec![
+        named("name", names::QUEUE, "The queue's name."),
+        text("policy", "The queue policy, JSON.").computed(),
+        arn("The queue's ARN."),
+        text("url", "The queue's URL.").computed(),
+    ]
+}
+
 fn dead_letter_queue() -> Vec<Field> {
     vec![
         named("name", names::QUEUE, "The queue's name."),
@@ -443,7 +478,7 @@ fn dead_letter_queue() -> Vec<Field> {
             "max_receive_count",
             5,
             (1, 1000),
-            "How often a message is received before it goes here.",
+            "How often a message is received before it counts as undeliverable: its callback fails and it goes here.",
         ),
         whole(
             "message_retention_seconds",
@@ -540,7 +575,7 @@ fn function(part: &[(&'static str, i64)], more: Vec<Field>) -> Vec<Field> {
         arn("The function's ARN."),
         object("role", "The function's IAM role.", role()),
         Field::new("log_group", Shape::Object(log_group()), "The function's CloudWatch log group.").computed(),
-        object("alarms", "CloudWatch alarms on the function; they notify the topic.", alarms()),
+        object("alarms", "CloudWatch alarms on the function; they notify the topic.", alarms(ALARMS)),
     ];
     fields.extend(more);
     fields
@@ -595,7 +630,7 @@ fn log_group() -> Vec<Field> {
 }
 
 fn event_source() -> Vec<Field> {
-    vec![
+    let mut fields = vec![
         whole(
             "batch_size",
             10,
@@ -610,7 +645,7 @@ fn event_source() -> Vec<Field> {
         ),
         number(
             "maximum_concurrency",
-            "The most invocations the queue causes at once.",
+            "The most invocations the queue causes at once. The undeliverable queue causes 2 at most: where the function reserves concurrency, it should have room for both, since a message whose invocation is turned away counts as received.",
         )
         .check(Check::Whole(2, 1000)),
         flag(
@@ -618,8 +653,32 @@ fn event_source() -> Vec<Field> {
             true,
             "Whether messages are handed to the function.",
         ),
+    ];
+    fields.extend(mapping());
+    fields
+}
+
+fn mapping() -> Vec<Field> {
+    vec![
         text("uuid", "The event source mapping's id.").computed(),
         arn("The event source mapping's ARN."),
+    ]
+}
+
+fn event_invoke_config() -> Vec<Field> {
+    vec![
+        whole(
+            "maximum_event_age_in_seconds",
+            21600,
+            (60, 21600),
+            "Seconds for which Lambda keeps an event that it cannot hand over.",
+        ),
+        whole(
+            "maximum_retry_attempts",
+            2,
+            (0, 2),
+            "How often Lambda tries again after an error of the function.",
+        ),
     ]
 }
 
@@ -685,14 +744,33 @@ fn state_machine() -> Vec<Field> {
     ]
 }
 
-/// One alarm of a function: its name here, the metric, and defaults an operator would keep.
+/// What an alarm's metrics are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The function it stands with.
+    Function,
+    /// The queue between state machine and integration function.
+    Queue,
+    /// The dead-letter queue.
+    DeadLetterQueue,
+    /// The state machine.
+    StateMachine,
+    /// The pipeline, of which the integration function counts.
+    Pipeline,
+}
+
+/// One alarm: its name here, what it watches, and defaults an operator would keep.
 #[derive(Debug)]
 pub struct AlarmRow {
     /// The attribute's name, which also ends the alarm's name.
     pub name: &'static str,
-    /// The metric of `AWS/Lambda`.
-    pub metric: &'static str,
-    /// The metric's statistic.
+    /// The namespace of the metrics.
+    pub namespace: &'static str,
+    /// The metric, or those whose sum is watched.
+    pub metrics: &'static [&'static str],
+    /// What the metrics are of.
+    pub of: Subject,
+    /// The metrics' statistic.
     pub statistic: &'static str,
     /// The threshold; none where it follows from the function's settings.
     pub threshold: Option<i64>,
@@ -706,7 +784,9 @@ pub struct AlarmRow {
 pub const ALARMS: &[AlarmRow] = &[
     AlarmRow {
         name: "invocations",
-        metric: "Invocations",
+        namespace: "AWS/Lambda",
+        metrics: &["Invocations"],
+        of: Subject::Function,
         statistic: "Sum",
         threshold: Some(50_000),
         periods: (900, 1, 1),
@@ -714,7 +794,9 @@ pub const ALARMS: &[AlarmRow] = &[
     },
     AlarmRow {
         name: "errors",
-        metric: "Errors",
+        namespace: "AWS/Lambda",
+        metrics: &["Errors"],
+        of: Subject::Function,
         statistic: "Sum",
         threshold: Some(10),
         periods: (300, 3, 2),
@@ -722,7 +804,9 @@ pub const ALARMS: &[AlarmRow] = &[
     },
     AlarmRow {
         name: "throttles",
-        metric: "Throttles",
+        namespace: "AWS/Lambda",
+        metrics: &["Throttles"],
+        of: Subject::Function,
         statistic: "Sum",
         threshold: Some(10),
         periods: (300, 3, 2),
@@ -730,7 +814,9 @@ pub const ALARMS: &[AlarmRow] = &[
     },
     AlarmRow {
         name: "duration",
-        metric: "Duration",
+        namespace: "AWS/Lambda",
+        metrics: &["Duration"],
+        of: Subject::Function,
         statistic: "Average",
         threshold: None,
         periods: (300, 3, 3),
@@ -738,12 +824,79 @@ pub const ALARMS: &[AlarmRow] = &[
     },
     AlarmRow {
         name: "concurrent_executions",
-        metric: "ConcurrentExecutions",
+        namespace: "AWS/Lambda",
+        metrics: &["ConcurrentExecutions"],
+        of: Subject::Function,
         statistic: "Maximum",
         threshold: Some(800),
         periods: (60, 5, 5),
         doc: "Invocations at once near the account's usual limit of 1,000.",
     },
+];
+
+/// The alarms of a pipeline as a whole: they go off when a callback is lost, late or refused, which no function's alarm sees.
+pub const PIPELINE_ALARMS: &[AlarmRow] = &[
+    AlarmRow {
+        name: "dead_letter_depth",
+        namespace: "AWS/SQS",
+        metrics: &["ApproximateNumberOfMessagesVisible"],
+        of: Subject::DeadLetterQueue,
+        statistic: "Maximum",
+        threshold: Some(1),
+        periods: (60, 1, 1),
+        doc: "Messages or events that could not be handled lie in the dead-letter queue.",
+    },
+    AlarmRow {
+        name: "message_age",
+        namespace: "AWS/SQS",
+        metrics: &["ApproximateAgeOfOldestMessage"],
+        of: Subject::Queue,
+        statistic: "Maximum",
+        threshold: Some(900),
+        periods: (60, 5, 5),
+        doc: "The oldest message has waited long for the integration function (seconds).",
+    },
+    AlarmRow {
+        name: "executions_failed",
+        namespace: "AWS/States",
+        metrics: &[
+            "ExecutionsFailed",
+            "ExecutionsTimedOut",
+            "ExecutionsAborted",
+        ],
+        of: Subject::StateMachine,
+        statistic: "Sum",
+        threshold: Some(1),
+        periods: (300, 1, 1),
+        doc: "Executions that failed, timed out or were aborted.",
+    },
+    AlarmRow {
+        name: "callbacks_rejected",
+        namespace: metrics::NAMESPACE,
+        metrics: &[metrics::REJECTED],
+        of: Subject::Pipeline,
+        statistic: "Sum",
+        threshold: Some(1),
+        periods: (300, 1, 1),
+        doc: "Answers of the business application that could not be passed on; error.json in the exchange's folder says why.",
+    },
+    AlarmRow {
+        name: "callbacks_undeliverable",
+        namespace: metrics::NAMESPACE,
+        metrics: &[metrics::UNDELIVERABLE],
+        of: Subject::Pipeline,
+        statistic: "Sum",
+        threshold: Some(1),
+        periods: (60, 1, 1),
+        doc: "Callbacks that failed since their message could not be handled.",
+    },
+];
+
+/// Every alarm there is, with the path of the object it is in.
+pub const ALL_ALARMS: [(&str, &[AlarmRow]); 3] = [
+    ("processing.alarms", ALARMS),
+    ("integration.alarms", ALARMS),
+    ("alarms", PIPELINE_ALARMS),
 ];
 
 const OPERATORS: &[&str] = &[
@@ -753,9 +906,8 @@ const OPERATORS: &[&str] = &[
     "LessThanThreshold",
 ];
 
-fn alarms() -> Vec<Field> {
-    ALARMS
-        .iter()
+fn alarms(rows: &'static [AlarmRow]) -> Vec<Field> {
+    rows.iter()
         .map(|row| {
             let (period, evaluation, datapoints) = row.periods;
             let threshold = number(

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use bellflower_contract::PRIVATE_PREFIX;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::schema;
+use super::schema::{self, OUTBOUND};
 
 /// All arguments. Names that are `None` follow from `name`, `environment` and the place.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +17,7 @@ use super::schema;
 pub struct Settings {
     pub name: String,
     pub environment: String,
+    pub task_token: String,
     pub kms_key_arn: Option<String>,
     pub log_retention_in_days: i64,
     pub iam_path: String,
@@ -25,13 +27,26 @@ pub struct Settings {
     pub key: Key,
     pub bucket: Bucket,
     pub queue: Queue,
+    pub undeliverable_queue: UndeliverableQueue,
     pub dead_letter_queue: DeadLetterQueue,
     pub topic: Topic,
     pub subscriptions: Option<BTreeMap<String, Subscription>>,
     pub processing: Processing,
     pub integration: Function,
     pub event_source: EventSource,
+    pub event_invoke_config: EventInvokeConfig,
     pub state_machine: StateMachine,
+    pub alarms: BTreeMap<String, Alarm>,
+    pub dashboard: Option<Dashboard>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
+pub struct Dashboard {
+    pub dashboard_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -81,6 +96,16 @@ pub struct Queue {
     pub receive_wait_time_seconds: i64,
     pub visibility_timeout_seconds: i64,
     pub kms_data_key_reuse_period_seconds: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
+pub struct UndeliverableQueue {
+    pub name: Option<String>,
+    pub url: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -195,6 +220,16 @@ pub struct EventSource {
     missing_docs,
     reason = "each field is documented where users see it: in the schema"
 )]
+pub struct EventInvokeConfig {
+    pub maximum_event_age_in_seconds: i64,
+    pub maximum_retry_attempts: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
 pub struct StateMachine {
     pub name: Option<String>,
     pub callback_timeout_seconds: i64,
@@ -218,6 +253,20 @@ pub struct Retry {
 }
 
 impl Settings {
+    /// The prefix of task tokens: that of the work, beside which they lie, or one of their own.
+    #[must_use]
+    pub fn token_prefix(&self) -> &str {
+        self.private_prefix()
+            .unwrap_or(&self.bucket.outbound_prefix)
+    }
+
+    /// The prefix of task tokens that the business application must not see.
+    #[must_use]
+    pub fn private_prefix(&self) -> Option<&'static str> {
+        // What stands in for a place not known yet is neither: so all that depends on it differs from the default's.
+        (self.task_token != OUTBOUND).then_some(PRIVATE_PREFIX)
+    }
+
     /// Reads the arguments out of a configuration or a state, filling in the defaults.
     ///
     /// # Errors
@@ -227,5 +276,29 @@ impl Settings {
             &schema::fields(),
             given,
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellflower_contract::{Layout, TaskTokenPlace};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_where_the_contract_has_them() {
+        for place in TaskTokenPlace::ALL {
+            let given = json!({"name": "orders", "task_token": place.as_str(), "bucket": {"outbound_prefix": "work/"}});
+            let settings = Settings::read(given.as_object().unwrap()).unwrap();
+            let layout = Layout::new("inbound/", "work/").unwrap();
+            let layout = layout.with_task_token(*place).unwrap();
+            assert_eq!(settings.token_prefix(), layout.task_token_prefix());
+        }
+        let names: Vec<&str> = TaskTokenPlace::ALL
+            .iter()
+            .map(|place| place.as_str())
+            .collect();
+        assert_eq!(names, [schema::OUTBOUND, schema::PRIVATE]);
     }
 }

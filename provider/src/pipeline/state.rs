@@ -78,6 +78,15 @@ pub fn state(
     let Json::Object(mut tree) = tree else {
         return None;
     };
+    if blueprint.is_settled {
+        for (name, value) in &blueprint.outputs {
+            // What is said already was said of the objects that were there then.
+            let said = tree.entry(name.clone()).or_insert(Json::Null);
+            if said.is_null() {
+                said.clone_from(value);
+            }
+        }
+    }
     tree.insert("drift".to_owned(), Json::Object(drift));
     prune(&fields, &mut tree);
     Some(tree)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellflower_contract::{IllegalLayout, Layout};
+use bellflower_contract::{IllegalLayout, Layout, TaskTokenPlace};
 use serde_json::{Map, Value as Json};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
@@ -273,7 +273,11 @@ fn names(fields: &[Field], config: &Value, planned: &Value, at: &Path, found: &m
 
 /// Names of which no two may be alike, since they are of one kind of part.
 const APART: &[&[&str]] = &[
-    &["queue.name", "dead_letter_queue.name"],
+    &[
+        "queue.name",
+        "undeliverable_queue.name",
+        "dead_letter_queue.name",
+    ],
     &["processing.function_name", "integration.function_name"],
     &[
         "processing.role.name",
@@ -513,12 +517,15 @@ fn prefixes(view: &View, found: &mut Diagnostics) {
         text(inbound, bellflower_contract::DEFAULT_INBOUND_PREFIX),
         text(outbound, bellflower_contract::DEFAULT_OUTBOUND_PREFIX),
     );
-    if let Err(overlap @ IllegalLayout::Overlap { .. }) = layout {
-        let at = if view.given(inbound) {
-            inbound
-        } else {
-            outbound
-        };
+    let place = view.text("task_token").and_then(TaskTokenPlace::parse);
+    let layout = layout.and_then(|layout| layout.with_task_token(place.unwrap_or_default()));
+    let at = match &layout {
+        Err(IllegalLayout::Private(prefix)) if view.text(outbound) == Some(prefix) => outbound,
+        Err(IllegalLayout::Overlap { .. }) if !view.given(inbound) => outbound,
+        Err(IllegalLayout::Overlap { .. } | IllegalLayout::Private(_)) => inbound,
+        _ => return,
+    };
+    if let Err(overlap) = layout {
         complain(found, at, "Overlapping prefixes", format!("{overlap}."));
     }
 }
@@ -530,7 +537,7 @@ fn expiry(view: &View, found: &mut Diagnostics) {
     );
     if let (Some(number), Some(seconds)) = (view.number(days), view.number(timeout))
         && number > 0
-        && number * 86400 <= seconds
+        && number.saturating_mul(86400) <= seconds
     {
         let at = if view.given(days) { days } else { timeout };
         let detail = format!(
@@ -559,9 +566,9 @@ fn batching(view: &View, found: &mut Diagnostics) {
 const LONGEST_ALARM: i64 = 7 * 86400;
 
 fn alarms(view: &View, found: &mut Diagnostics) {
-    for function in ["processing", "integration"] {
-        for row in super::schema::ALARMS {
-            let at = |name: &str| format!("{function}.alarms.{}.{name}", row.name);
+    for (place, rows) in super::schema::ALL_ALARMS {
+        for row in rows {
+            let at = |name: &str| format!("{place}.{}.{name}", row.name);
             let [period, periods, datapoints] =
                 ["period", "evaluation_periods", "datapoints_to_alarm"]
                     .map(|name| view.number(&at(name)));
@@ -1024,6 +1031,22 @@ mod tests {
                 json!({"bucket": {"inbound_prefix": "outbound/in/"}}),
                 "bucket.inbound_prefix",
                 "overlap",
+            ),
+            (
+                json!({"task_token": "private", "bucket": {"outbound_prefix": "private/work/"}}),
+                "bucket.outbound_prefix",
+                "private/",
+            ),
+            (json!({"task_token": "nowhere"}), "task_token", "private"),
+            (
+                json!({"alarms": {"message_age": {"period": 90}}}),
+                "alarms.message_age.period",
+                "multiple of 60",
+            ),
+            (
+                json!({"event_invoke_config": {"maximum_retry_attempts": 3}}),
+                "event_invoke_config.maximum_retry_attempts",
+                "0 to 2",
             ),
             (
                 json!({"bucket": {"expiration_days": 1}}),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use terraform_provider_bellflower::engine::{Attributes, Changes, Failure, Found, Owner};
-use terraform_provider_bellflower::parts::alarm::Alarm;
+use terraform_provider_bellflower::parts::alarm::{Alarm, Watched};
 use terraform_provider_bellflower::parts::bucket::Bucket;
+use terraform_provider_bellflower::parts::dashboard::Dashboard;
+use terraform_provider_bellflower::parts::event_invoke_config::EventInvokeConfig;
 use terraform_provider_bellflower::parts::event_source::EventSource;
 use terraform_provider_bellflower::parts::function::{Code, Function};
 use terraform_provider_bellflower::parts::key::Key;
@@ -284,6 +286,16 @@ fn mapping() -> EventSource {
     }
 }
 
+fn invoke_config() -> EventInvokeConfig {
+    EventInvokeConfig {
+        function_name: "f".into(),
+        maximum_event_age_in_seconds: 21_600,
+        maximum_retry_attempts: 2,
+        on_failure: "arn:aws:sqs:eu-west-1:123456789012:d".into(),
+        on_success: String::new(),
+    }
+}
+
 fn permission() -> Permission {
     Permission {
         function_name: "f".into(),
@@ -356,6 +368,7 @@ fn bucket(force_destroy: bool) -> Bucket {
         policy: "{}".into(),
         inbound_prefix: "inbound/".into(),
         outbound_prefix: "outbound/".into(),
+        private_prefix: None,
         expiration_days: 30,
         force_destroy,
         folders: vec!["inbound/".into()],
@@ -415,16 +428,26 @@ fn group(retention_in_days: i64) -> LogGroup {
     }
 }
 
+fn dashboard() -> Dashboard {
+    Dashboard {
+        dashboard_name: "d".into(),
+        arn: "arn:aws:cloudwatch::123456789012:dashboard/d".into(),
+        dashboard_body: r#"{"widgets":[]}"#.into(),
+    }
+}
+
 fn alarm() -> Alarm {
     Alarm {
         alarm_name: "alarm".into(),
         arn: "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:alarm".into(),
         alarm_description: "It fails.".into(),
-        namespace: "AWS/Lambda".into(),
-        metric_name: "Errors".into(),
-        dimensions: [("FunctionName".to_owned(), "f".to_owned())].into(),
-        statistic: "Sum".into(),
-        period: 60,
+        watched: Watched::sum(
+            "AWS/Lambda",
+            &["Errors", "Throttles"],
+            &[("FunctionName".to_owned(), "f".to_owned())].into(),
+            "Sum",
+            60,
+        ),
         evaluation_periods: 1,
         datapoints_to_alarm: 1,
         threshold: 1.0,
@@ -440,10 +463,11 @@ fn alarm() -> Alarm {
 /// All scenes; an operation is looked for in the first that has it.
 pub fn all() -> Vec<Scene> {
     let mut scenes = Vec::new();
-    let parts: [fn() -> Box<Part>; 13] = [
+    let parts: [fn() -> Box<Part>; 15] = [
         || Box::new(role()),
         || Box::new(function()),
         || Box::new(mapping()),
+        || Box::new(invoke_config()),
         || Box::new(permission()),
         || Box::new(queue()),
         || Box::new(topic()),
@@ -454,6 +478,7 @@ pub fn all() -> Vec<Scene> {
         || Box::new(key(Some("k"))),
         || Box::new(group(30)),
         || Box::new(alarm()),
+        || Box::new(dashboard()),
     ];
     for part in parts {
         for (verb, answers) in [

@@ -1,5 +1,6 @@
 //! The bond between a running apply and Terraform.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -9,11 +10,14 @@ use crate::value::Value;
 /// A state and the private data that go with it.
 type Saved = (Value, Vec<u8>);
 
-/// A running apply: where it puts its state on the way, and where it learns that the user wants it
-/// to end.
-#[derive(Clone, Debug)]
+/// Tells the state as it is at the moment.
+type Source = Box<dyn Fn() -> Option<Saved> + Send>;
+
+/// A running apply: where its state is asked for on the way, and where it learns that the user wants
+/// it to end.
+#[derive(Clone)]
 pub struct Work {
-    saved: Arc<Mutex<Option<Saved>>>,
+    source: Arc<Mutex<Option<Source>>>,
     stop: CancellationToken,
 }
 
@@ -26,7 +30,7 @@ impl Work {
 
     pub(crate) fn under(stop: &CancellationToken) -> Self {
         Self {
-            saved: Arc::default(),
+            source: Arc::default(),
             stop: stop.child_token(),
         }
     }
@@ -34,17 +38,22 @@ impl Work {
     /// Remembers the state so far, in case the apply does not get to its end. Call it after each
     /// step that made or removed something. Unknown values become null.
     pub fn checkpoint(&self, state: Value, private: Vec<u8>) {
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        *saved = Some((state.unknown_to_null(), private));
+        self.checkpoint_from(move || Some((state.clone(), private.clone())));
     }
 
-    /// What was last given to [`Work::checkpoint`].
+    /// Where the state so far is asked for, in case the apply does not get to its end: for work of many
+    /// steps, of whose states just one is ever wanted. Unknown values become null.
+    pub fn checkpoint_from(&self, source: impl Fn() -> Option<(Value, Vec<u8>)> + Send + 'static) {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(source));
+    }
+
+    /// The state so far, if there is one: from what [`Work::checkpoint`] or [`Work::checkpoint_from`] was
+    /// last given.
     #[must_use]
     pub fn last_checkpoint(&self) -> Option<(Value, Vec<u8>)> {
-        self.saved
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, private) = source.as_ref()?()?;
+        Some((state.unknown_to_null(), private))
     }
 
     /// Ends this work early, as an interrupt of the user does; for tests of resources.
@@ -62,6 +71,14 @@ impl Work {
     /// state so far with an error.
     pub async fn cancelled(&self) {
         self.stop.cancelled().await;
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work")
+            .field("stop", &self.stop)
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,6 +14,8 @@ const SAMPLE: usize = 63;
 #[derive(Debug)]
 struct Wanted {
     full: bool,
+    /// The first number's part of as many as the second.
+    slice: (usize, usize),
     points: Vec<Point>,
     sample: usize,
     seed: u64,
@@ -24,6 +26,7 @@ impl Wanted {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut wanted = Self {
             full: false,
+            slice: (1, 1),
             points: Vec::new(),
             sample: SAMPLE,
             seed: 1,
@@ -38,6 +41,7 @@ impl Wanted {
             };
             match name {
                 "--full" => wanted.full = true,
+                "--slice" => wanted.slice = slice(value)?,
                 "--point" => wanted.points.push(value.parse()?),
                 "--sample" => wanted.sample = number()?,
                 "--workers" => wanted.workers = number()?,
@@ -56,7 +60,9 @@ impl Wanted {
             self.points.clone()
         } else if self.full {
             let count = all.len();
-            chaos::sample(all, count, self.seed)
+            let (part, parts) = self.slice;
+            let all = chaos::sample(all, count, self.seed).into_iter();
+            all.skip(part - 1).step_by(parts).collect()
         } else {
             chaos::sample(all, self.sample, self.seed)
         };
@@ -71,6 +77,14 @@ impl Wanted {
         );
         points
     }
+}
+
+/// `2/3`: the full run takes longer than some machines are at hand.
+fn slice(text: &str) -> Result<(usize, usize), String> {
+    text.split_once('/')
+        .and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)))
+        .filter(|(part, parts)| (1..=*parts).contains(part))
+        .ok_or_else(|| format!("--slice wants a part of all, such as 2/3, not {text:?}"))
 }
 
 fn show(outcome: &Outcome) {
@@ -159,6 +173,10 @@ mod tests {
         );
         assert!(parse(&["--point=create/37/nonsense"]).is_err());
         assert!(parse(&["--sample=many"]).is_err());
+        assert_eq!(parse(&["--full", "--slice=2/3"]).unwrap().slice, (2, 3));
+        for slice in ["--slice=0/3", "--slice=4/3", "--slice=1/0", "--slice=2"] {
+            assert!(parse(&[slice]).is_err(), "{slice}");
+        }
         assert!(parse(&["--other"]).is_err());
     }
 }

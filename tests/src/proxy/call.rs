@@ -57,7 +57,7 @@ const FORM_NAMES: [&str; 8] = [
 ];
 
 /// Lambda's operations by method and path; `*` is one segment, and `>` one that names the object.
-const LAMBDA: [(&str, &str, &str); 27] = [
+const LAMBDA: [(&str, &str, &str); 30] = [
     ("GET", "2015-03-31/functions", "ListFunctions"),
     ("POST", "2015-03-31/functions", "CreateFunction"),
     ("GET", "2015-03-31/functions/>", "GetFunction"),
@@ -102,6 +102,21 @@ const LAMBDA: [(&str, &str, &str); 27] = [
         "GET",
         "2019-09-30/functions/>/concurrency",
         "GetFunctionConcurrency",
+    ),
+    (
+        "GET",
+        "2019-09-25/functions/>/event-invoke-config",
+        "GetFunctionEventInvokeConfig",
+    ),
+    (
+        "PUT",
+        "2019-09-25/functions/>/event-invoke-config",
+        "PutFunctionEventInvokeConfig",
+    ),
+    (
+        "DELETE",
+        "2019-09-25/functions/>/event-invoke-config",
+        "DeleteFunctionEventInvokeConfig",
     ),
     (
         "GET",

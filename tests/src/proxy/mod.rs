@@ -248,13 +248,14 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    /// A call has come: it gets its index, and the rules are asked.
+    /// A call has come, whose first bytes came at `begun`: it gets its index, and the rules are asked.
     fn arrive(
         &self,
         recognised: &Recognised,
         connection: u64,
         peer: u16,
         read: Option<u64>,
+        begun: Instant,
     ) -> Arrival {
         let mut state = lock(&self.state);
         let state = &mut *state;
@@ -264,7 +265,7 @@ impl Shared {
             object: recognised.object.clone(),
             connection,
             peer,
-            start: state.began.elapsed(),
+            start: begun.saturating_duration_since(state.began),
             ..Call::default()
         };
         let mut arrival = Arrival {

@@ -7,7 +7,7 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -148,6 +148,7 @@ impl Connection {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Broken> {
+        let begun = Instant::now();
         let (head, body) = request.into_parts();
         let body = body
             .collect()
@@ -158,7 +159,7 @@ impl Connection {
         let read = read_key(&recognised, &head, &body);
         let arrival = self
             .shared
-            .arrive(&recognised, self.number, self.peer, read);
+            .arrive(&recognised, self.number, self.peer, read, begun);
         let answer = self.decide(&arrival, &recognised, &head, &body, read).await;
         self.shared.note(&arrival, |call, now| {
             call.end = Some(now);

@@ -9,6 +9,12 @@ use crate::ground::{Ground, Kind, kind, sent};
 /// With the key go the log groups, since the emulator cannot give one that is there another key.
 pub const ROUNDS: [&[&str]; 3] = [
     &[
+        "alarms.callbacks_rejected",
+        "alarms.callbacks_undeliverable",
+        "alarms.dead_letter_depth",
+        "alarms.executions_failed",
+        "alarms.message_age",
+        "dashboard",
         "integration.alarms.concurrent_executions",
         "integration.alarms.duration",
         "integration.alarms.errors",
@@ -23,6 +29,8 @@ pub const ROUNDS: [&[&str]; 3] = [
         "processing.log_group",
         "state_machine.log_group",
         "event_source",
+        "undeliverable_event_source",
+        "event_invoke_config",
         "permission",
         "notification",
         "subscriptions.listener",
@@ -36,6 +44,7 @@ pub const ROUNDS: [&[&str]; 3] = [
         "processing",
         "processing.role",
         "queue",
+        "undeliverable_queue",
         "state_machine",
         "state_machine.role",
         "topic",
@@ -52,7 +61,7 @@ pub const ROUNDS: [&[&str]; 3] = [
 pub fn goes_with(path: &str) -> &'static [&'static str] {
     match path {
         "bucket" => &["notification"],
-        "integration" => &["permission"],
+        "integration" => &["permission", "event_invoke_config"],
         "topic" => &["subscriptions.listener", "subscriptions.operator"],
         _ => &[],
     }
@@ -85,7 +94,7 @@ pub async fn delete(ground: &Ground, path: &str) {
                 .bucket(&names.bucket);
             sent!(call.notification_configuration(NotificationConfiguration::builder().build()));
         }
-        Kind::Queue | Kind::DeadLetterQueue => {
+        Kind::Queue | Kind::UndeliverableQueue | Kind::DeadLetterQueue => {
             sent!(
                 aws.sqs
                     .delete_queue()
@@ -122,7 +131,11 @@ pub async fn delete(ground: &Ground, path: &str) {
                     .log_group_name(ground.attribute(path, "name"))
             );
         }
-        Kind::Alarm => {
+        Kind::Dashboard => {
+            let call = aws.cloudwatch.delete_dashboards();
+            sent!(call.dashboard_names(&names.dashboard));
+        }
+        Kind::Alarm | Kind::PipelineAlarm | Kind::SumAlarm => {
             let arn = ground.arn(path);
             sent!(
                 aws.cloudwatch
@@ -130,7 +143,11 @@ pub async fn delete(ground: &Ground, path: &str) {
                     .alarm_names(arn.split_once(":alarm:").unwrap().1)
             );
         }
-        Kind::EventSource => {
+        Kind::EventInvokeConfig => {
+            let call = aws.lambda.delete_function_event_invoke_config();
+            sent!(call.function_name(&names.integration));
+        }
+        Kind::EventSource | Kind::UndeliverableSource => {
             sent!(
                 aws.lambda
                     .delete_event_source_mapping()

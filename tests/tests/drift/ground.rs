@@ -35,6 +35,7 @@ pub enum Kind {
     Bucket,
     Notification,
     Queue,
+    UndeliverableQueue,
     DeadLetterQueue,
     Topic,
     Subscription,
@@ -42,7 +43,12 @@ pub enum Kind {
     Role,
     LogGroup,
     Alarm,
+    PipelineAlarm,
+    SumAlarm,
+    Dashboard,
     EventSource,
+    UndeliverableSource,
+    EventInvokeConfig,
     Permission,
     Machine,
 }
@@ -55,6 +61,7 @@ pub fn kind(path: &str) -> Kind {
         ["bucket"] => Kind::Bucket,
         ["notification"] => Kind::Notification,
         ["queue"] => Kind::Queue,
+        ["undeliverable_queue"] => Kind::UndeliverableQueue,
         ["dead_letter_queue"] => Kind::DeadLetterQueue,
         ["topic"] => Kind::Topic,
         ["subscriptions", _] => Kind::Subscription,
@@ -62,7 +69,12 @@ pub fn kind(path: &str) -> Kind {
         [_, "role"] => Kind::Role,
         [_, "log_group"] => Kind::LogGroup,
         [_, "alarms", _] => Kind::Alarm,
+        ["alarms", "executions_failed"] => Kind::SumAlarm,
+        ["alarms", _] => Kind::PipelineAlarm,
+        ["dashboard"] => Kind::Dashboard,
         ["event_source"] => Kind::EventSource,
+        ["undeliverable_event_source"] => Kind::UndeliverableSource,
+        ["event_invoke_config"] => Kind::EventInvokeConfig,
         ["permission"] => Kind::Permission,
         ["state_machine"] => Kind::Machine,
         _ => panic!("no kind is known of {path}"),
@@ -83,6 +95,7 @@ const ARGUMENTS: &str = r#"
   tags                 = { team = "logistics" }
   permissions_boundary = "{boundary}"
   topic                = { display_name = "Orders" }
+  dashboard            = {}
   processing           = { variables = { COLOUR = "blue" } }
   event_source         = { maximum_concurrency = 5 }
   subscriptions = {
@@ -155,6 +168,10 @@ impl Ground {
             ("{bucket}", stage.arn("s3", &names.bucket)),
             ("{queue}", stage.arn("sqs", &names.queue)),
             (
+                "{undeliverable-queue}",
+                stage.arn("sqs", &names.undeliverable_queue),
+            ),
+            (
                 "{dead-letter-queue}",
                 stage.arn("sqs", &names.dead_letter_queue),
             ),
@@ -183,8 +200,10 @@ impl Ground {
     pub fn filled_for(&self, path: &str, text: &str) -> String {
         let owner = path.split('.').next().unwrap_or_default();
         let mut text = self.filled(text);
-        if let Some((_, alarm)) = path.split_once(".alarms.") {
+        if matches!(kind(path), Kind::Alarm | Kind::PipelineAlarm) {
+            let alarm = path.rsplit('.').next().unwrap_or_default();
             text = text
+                .replace("{namespace}", namespace(alarm))
                 .replace("{metric}", metric(alarm))
                 .replace("{statistic}", statistic(alarm));
         }
@@ -232,6 +251,7 @@ impl Ground {
         match kind(path) {
             Kind::Notification => "/bucket/notification".to_owned(),
             Kind::Permission => "/integration/policy".to_owned(),
+            Kind::EventInvokeConfig => "/integration/event_invoke_config".to_owned(),
             Kind::Subscription => {
                 let [protocol, endpoint] =
                     ["protocol", "endpoint"].map(|name| self.attribute(path, name));
@@ -254,6 +274,10 @@ fn metric(alarm: &str) -> &'static str {
         "throttles" => "Throttles",
         "duration" => "Duration",
         "concurrent_executions" => "ConcurrentExecutions",
+        "dead_letter_depth" => "ApproximateNumberOfMessagesVisible",
+        "message_age" => "ApproximateAgeOfOldestMessage",
+        "callbacks_rejected" => "Rejected",
+        "callbacks_undeliverable" => "Undeliverable",
         _ => panic!("no metric is known of {alarm}"),
     }
 }
@@ -262,8 +286,17 @@ fn metric(alarm: &str) -> &'static str {
 fn statistic(alarm: &str) -> &'static str {
     match alarm {
         "duration" => "Average",
-        "concurrent_executions" => "Maximum",
+        "concurrent_executions" | "dead_letter_depth" | "message_age" => "Maximum",
         _ => "Sum",
+    }
+}
+
+/// The namespace of an alarm's metric.
+fn namespace(alarm: &str) -> &'static str {
+    match alarm {
+        "dead_letter_depth" | "message_age" => "AWS/SQS",
+        "callbacks_rejected" | "callbacks_undeliverable" => "Bellflower",
+        _ => "AWS/Lambda",
     }
 }
 
@@ -355,7 +388,7 @@ pub async fn tag(ground: &Ground, path: &str, set: &[(&str, &str)], unset: &[&st
             let tagging = Tagging::builder().set_tag_set(Some(tags)).build().unwrap();
             sent!(aws.s3.put_bucket_tagging().bucket(bucket).tagging(tagging));
         }
-        Kind::Queue | Kind::DeadLetterQueue => {
+        Kind::Queue | Kind::UndeliverableQueue | Kind::DeadLetterQueue => {
             let url = ground.attribute(path, "url");
             let tags = set.iter().cloned().collect();
             both!(
@@ -373,7 +406,7 @@ pub async fn tag(ground: &Ground, path: &str, set: &[(&str, &str)], unset: &[&st
                 .resource_arn(&arn)
                 .set_tag_keys(keys)
         ),
-        Kind::Function | Kind::EventSource => {
+        Kind::Function | Kind::EventSource | Kind::UndeliverableSource => {
             let tags = set.iter().cloned().collect();
             both!(
                 aws.lambda
@@ -409,7 +442,7 @@ pub async fn tag(ground: &Ground, path: &str, set: &[(&str, &str)], unset: &[&st
                     .set_tag_keys(keys)
             );
         }
-        Kind::Alarm => both!(
+        Kind::Alarm | Kind::PipelineAlarm | Kind::SumAlarm => both!(
             aws.cloudwatch
                 .tag_resource()
                 .resource_arn(&arn)
@@ -429,7 +462,11 @@ pub async fn tag(ground: &Ground, path: &str, set: &[(&str, &str)], unset: &[&st
                 .resource_arn(&arn)
                 .set_tag_keys(keys)
         ),
-        Kind::Notification | Kind::Subscription | Kind::Permission => {
+        Kind::Notification
+        | Kind::Subscription
+        | Kind::Permission
+        | Kind::EventInvokeConfig
+        | Kind::Dashboard => {
             panic!("{path} has no tags")
         }
     }

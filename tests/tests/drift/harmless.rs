@@ -18,16 +18,20 @@ macro_rules! by {
 }
 
 /// Parts that take a tag of AWS's own from anybody in the emulator. On AWS only AWS sets them; the emulator's S3 refuses it, too.
-const TAKE_AWS_TAGS: [&str; 12] = [
+const TAKE_AWS_TAGS: [&str; 16] = [
     "key",
     "queue",
+    "undeliverable_queue",
     "dead_letter_queue",
     "topic",
     "processing",
     "integration.role",
     "integration.log_group",
     "integration.alarms.errors",
+    "alarms.message_age",
+    "alarms.executions_failed",
     "event_source",
+    "undeliverable_event_source",
     "state_machine",
     "state_machine.role",
     "state_machine.log_group",
@@ -138,18 +142,20 @@ pub fn rows() -> Vec<(&'static str, Change)> {
         ),
         (
             "the queues' policies in other words",
-            by!(|g| for path in ["queue", "dead_letter_queue"] {
-                set_queue(g, path, "Policy", &reworded(&g.attribute(path, "policy"))).await;
-            }),
+            by!(
+                |g| for path in ["queue", "undeliverable_queue", "dead_letter_queue"] {
+                    set_queue(g, path, "Policy", &reworded(&g.attribute(path, "policy"))).await;
+                }
+            ),
         ),
         (
             "the redrive policies in other words",
             by!(|g| {
                 let redrive =
-                    r#"{ "maxReceiveCount": "5", "deadLetterTargetArn": "{dead-letter-queue}" }"#;
+                    r#"{ "maxReceiveCount": "5", "deadLetterTargetArn": "{undeliverable-queue}" }"#;
                 set_queue(g, "queue", "RedrivePolicy", redrive).await;
                 let allow = r#"{ "sourceQueueArns": "{queue}", "redrivePermission": "byQueue" }"#;
-                set_queue(g, "dead_letter_queue", "RedriveAllowPolicy", allow).await;
+                set_queue(g, "undeliverable_queue", "RedriveAllowPolicy", allow).await;
             }),
         ),
         (

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, Statistic};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    Architecture, Environment, Runtime, ScalingConfig, TracingConfig, TracingMode,
+    Architecture, DestinationConfig, Environment, OnFailure, OnSuccess, Runtime, ScalingConfig,
+    TracingConfig, TracingMode,
 };
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, Event, ExpirationStatus, FilterRule, FilterRuleName,
@@ -108,6 +109,7 @@ pub fn rows(kind: Kind) -> Vec<Row> {
         Kind::Bucket => bucket(),
         Kind::Notification => return notification(),
         Kind::Queue => queue(),
+        Kind::UndeliverableQueue => undeliverable_queue(),
         Kind::DeadLetterQueue => dead_letter_queue(),
         Kind::Topic => topic(),
         Kind::Subscription => return subscription(),
@@ -115,7 +117,12 @@ pub fn rows(kind: Kind) -> Vec<Row> {
         Kind::Role => role(),
         Kind::LogGroup => log_group(),
         Kind::Alarm => alarms(),
+        Kind::PipelineAlarm => pipeline_alarms(),
+        Kind::SumAlarm => sum_alarm(),
+        Kind::Dashboard => return dashboard(),
         Kind::EventSource => event_source(),
+        Kind::UndeliverableSource => undeliverable_source(),
+        Kind::EventInvokeConfig => return event_invoke_config(),
         Kind::Permission => return permission(),
         Kind::Machine => machine(),
     };
@@ -142,7 +149,9 @@ pub fn untestable(kind: Kind) -> Vec<(&'static str, &'static str)> {
             ]
         }
         Kind::Notification => own(&["bucket"]),
-        Kind::Queue | Kind::DeadLetterQueue | Kind::Topic => own(&["arn", "name"]),
+        Kind::Queue | Kind::UndeliverableQueue | Kind::DeadLetterQueue | Kind::Topic => {
+            own(&["arn", "name"])
+        }
         Kind::Subscription => own(&["endpoint", "protocol", "topic_arn"]),
         Kind::Function => own(&["arn", "function_name"]),
         Kind::Role => own(&["arn", "name", "path"]),
@@ -151,8 +160,10 @@ pub fn untestable(kind: Kind) -> Vec<(&'static str, &'static str)> {
             ("kms_key_id", NO_CALL),
             ("name", NAMES_IT),
         ],
-        Kind::Alarm => own(&["alarm_name", "arn"]),
-        Kind::EventSource => own(&["event_source_arn"]),
+        Kind::Alarm | Kind::PipelineAlarm | Kind::SumAlarm => own(&["alarm_name", "arn"]),
+        Kind::Dashboard => own(&["arn", "dashboard_name"]),
+        Kind::EventSource | Kind::UndeliverableSource => own(&["event_source_arn"]),
+        Kind::EventInvokeConfig => own(&["function_name"]),
         Kind::Permission => own(&["function_name", "statement_id"]),
         Kind::Machine => vec![
             ("arn", NAMES_IT),
@@ -714,7 +725,7 @@ fn notification() -> Vec<Row> {
     ]
 }
 
-/// What both queues have, with the value of each as it should be.
+/// What all queues have, with the value of each as it should be.
 fn any_queue(values: [&'static str; 4]) -> Vec<Row> {
     let [delay, retention, wait, visibility] = values;
     vec![
@@ -812,7 +823,7 @@ fn queue() -> Vec<Row> {
                 set_queue(g, at, "RedrivePolicy", other).await;
             }),
             Are(r#"{"deadLetterTargetArn":"{undelivered}","maxReceiveCount":9}"#),
-            Are(r#"{"deadLetterTargetArn":"{dead-letter-queue}","maxReceiveCount":5}"#),
+            Are(r#"{"deadLetterTargetArn":"{undeliverable-queue}","maxReceiveCount":5}"#),
             "RedrivePolicy",
         ),
         row(
@@ -820,7 +831,7 @@ fn queue() -> Vec<Row> {
             "redrive_policy",
             by!(|g, at| set_queue(g, at, "RedrivePolicy", "").await),
             Are(NOTHING),
-            Are(r#"{"deadLetterTargetArn":"{dead-letter-queue}","maxReceiveCount":5}"#),
+            Are(r#"{"deadLetterTargetArn":"{undeliverable-queue}","maxReceiveCount":5}"#),
             "RedrivePolicy",
         ),
         row(
@@ -835,6 +846,38 @@ fn queue() -> Vec<Row> {
             .await),
             Are(r#"{"redrivePermission":"allowAll"}"#),
             Are(NOTHING),
+            "RedriveAllowPolicy",
+        ),
+    ]);
+    rows
+}
+
+fn undeliverable_queue() -> Vec<Row> {
+    let mut rows = any_queue(["0", "1209600", "0", "360"]);
+    rows.extend([
+        row(
+            1,
+            "redrive_policy",
+            by!(|g, at| {
+                let other = r#"{"deadLetterTargetArn":"{undelivered}","maxReceiveCount":9}"#;
+                set_queue(g, at, "RedrivePolicy", other).await;
+            }),
+            Are(r#"{"deadLetterTargetArn":"{undelivered}","maxReceiveCount":9}"#),
+            Are(r#"{"deadLetterTargetArn":"{dead-letter-queue}","maxReceiveCount":3}"#),
+            "RedrivePolicy",
+        ),
+        row(
+            1,
+            "redrive_allow_policy",
+            by!(|g, at| set_queue(
+                g,
+                at,
+                "RedriveAllowPolicy",
+                r#"{"redrivePermission":"denyAll"}"#
+            )
+            .await),
+            Are(r#"{"redrivePermission":"denyAll"}"#),
+            Are(r#"{"redrivePermission":"byQueue","sourceQueueArns":["{queue}"]}"#),
             "RedriveAllowPolicy",
         ),
     ]);
@@ -866,7 +909,7 @@ fn dead_letter_queue() -> Vec<Row> {
             )
             .await),
             Are(r#"{"redrivePermission":"denyAll"}"#),
-            Are(r#"{"redrivePermission":"byQueue","sourceQueueArns":["{queue}"]}"#),
+            Are(r#"{"redrivePermission":"byQueue","sourceQueueArns":["{undeliverable-queue}"]}"#),
             "RedriveAllowPolicy",
         ),
         row(
@@ -874,7 +917,7 @@ fn dead_letter_queue() -> Vec<Row> {
             "redrive_allow_policy",
             by!(|g, at| set_queue(g, at, "RedriveAllowPolicy", "").await),
             Are(NOTHING),
-            Are(r#"{"redrivePermission":"byQueue","sourceQueueArns":["{queue}"]}"#),
+            Are(r#"{"redrivePermission":"byQueue","sourceQueueArns":["{undeliverable-queue}"]}"#),
             "RedriveAllowPolicy",
         ),
     ]);
@@ -1309,7 +1352,8 @@ fn log_group() -> Vec<Row> {
 }
 
 #[allow(clippy::too_many_lines, reason = "a table")]
-fn alarms() -> Vec<Row> {
+/// What every alarm has, whatever it watches.
+fn any_alarm() -> Vec<Row> {
     vec![
         row(
             1,
@@ -1318,30 +1362,6 @@ fn alarms() -> Vec<Row> {
             Are("By somebody"),
             Hold("."),
             "description",
-        ),
-        row(
-            1,
-            "namespace",
-            by!(|g, at| sent!(alarm(g, at).await.namespace("Somebody/Else"))),
-            Are("Somebody/Else"),
-            Are("AWS/Lambda"),
-            "namespace",
-        ),
-        row(
-            1,
-            "statistic",
-            by!(|g, at| sent!(alarm(g, at).await.statistic(Statistic::Minimum))),
-            Are("Minimum"),
-            Are("{statistic}"),
-            "statistic",
-        ),
-        row(
-            1,
-            "period",
-            by!(|g, at| sent!(alarm(g, at).await.period(120))),
-            Are("120"),
-            AsBefore,
-            "period",
         ),
         row(
             1,
@@ -1411,6 +1431,44 @@ fn alarms() -> Vec<Row> {
             Are("[]"),
             "ok_actions",
         ),
+    ]
+}
+
+/// What an alarm on one metric has beside that.
+fn alarm_on_one() -> Vec<Row> {
+    let mut rows = any_alarm();
+    rows.extend([
+        row(
+            1,
+            "namespace",
+            by!(|g, at| sent!(alarm(g, at).await.namespace("Somebody/Else"))),
+            Are("Somebody/Else"),
+            Are("{namespace}"),
+            "namespace",
+        ),
+        row(
+            1,
+            "statistic",
+            by!(|g, at| sent!(alarm(g, at).await.statistic(Statistic::Minimum))),
+            Are("Minimum"),
+            Are("{statistic}"),
+            "statistic",
+        ),
+        row(
+            1,
+            "period",
+            by!(|g, at| sent!(alarm(g, at).await.period(120))),
+            Are("120"),
+            AsBefore,
+            "period",
+        ),
+    ]);
+    rows
+}
+
+fn alarms() -> Vec<Row> {
+    let mut rows = alarm_on_one();
+    rows.extend([
         row(
             2,
             "metric_name",
@@ -1433,21 +1491,68 @@ fn alarms() -> Vec<Row> {
             Are(r#"{"FunctionName":"orders-{owner}-devl-{region}"}"#),
             "",
         ),
-    ]
+    ]);
+    rows
 }
 
-fn event_source() -> Vec<Row> {
-    /// The call that changes the mapping.
-    macro_rules! mapping {
-        ($ground:ident, $path:ident) => {
-            $ground
-                .stage
-                .aws
-                .lambda
-                .update_event_source_mapping()
-                .uuid($ground.attribute($path, "uuid"))
-        };
-    }
+fn pipeline_alarms() -> Vec<Row> {
+    let mut rows = alarm_on_one();
+    rows.extend([
+        row(
+            2,
+            "metric_name",
+            by!(|g, at| sent!(alarm(g, at).await.metric_name("DeadLetterErrors"))),
+            Are("DeadLetterErrors"),
+            Are("{metric}"),
+            "metric",
+        ),
+        row(
+            3,
+            "dimensions",
+            by!(|g, at| {
+                let other = Dimension::builder()
+                    .name("FunctionName")
+                    .value("somebodys")
+                    .build();
+                sent!(alarm(g, at).await.set_dimensions(Some(vec![other])))
+            }),
+            Are(r#"{"FunctionName":"somebodys"}"#),
+            Hold("orders"),
+            "dimensions",
+        ),
+    ]);
+    rows
+}
+
+fn sum_alarm() -> Vec<Row> {
+    let mut rows = any_alarm();
+    rows.push(row(
+        2,
+        "metric_query",
+        by!(|g, at| {
+            let call = alarm(g, at).await.namespace("Somebody/Else");
+            sent!(call.metric_name("Errors"))
+        }),
+        Are(NOTHING),
+        Hold("ExecutionsFailed"),
+        "metric",
+    ));
+    rows
+}
+
+/// The call that changes the mapping.
+macro_rules! mapping {
+    ($ground:ident, $path:ident) => {
+        $ground
+            .stage
+            .aws
+            .lambda
+            .update_event_source_mapping()
+            .uuid($ground.attribute($path, "uuid"))
+    };
+}
+
+fn any_source() -> Vec<Row> {
     vec![
         row(
             1,
@@ -1464,25 +1569,6 @@ fn event_source() -> Vec<Row> {
             Are("2"),
             Are("0"),
             "batching_window",
-        ),
-        row(
-            1,
-            "maximum_concurrency",
-            by!(|g, at| {
-                let other = ScalingConfig::builder().maximum_concurrency(7).build();
-                sent!(mapping!(g, at).scaling_config(other))
-            }),
-            Are("7"),
-            Are("5"),
-            "maximum_concurrency",
-        ),
-        row(
-            2,
-            "maximum_concurrency",
-            by!(|g, at| sent!(mapping!(g, at).scaling_config(ScalingConfig::builder().build()))),
-            Are(NOTHING),
-            Are("5"),
-            "maximum_concurrency",
         ),
         row(
             1,
@@ -1510,6 +1596,126 @@ fn event_source() -> Vec<Row> {
             Are("orders-processing-devl-{region}"),
             Are("orders-integration-devl-{region}"),
             "",
+        ),
+    ]
+}
+
+fn event_source() -> Vec<Row> {
+    let mut rows = any_source();
+    rows.extend([
+        row(
+            1,
+            "maximum_concurrency",
+            by!(|g, at| {
+                let other = ScalingConfig::builder().maximum_concurrency(7).build();
+                sent!(mapping!(g, at).scaling_config(other))
+            }),
+            Are("7"),
+            Are("5"),
+            "maximum_concurrency",
+        ),
+        row(
+            2,
+            "maximum_concurrency",
+            by!(|g, at| sent!(mapping!(g, at).scaling_config(ScalingConfig::builder().build()))),
+            Are(NOTHING),
+            Are("5"),
+            "maximum_concurrency",
+        ),
+    ]);
+    rows
+}
+
+fn undeliverable_source() -> Vec<Row> {
+    let mut rows = any_source();
+    rows.push(row(
+        1,
+        "maximum_concurrency",
+        by!(|g, at| {
+            let other = ScalingConfig::builder().maximum_concurrency(7).build();
+            sent!(mapping!(g, at).scaling_config(other))
+        }),
+        Are("7"),
+        Are("2"),
+        "maximum_concurrency",
+    ));
+    rows
+}
+
+fn dashboard() -> Vec<Row> {
+    vec![row(
+        1,
+        "dashboard_body",
+        by!(|g, at| {
+            let body = g.attribute(at, "dashboard_body");
+            let call = g.stage.aws.cloudwatch.put_dashboard();
+            let call = call.dashboard_name(&g.stage.names.dashboard);
+            sent!(call.dashboard_body(body.replace("Callbacks", "By somebody")))
+        }),
+        Hold("By somebody"),
+        AsBefore,
+        "widgets",
+    )]
+}
+
+fn event_invoke_config() -> Vec<Row> {
+    vec![
+        row(
+            1,
+            "maximum_event_age_in_seconds",
+            by!(|g, _| {
+                let to = DestinationConfig::builder()
+                    .on_failure(
+                        OnFailure::builder()
+                            .destination(g.filled("{topic}"))
+                            .build(),
+                    )
+                    .on_success(
+                        OnSuccess::builder()
+                            .destination(g.filled("{topic}"))
+                            .build(),
+                    );
+                let call = g.stage.aws.lambda.put_function_event_invoke_config();
+                let call = call.function_name(&g.stage.names.integration);
+                let call = call.maximum_event_age_in_seconds(120);
+                sent!(
+                    call.maximum_retry_attempts(0)
+                        .destination_config(to.build())
+                )
+            }),
+            Are("120"),
+            Are("21600"),
+            "maximum_event_age",
+        ),
+        also(
+            1,
+            "maximum_retry_attempts",
+            Are("0"),
+            Are("2"),
+            "maximum_retries",
+        ),
+        also(
+            1,
+            "on_failure",
+            Are("{topic}"),
+            Are("{dead-letter-queue}"),
+            "on_failure",
+        ),
+        also(1, "on_success", Are("{topic}"), Are(NOTHING), "on_success"),
+        row(
+            2,
+            "on_failure",
+            by!(|g, _| {
+                let call = g.stage.aws.lambda.put_function_event_invoke_config();
+                let call = call.function_name(&g.stage.names.integration);
+                sent!(
+                    call.maximum_event_age_in_seconds(21600)
+                        .maximum_retry_attempts(2)
+                )
+            }),
+            Are(NOTHING),
+            Are("{dead-letter-queue}"),
+            "on_failure",
         ),
     ]
 }

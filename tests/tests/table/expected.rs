@@ -8,6 +8,7 @@ pub struct Given<'a> {
     pub key_arn: &'a str,
     pub key_id: &'a str,
     pub mapping: &'a str,
+    pub undeliverable_mapping: &'a str,
     /// SHA-256 of the packages, in base64.
     pub processing_code: &'a str,
     pub integration_code: &'a str,
@@ -19,12 +20,17 @@ pub fn defaults(stage: &Stage, given: &Given) -> Value {
         "key": with.key(),
         "bucket": with.bucket(),
         "queue": with.queue(),
+        "undeliverable_queue": with.undeliverable_queue(),
         "dead_letter_queue": with.dead_letter_queue(),
         "topic": with.topic(),
         "processing": with.processing(),
         "integration": with.integration(),
-        "event_source": with.event_source(),
+        "event_source": with.event_source(with.given.mapping, &with.queue_arn(), None),
+        "undeliverable_event_source":
+            with.event_source(with.given.undeliverable_mapping, &with.undeliverable_queue_arn(), Some(2)),
         "state_machine": with.state_machine(),
+        "alarms": with.pipeline_alarms(),
+        "dashboard": {"error": "ResourceNotFound"},
     })
 }
 
@@ -82,6 +88,14 @@ impl With<'_> {
 
     fn queue_arn(&self) -> String {
         self.arn("sqs", &self.stage.names.queue)
+    }
+
+    fn undeliverable_queue_arn(&self) -> String {
+        self.arn("sqs", &self.stage.names.undeliverable_queue)
+    }
+
+    fn dead_letter_queue_arn(&self) -> String {
+        self.arn("sqs", &self.stage.names.dead_letter_queue)
     }
 
     fn topic_arn(&self) -> String {
@@ -215,23 +229,37 @@ impl With<'_> {
     }
 
     fn queue(&self) -> Value {
-        let dead_letters = self.arn("sqs", &self.stage.names.dead_letter_queue);
         let mut queue = self.any_queue(&self.queue_arn());
         queue["MessageRetentionPeriod"] = json!("345600");
         queue["ReceiveMessageWaitTimeSeconds"] = json!("20");
         queue["VisibilityTimeout"] = json!("360");
-        queue["RedrivePolicy"] = json!({"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5});
+        queue["RedrivePolicy"] =
+            json!({"deadLetterTargetArn": self.undeliverable_queue_arn(), "maxReceiveCount": 5});
+        queue
+    }
+
+    /// Its messages come to the integration function three times, and then to rest.
+    fn undeliverable_queue(&self) -> Value {
+        let mut queue = self.any_queue(&self.undeliverable_queue_arn());
+        queue["MessageRetentionPeriod"] = json!("1209600");
+        queue["ReceiveMessageWaitTimeSeconds"] = json!("0");
+        queue["VisibilityTimeout"] = json!("360");
+        queue["RedrivePolicy"] =
+            json!({"deadLetterTargetArn": self.dead_letter_queue_arn(), "maxReceiveCount": 3});
+        queue["RedriveAllowPolicy"] =
+            json!({"redrivePermission": "byQueue", "sourceQueueArns": [self.queue_arn()]});
         queue
     }
 
     fn dead_letter_queue(&self) -> Value {
-        let arn = self.arn("sqs", &self.stage.names.dead_letter_queue);
-        let mut queue = self.any_queue(&arn);
+        let mut queue = self.any_queue(&self.dead_letter_queue_arn());
         queue["MessageRetentionPeriod"] = json!("1209600");
         queue["ReceiveMessageWaitTimeSeconds"] = json!("0");
         queue["VisibilityTimeout"] = json!("30");
-        queue["RedriveAllowPolicy"] =
-            json!({"redrivePermission": "byQueue", "sourceQueueArns": [self.queue_arn()]});
+        queue["RedriveAllowPolicy"] = json!({
+            "redrivePermission": "byQueue",
+            "sourceQueueArns": [self.undeliverable_queue_arn()],
+        });
         queue
     }
 
@@ -303,6 +331,7 @@ impl With<'_> {
             "variables": {},
             "reserved_concurrency": null,
             "policy": {},
+            "event_invoke_config": {"error": "ResourceNotFoundException"},
             "tags": tags(),
             "log_group": self.log_group(&format!("/aws/lambda/{name}")),
             "alarms": self.alarms(name, timeout),
@@ -368,6 +397,115 @@ impl With<'_> {
         Value::Object(rows.into_iter().map(one).collect::<Map<_, _>>())
     }
 
+    /// Those that watch what no function's alarm sees.
+    fn pipeline_alarms(&self) -> Value {
+        let names = &self.stage.names;
+        let queue = |name: &str| json!({ "QueueName": name });
+        let pipeline = json!({"Pipeline": "orders", "Environment": "devl"});
+        // Metric, namespace, dimensions, statistic, threshold, period and number of periods, name.
+        let rows = [
+            (
+                Some("ApproximateNumberOfMessagesVisible"),
+                Some("AWS/SQS"),
+                queue(&names.dead_letter_queue),
+                "Maximum",
+                1,
+                (60, 1),
+                "dead_letter_depth",
+            ),
+            (
+                Some("ApproximateAgeOfOldestMessage"),
+                Some("AWS/SQS"),
+                queue(&names.queue),
+                "Maximum",
+                900,
+                (60, 5),
+                "message_age",
+            ),
+            // A sum of three metrics: the emulator keeps nothing of it and tells its own defaults.
+            (
+                None,
+                None,
+                json!({}),
+                "Average",
+                1,
+                (60, 1),
+                "executions_failed",
+            ),
+            (
+                Some("Rejected"),
+                Some("Bellflower"),
+                pipeline.clone(),
+                "Sum",
+                1,
+                (300, 1),
+                "callbacks_rejected",
+            ),
+            (
+                Some("Undeliverable"),
+                Some("Bellflower"),
+                pipeline,
+                "Sum",
+                1,
+                (60, 1),
+                "callbacks_undeliverable",
+            ),
+        ];
+        let one = |(
+            metric,
+            namespace,
+            dimensions,
+            statistic,
+            threshold,
+            (period, periods),
+            alarm,
+        )| {
+            let alarm: &str = alarm;
+            let name = names.alarm.replace("{}", &alarm.replace('_', "-"));
+            let description = match alarm {
+                "dead_letter_depth" => {
+                    "Messages or events that could not be handled lie in the dead-letter queue."
+                }
+                "message_age" => {
+                    "The oldest message has waited long for the integration function (seconds)."
+                }
+                "executions_failed" => "Executions that failed, timed out or were aborted.",
+                "callbacks_rejected" => {
+                    "Answers of the business application that could not be passed on; error.json in the exchange's folder says why."
+                }
+                _ => "Callbacks that failed since their message could not be handled.",
+            };
+            let threshold: i32 = threshold;
+            let periods: i64 = periods;
+            let period: i64 = period;
+            let metric: Option<&str> = metric;
+            let namespace: Option<&str> = namespace;
+            let dimensions: Value = dimensions;
+            let statistic: &str = statistic;
+            let shown = json!({
+                "metric": metric,
+                "name": name,
+                "arn": self.arn("cloudwatch", &format!("alarm:{name}")),
+                "description": description,
+                "namespace": namespace,
+                "dimensions": dimensions,
+                "statistic": statistic,
+                "threshold": f64::from(threshold),
+                "period": period,
+                "evaluation_periods": periods,
+                "datapoints": periods,
+                "operator": "GreaterThanOrEqualToThreshold",
+                "missing_data": "notBreaching",
+                "actions_enabled": true,
+                "alarm_actions": [self.topic_arn()],
+                "ok_actions": [],
+                "tags": tags(),
+            });
+            (alarm.to_owned(), shown)
+        };
+        Value::Object(rows.into_iter().map(one).collect::<Map<_, _>>())
+    }
+
     fn processing(&self) -> Value {
         let names = &self.stage.names;
         let mut function = self.function(&names.processing, 30);
@@ -393,6 +531,16 @@ impl With<'_> {
             "BELLFLOWER_BUCKET": names.bucket,
             "BELLFLOWER_INBOUND_PREFIX": "inbound/",
             "BELLFLOWER_OUTBOUND_PREFIX": "outbound/",
+            "BELLFLOWER_TASK_TOKEN": "outbound",
+            "BELLFLOWER_UNDELIVERABLE_QUEUE_ARN": self.undeliverable_queue_arn(),
+            "BELLFLOWER_PIPELINE": "orders",
+            "BELLFLOWER_ENVIRONMENT": "devl",
+        });
+        function["event_invoke_config"] = json!({
+            "maximum_event_age": 21600,
+            "maximum_retries": 2,
+            "on_failure": self.dead_letter_queue_arn(),
+            "on_success": null,
         });
         // Only this bucket, and only as long as it is this account's, may have S3 invoke it.
         function["policy"] = json!({"bellflower-bucket": {
@@ -419,7 +567,13 @@ impl With<'_> {
                     "Sid": "TakeMessages",
                     "Effect": "Allow",
                     "Action": ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
-                    "Resource": self.queue_arn(),
+                    "Resource": [self.queue_arn(), self.undeliverable_queue_arn()],
+                },
+                {
+                    "Sid": "KeepFailedInvocations",
+                    "Effect": "Allow",
+                    "Action": "sqs:SendMessage",
+                    "Resource": self.dead_letter_queue_arn(),
                 },
                 {
                     "Sid": "ReadExchange",
@@ -431,8 +585,9 @@ impl With<'_> {
                     "Sid": "WriteWork",
                     "Effect": "Allow",
                     "Action": "s3:PutObject",
-                    "Resource": format!("{bucket}/outbound/*"),
+                    "Resource": [format!("{bucket}/outbound/*")],
                 },
+                self.remove_tokens(),
                 {
                     "Sid": "TellMissingFromForbidden",
                     "Effect": "Allow",
@@ -452,6 +607,15 @@ impl With<'_> {
         function
     }
 
+    fn remove_tokens(&self) -> Value {
+        json!({
+            "Sid": "RemoveTokens",
+            "Effect": "Allow",
+            "Action": "s3:DeleteObject",
+            "Resource": format!("{}/outbound/*/task_token.txt", self.bucket_arn()),
+        })
+    }
+
     fn use_key(&self) -> Value {
         json!({
             "Sid": "UseKey",
@@ -461,15 +625,15 @@ impl With<'_> {
         })
     }
 
-    fn event_source(&self) -> Value {
+    fn event_source(&self, uuid: &str, queue_arn: &str, at_once: Option<i64>) -> Value {
         json!({
-            "uuid": self.given.mapping,
+            "uuid": uuid,
             "function": self.function_arn(&self.stage.names.integration),
-            "source": self.queue_arn(),
+            "source": queue_arn,
             "state": "Enabled",
             "batch_size": 10,
             "batching_window": 0,
-            "maximum_concurrency": null,
+            "maximum_concurrency": at_once,
             "response_types": ["ReportBatchItemFailures"],
             "tags": tags(),
         })
@@ -489,6 +653,7 @@ impl With<'_> {
             allow("Process", "lambda:InvokeFunction", self.function_arn(&names.processing)),
             allow("HandOut", "sqs:SendMessage", self.queue_arn()),
             allow("Notify", "sns:Publish", self.topic_arn()),
+            self.remove_tokens(),
             self.use_key(),
             {
                 "Sid": "DeliverLogs",

@@ -24,7 +24,8 @@ fn code_sha256(function: &str) -> String {
 }
 
 /// The attributes that only AWS can tell: ids it gives, what contains them, and URLs.
-const KNOWN_AFTER_APPLY: [&str; 9] = [
+const KNOWN_AFTER_APPLY: [&str; 13] = [
+    "/business_application_policy_json",
     "/dead_letter_queue/url",
     "/event_source/arn",
     "/event_source/uuid",
@@ -34,6 +35,9 @@ const KNOWN_AFTER_APPLY: [&str; 9] = [
     "/queue/url",
     "/state_machine/role/policy",
     "/timeouts",
+    "/undeliverable_event_source/arn",
+    "/undeliverable_event_source/uuid",
+    "/undeliverable_queue/url",
 ];
 
 fn unknown(at: &str, value: &Value, found: &mut Vec<String>) {
@@ -71,6 +75,7 @@ async fn a_name_is_all_it_needs() -> Result<(), Error> {
         key_arn: text(&observed, "/key/arn"),
         key_id: text(&observed, "/key/key_id"),
         mapping: text(&observed, "/event_source/uuid"),
+        undeliverable_mapping: text(&observed, "/undeliverable_event_source/uuid"),
         processing_code: &code_sha256("processing"),
         integration_code: &code_sha256("integration"),
     };
@@ -94,6 +99,7 @@ async fn a_name_is_all_it_needs() -> Result<(), Error> {
     }
     for (at, name) in [
         ("/queue/url", &stage.names.queue),
+        ("/undeliverable_queue/url", &stage.names.undeliverable_queue),
         ("/dead_letter_queue/url", &stage.names.dead_letter_queue),
     ] {
         let answer = stage.aws.sqs.get_queue_url().queue_name(name).send().await;
@@ -116,6 +122,10 @@ fn arns(stage: &Stage) -> Vec<(&'static str, String)> {
     vec![
         ("/bucket/arn", stage.arn("s3", &names.bucket)),
         ("/queue/arn", stage.arn("sqs", &names.queue)),
+        (
+            "/undeliverable_queue/arn",
+            stage.arn("sqs", &names.undeliverable_queue),
+        ),
         (
             "/dead_letter_queue/arn",
             stage.arn("sqs", &names.dead_letter_queue),
@@ -164,6 +174,7 @@ fn assert_definition(stage: &Stage, definition: &Value) {
     let all = [
         "Fail",
         "Processing Lambda",
+        "Remove token",
         "SNS Publish (Failure)",
         "SNS Publish (Success)",
         "Success",
@@ -201,11 +212,11 @@ fn assert_definition(stage: &Stage, definition: &Value) {
         ),
         ("/States/Processing Lambda/Retry/0/BackoffRate", json!(2.0)),
         (
-            "/States/Processing Lambda/Catch/0/ErrorEquals",
+            "/States/Processing Lambda/Catch/1/ErrorEquals",
             everything.clone(),
         ),
         (
-            "/States/Processing Lambda/Catch/0/Next",
+            "/States/Processing Lambda/Catch/1/Next",
             json!("SNS Publish (Failure)"),
         ),
         ("/States/Processing Lambda/Next", json!("Wait For Response")),
@@ -223,13 +234,19 @@ fn assert_definition(stage: &Stage, definition: &Value) {
         ),
         ("/States/Wait For Response/TimeoutSeconds", json!(86400)),
         (
-            "/States/Wait For Response/Catch/0/ErrorEquals",
+            "/States/Wait For Response/Catch/1/ErrorEquals",
             everything.clone(),
         ),
         (
-            "/States/Wait For Response/Catch/0/Next",
-            json!("SNS Publish (Failure)"),
+            "/States/Wait For Response/Catch/1/Next",
+            json!("Remove token"),
         ),
+        (
+            "/States/Remove token/Resource",
+            json!("arn:aws:states:::aws-sdk:s3:deleteObject"),
+        ),
+        ("/States/Remove token/Arguments/Bucket", json!(names.bucket)),
+        ("/States/Remove token/Next", json!("SNS Publish (Failure)")),
         (
             "/States/Wait For Response/Next",
             json!("SNS Publish (Success)"),
@@ -312,18 +329,19 @@ async fn every_argument_reaches_aws() -> Result<(), Error> {
         key_arn: text(&observed, "/key/arn"),
         key_id: text(&observed, "/key/key_id"),
         mapping: text(&observed, "/event_source/uuid"),
+        undeliverable_mapping: text(&observed, "/undeliverable_event_source/uuid"),
         processing_code: &code_sha256("processing"),
         integration_code: &code_sha256("integration"),
     };
     let defaults = expected::defaults(&stage, &given);
     let mut found = differences(&defaults, &observed);
 
-    // Tags of the block over those of the provider, on everything that takes tags: 25 parts, less the two alarms left out.
+    // Tags of the block over those of the provider, on everything that takes tags: 32 parts, less the three alarms left out.
     let tags: Vec<String> = found
         .keys()
         .filter_map(|at| at.strip_suffix("/tags/stage").map(str::to_owned))
         .collect();
-    assert_eq!(tags.len(), 23, "{tags:?}");
+    assert_eq!(tags.len(), 29, "{tags:?}");
     for part in &tags {
         for (tag, value) in [
             ("team", "logistics"),
@@ -401,6 +419,16 @@ const ARGUMENTS: &str = r#"
     message_retention_seconds = 172800
   }
   topic = { display_name = "Orders" }
+  alarms = {
+    dead_letter_depth  = { enabled = false }
+    message_age        = { threshold = 60, period = 120, evaluation_periods = 3, datapoints_to_alarm = 2 }
+    executions_failed  = { threshold = 5, comparison_operator = "GreaterThanThreshold" }
+    callbacks_rejected = { threshold = 2, period = 600 }
+  }
+  event_invoke_config = {
+    maximum_event_age_in_seconds = 3600
+    maximum_retry_attempts       = 1
+  }
   processing = {
     memory_size                    = 256
     timeout                        = 20
@@ -509,7 +537,22 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
         ("/queue/VisibilityTimeout", json!("720")),
         ("/queue/KmsDataKeyReusePeriodSeconds", json!("600")),
         ("/queue/RedrivePolicy/maxReceiveCount", json!(2)),
-        // The messages and the key are the same ones.
+        // The messages and the key are the same ones, and so is the function that takes them.
+        ("/undeliverable_queue/MaximumMessageSize", json!("262144")),
+        (
+            "/undeliverable_queue/KmsDataKeyReusePeriodSeconds",
+            json!("600"),
+        ),
+        (
+            "/undeliverable_queue/MessageRetentionPeriod",
+            json!("172800"),
+        ),
+        ("/undeliverable_queue/VisibilityTimeout", json!("720")),
+        (
+            "/integration/event_invoke_config/maximum_event_age",
+            json!(3600),
+        ),
+        ("/integration/event_invoke_config/maximum_retries", json!(1)),
         ("/dead_letter_queue/MaximumMessageSize", json!("262144")),
         (
             "/dead_letter_queue/KmsDataKeyReusePeriodSeconds",
@@ -551,6 +594,18 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
             "/integration/variables/BELLFLOWER_OUTBOUND_PREFIX",
             json!("work/"),
         ),
+        ("/alarms/dead_letter_depth", Value::Null),
+        ("/alarms/message_age/threshold", json!(60.0)),
+        ("/alarms/message_age/period", json!(120)),
+        ("/alarms/message_age/evaluation_periods", json!(3)),
+        ("/alarms/message_age/datapoints", json!(2)),
+        ("/alarms/executions_failed/threshold", json!(5.0)),
+        (
+            "/alarms/executions_failed/operator",
+            json!("GreaterThanThreshold"),
+        ),
+        ("/alarms/callbacks_rejected/threshold", json!(2.0)),
+        ("/alarms/callbacks_rejected/period", json!(600)),
         ("/integration/alarms/Invocations", Value::Null),
         ("/integration/alarms/Errors/threshold", json!(1.0)),
         ("/integration/alarms/Throttles/threshold", json!(3.0)),
@@ -588,7 +643,11 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
             json!(format!("{bucket}/answers/*")),
         ),
         ("ReadExchange/Resource/1", json!(format!("{bucket}/work/*"))),
-        ("WriteWork/Resource", json!(format!("{bucket}/work/*"))),
+        ("WriteWork/Resource/0", json!(format!("{bucket}/work/*"))),
+        (
+            "RemoveTokens/Resource",
+            json!(format!("{bucket}/work/*/task_token.txt")),
+        ),
         (
             "TellMissingFromForbidden/Condition/StringLike/s3:prefix/0",
             json!("answers/*"),
@@ -600,6 +659,10 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
     ] {
         expected.insert(format!("{exchange}/{at}"), value);
     }
+    expected.insert(
+        "/state_machine/role/policies/bellflower/Statement/RemoveTokens/Resource".to_owned(),
+        json!(format!("{bucket}/work/*/task_token.txt")),
+    );
     for part in ["processing", "integration", "state_machine"] {
         let role = match part {
             "processing" => &names.processing_role,
@@ -658,6 +721,7 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
         key_alias: "alias/orders-key-devl-eu-west-1".to_owned(),
         bucket: "my-exchange.example".to_owned(),
         queue: "My_Queue".to_owned(),
+        undeliverable_queue: "My_Strays".to_owned(),
         dead_letter_queue: "My_Dead-Letters".to_owned(),
         topic: "My_Topic".to_owned(),
         processing: "My_Processing".to_owned(),
@@ -666,20 +730,25 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
         integration_role: "My.Integration=role".to_owned(),
         state_machine: "My_Machine".to_owned(),
         state_machine_role: "My,Machine-role".to_owned(),
+        alarm: stage.names.alarm.clone(),
+        dashboard: "My_Dashboard".to_owned(),
     };
     stage.set(&format!(
         r#"
   kms_key_arn       = "{key_arn}"
   bucket            = {{ bucket = "{}" }}
   queue             = {{ name = "{}" }}
+  undeliverable_queue = {{ name = "{}" }}
   dead_letter_queue = {{ name = "{}" }}
   topic             = {{ name = "{}" }}
   processing        = {{ function_name = "{}", role = {{ name = "{}" }} }}
   integration       = {{ function_name = "{}", role = {{ name = "{}" }} }}
   state_machine     = {{ name = "{}", role = {{ name = "{}" }} }}
+  dashboard         = {{ dashboard_name = "{}" }}
 "#,
         names.bucket,
         names.queue,
+        names.undeliverable_queue,
         names.dead_letter_queue,
         names.topic,
         names.processing,
@@ -688,6 +757,7 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
         names.integration_role,
         names.state_machine,
         names.state_machine_role,
+        names.dashboard,
     ))?;
     // With the key known, everything that follows from it is known too.
     let mut late = Vec::new();
@@ -698,7 +768,10 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
             "/dead_letter_queue/url",
             "/event_source/arn",
             "/event_source/uuid",
-            "/queue/url"
+            "/queue/url",
+            "/undeliverable_event_source/arn",
+            "/undeliverable_event_source/uuid",
+            "/undeliverable_queue/url"
         ]
     );
     stage.terraform.apply()?;
@@ -710,10 +783,19 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
         "no key of its own"
     );
     observed["key"].take();
+    let title = &observed["dashboard"]["widgets"][0]["properties"]["markdown"];
+    assert!(
+        title
+            .as_str()
+            .is_some_and(|text| text.contains("orders/devl/eu-west-1")),
+        "{title}"
+    );
+    observed["dashboard"].take();
     let given = Given {
         key_arn: &key_arn,
         key_id: "",
         mapping: text(&observed, "/event_source/uuid"),
+        undeliverable_mapping: text(&observed, "/undeliverable_event_source/uuid"),
         processing_code: text(&observed, "/processing/code_sha256"),
         integration_code: text(&observed, "/integration/code_sha256"),
     };
@@ -727,6 +809,7 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
         (&derived.processing, &names.processing),
         (&derived.integration, &names.integration),
         (&derived.state_machine, &names.state_machine),
+        (&derived.undeliverable_queue, &names.undeliverable_queue),
         (&derived.dead_letter_queue, &names.dead_letter_queue),
         (&derived.queue, &names.queue),
         (&derived.topic, &names.topic),
@@ -736,6 +819,7 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
     }
     let mut expected: Value = serde_json::from_str(&expected).unwrap();
     expected["key"].take();
+    expected["dashboard"].take();
     assert_eq!(differences(&expected, &observed), BTreeMap::new());
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 

@@ -1,6 +1,6 @@
 //! S3 and Step Functions over https, with a certificate of a private authority, as the function sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,9 +24,13 @@ pub struct Aws {
 
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<String, Vec<u8>>,
+    /// Bodies and version numbers.
+    objects: BTreeMap<String, (Vec<u8>, usize)>,
+    version: usize,
     writes: Vec<Written>,
+    deletes: Vec<String>,
     answers: Vec<(String, String)>,
+    closed: BTreeSet<String>,
     faults: Vec<Fault>,
 }
 
@@ -50,6 +54,10 @@ pub enum Answer {
     S3(u16, &'static str),
     /// An error of Step Functions, with its message.
     StepFunctions(&'static str, &'static str),
+    /// An error of either: status 500.
+    Broken,
+    /// The call is done, but its answer is a status 500.
+    DoneButBroken,
     /// No answer at all.
     Hang,
 }
@@ -109,7 +117,12 @@ impl Aws {
 
     /// Puts an object there, as someone else would.
     pub fn put(&self, key: &str, body: &str) {
-        self.state().objects.insert(key.to_owned(), body.into());
+        self.state().put(key, body.into());
+    }
+
+    /// Closes the callback of a token, as its time-out would.
+    pub fn time_out(&self, token: &str) {
+        self.state().closed.insert(token.to_owned());
     }
 
     pub fn fail(&self, fault: Fault) {
@@ -117,8 +130,13 @@ impl Aws {
     }
 
     pub fn object(&self, key: &str) -> Option<String> {
-        let body = self.state().objects.get(key).cloned();
-        body.map(|body| String::from_utf8(body).unwrap())
+        let object = self.state().objects.get(key).cloned();
+        object.map(|(body, _)| String::from_utf8(body).unwrap())
+    }
+
+    /// Keys that the function has deleted, in order.
+    pub fn deletes(&self) -> Vec<String> {
+        self.state().deletes.clone()
     }
 
     /// What the function has written, in order.
@@ -126,7 +144,7 @@ impl Aws {
         self.state().writes.clone()
     }
 
-    /// Tokens and results that Step Functions has taken, in order.
+    /// Tokens and what was told of them, in order: a result, or `error: cause`, or `alive`.
     pub fn answers(&self) -> Vec<(String, String)> {
         self.state().answers.clone()
     }
@@ -148,47 +166,117 @@ fn answer(state: &Mutex<State>, request: &Request) -> Option<Response> {
         .faults
         .iter_mut()
         .find(|fault| call.contains(fault.call) && fault.times > 0);
+    let mut broken = false;
     if let Some(fault) = fault {
         fault.times -= 1;
-        return match fault.answer {
-            Answer::S3(status, code) => Some(s3_error(status, code)),
-            Answer::StepFunctions(code, message) => Some(Response::new(
-                400,
-                json!({"__type": code, "message": message}).to_string(),
-            )),
+        match fault.answer {
+            Answer::S3(status, code) => return Some(s3_error(status, code)),
+            Answer::StepFunctions(code, message) => return Some(sfn_error(400, code, message)),
+            Answer::Broken => return Some(Response::new(500, "")),
+            Answer::DoneButBroken => broken = true,
             Answer::Hang => {
                 drop(state);
                 thread::sleep(Duration::from_mins(1));
-                None
+                return None;
             }
-        };
-    }
-    if target == Some("AWSStepFunctions.SendTaskSuccess") {
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        let text = |name: &str| body[name].as_str().unwrap().to_owned();
-        state.answers.push((text("taskToken"), text("output")));
-        return Some(Response::new(200, "{}"));
-    }
-    let path = request.path.split('?').next().unwrap();
-    let key =
-        bellflower_contract::decode_object_key(path.strip_prefix("/bucket/").unwrap()).unwrap();
-    Some(match request.method.as_str() {
-        "PUT" => {
-            let header = |name| request.header(name).map(str::to_owned);
-            state.writes.push(Written {
-                key: key.clone(),
-                content_type: header("content-type").unwrap(),
-                kms_key: header("x-amz-server-side-encryption-aws-kms-key-id"),
-            });
-            state.objects.insert(key, request.body.clone());
-            Response::new(200, "")
         }
-        "GET" => match state.objects.get(&key) {
-            Some(body) => Response::new(200, body.clone()),
-            None => s3_error(404, "NoSuchKey"),
-        },
-        method => panic!("{method} {path}"),
+    }
+    let response = match target {
+        Some(target) => state.step_functions(target, &request.body),
+        None => state.s3(request),
+    };
+    Some(if broken {
+        Response::new(500, "")
+    } else {
+        response
     })
+}
+
+impl State {
+    fn step_functions(&mut self, target: &str, body: &[u8]) -> Response {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        let token = text("taskToken");
+        if self.closed.contains(&token) {
+            let quoting =
+                format!("Task Timed Out: 'Provided task does not exist anymore: {token}'");
+            return sfn_error(400, "TaskTimedOut", &quoting);
+        }
+        let told = match target {
+            "AWSStepFunctions.SendTaskSuccess" => text("output"),
+            "AWSStepFunctions.SendTaskFailure" => format!("{}: {}", text("error"), text("cause")),
+            "AWSStepFunctions.SendTaskHeartbeat" => "alive".to_owned(),
+            other => panic!("{other}"),
+        };
+        if told != "alive" {
+            self.closed.insert(token.clone());
+        }
+        self.answers.push((token, told));
+        Response::new(200, "{}")
+    }
+
+    fn s3(&mut self, request: &Request) -> Response {
+        let path = request.path.split('?').next().unwrap();
+        let key =
+            bellflower_contract::decode_object_key(path.strip_prefix("/bucket/").unwrap()).unwrap();
+        let header = |name| request.header(name).map(str::to_owned);
+        let version = self.objects.get(&key).map(|(_, version)| etag(*version));
+        if request.method != "GET" {
+            if header("if-none-match").is_some() && version.is_some() {
+                return s3_error(412, "PreconditionFailed");
+            }
+            match header("if-match") {
+                Some(_) if version.is_none() => return s3_error(404, "NoSuchKey"),
+                expected if expected.is_some() && expected != version => {
+                    return s3_error(412, "PreconditionFailed");
+                }
+                _ => {}
+            }
+        }
+        match request.method.as_str() {
+            "PUT" => {
+                self.writes.push(Written {
+                    key: key.clone(),
+                    content_type: header("content-type").unwrap(),
+                    kms_key: header("x-amz-server-side-encryption-aws-kms-key-id"),
+                });
+                self.put(&key, request.body.clone());
+                Response::new(200, "")
+            }
+            "GET" => match self.objects.get(&key) {
+                Some((body, version)) => {
+                    let mut response = Response::new(200, body.clone());
+                    let written = "Wed, 01 Jan 2020 00:00:00 GMT".to_owned();
+                    response.headers.push(("last-modified", written));
+                    response.headers.push(("etag", etag(*version)));
+                    response
+                }
+                None => s3_error(404, "NoSuchKey"),
+            },
+            "DELETE" => {
+                self.objects.remove(&key);
+                self.deletes.push(key);
+                Response::new(204, "")
+            }
+            method => panic!("{method} {path}"),
+        }
+    }
+
+    fn put(&mut self, key: &str, body: Vec<u8>) {
+        self.version += 1;
+        self.objects.insert(key.to_owned(), (body, self.version));
+    }
+}
+
+fn etag(version: usize) -> String {
+    format!("\"{version}\"")
+}
+
+fn sfn_error(status: u16, code: &str, message: &str) -> Response {
+    Response::new(
+        status,
+        json!({"__type": code, "message": message}).to_string(),
+    )
 }
 
 fn s3_error(status: u16, code: &str) -> Response {

@@ -1,0 +1,113 @@
+//! The end of a message that could not be handled.
+
+use bellflower_contract::{UndeliverableMessage, errors, metrics};
+use serde_json::json;
+
+use crate::answer::Reply;
+use crate::exchange::{ExchangeError, Exchanges};
+use crate::ports::{Callbacks, Outcome, Store, When};
+
+impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
+    /// Fails the callback of the message, so that its execution ends now and says why, and not at its time-out.
+    ///
+    /// The queue delivers the message several times before it moves it to the dead-letter queue; `first` tells the first of these, which is the one
+    /// that counts.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError`] if a call failed.
+    pub async fn undeliverable(
+        &self,
+        message_id: &str,
+        body: &str,
+        first: bool,
+    ) -> Result<(), ExchangeError> {
+        let message = UndeliverableMessage::parse(body);
+        let id = message.execution_id.as_ref();
+        if first {
+            self.dimensions
+                .count(self.log, metrics::UNDELIVERABLE, id, None);
+        }
+        let fields = json!({"message_id": message_id, "execution_id": id});
+        let Some(token) = message.task_token else {
+            self.log.error("message without a task token", fields);
+            return Ok(());
+        };
+        let whose = id.map_or_else(String::new, |id| format!(" of execution_id {id}"));
+        let reply = Reply::Failure {
+            error: errors::UNDELIVERABLE.to_owned(),
+            cause: format!(
+                "The message with the work{whose} could not be handled; it is kept in the dead-letter queue (message id {message_id})."
+            ),
+        };
+        match self.callbacks.send(&token, &reply).await? {
+            Outcome::Taken => {
+                self.log.error("callback ended as undeliverable", fields);
+                if let Some(id) = id {
+                    let key = self.layout.task_token_key(id);
+                    self.store.delete(&key, When::Always).await?;
+                }
+            }
+            // Told before, or the callback has had its time-out.
+            Outcome::NotOpen(code) | Outcome::Refused(code) => self.log.info(
+                "undeliverable message of a closed callback",
+                json!({"message_id": message_id, "execution_id": id, "code": code}),
+            ),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::memory::{Machine, Memory, run};
+
+    const BODY: &str = r#"{"Input": {"execution_id": "e-1"}, "TaskToken": "AQB8a"}"#;
+
+    #[tokio::test]
+    async fn the_callback_fails_and_says_why_once() {
+        let store = Memory::with(&[("outbound/e-1/task_token.txt", "AQB8a")]);
+        let machine = Machine::default();
+        for (first, metrics) in [(true, &["Undeliverable"][..]), (false, &[])] {
+            let (done, told) = run(&store, &machine, async |exchanges| {
+                exchanges.undeliverable("m-1", BODY, first).await
+            })
+            .await;
+            assert_eq!(done, Ok(()));
+            assert_eq!(told.metrics(), metrics);
+        }
+        assert_eq!(
+            machine.taken(),
+            [
+                "AQB8a: Bellflower.Undeliverable: The message with the work of execution_id e-1 could not be handled; \
+                 it is kept in the dead-letter queue (message id m-1)."
+            ]
+        );
+        assert_eq!(store.text("outbound/e-1/task_token.txt"), None);
+    }
+
+    #[tokio::test]
+    async fn the_token_of_a_later_try_is_kept() {
+        let store = Memory::with(&[("outbound/e-1/task_token.txt", "AQB8b")]);
+        let machine = Machine::closed(&["AQB8a"]);
+        let (done, _) = run(&store, &machine, async |exchanges| {
+            exchanges.undeliverable("m-1", BODY, true).await
+        })
+        .await;
+        assert_eq!(done, Ok(()));
+        assert!(store.text("outbound/e-1/task_token.txt").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_message_without_a_token_is_counted_too() {
+        let (store, machine) = (Memory::default(), Machine::default());
+        let (done, told) = run(&store, &machine, async |exchanges| {
+            exchanges.undeliverable("m-1", "poison", true).await
+        })
+        .await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(told.messages(), ["message without a task token"]);
+        assert_eq!(told.metrics(), ["Undeliverable"]);
+        assert!(machine.taken().is_empty());
+    }
+}

@@ -1,0 +1,200 @@
+//! Executions that are running, and which of them wait for a callback.
+
+use std::time::SystemTime;
+
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
+
+use super::state_machine::GONE;
+use super::{Aws, absent};
+use crate::engine::Failure;
+
+/// How far back the history of an execution is read: to its last state, past the attempts to send the message.
+const EVENTS: i32 = 50;
+
+/// An execution that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// The ARN of the execution.
+    pub execution_arn: String,
+    /// The input of the state it waits in, JSON.
+    pub input: String,
+    /// When the wait began.
+    pub since: SystemTime,
+    /// How long it may take, in seconds, where the history tells.
+    pub timeout: Option<i64>,
+}
+
+/// The ARNs of the executions of a state machine that are running, at most `limit` of them; nothing where there is no such state machine.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn running(
+    state_machine_arn: &str,
+    aws: &Aws,
+    limit: usize,
+) -> Result<Option<Vec<String>>, Failure> {
+    let mut arns = Vec::new();
+    let mut token = None;
+    loop {
+        let list = || {
+            let request = aws
+                .sfn
+                .list_executions()
+                .state_machine_arn(state_machine_arn);
+            request
+                .status_filter(ExecutionStatus::Running)
+                .set_next_token(token.clone())
+                .send()
+        };
+        let page = aws.call("states:ListExecutions", state_machine_arn, list);
+        let Some(page) = absent(page.await, GONE)? else {
+            return Ok(None);
+        };
+        arns.extend(
+            page.executions
+                .into_iter()
+                .map(|execution| execution.execution_arn),
+        );
+        token = page.next_token;
+        if token.is_none() || arns.len() >= limit {
+            break;
+        }
+    }
+    arns.truncate(limit);
+    Ok(Some(arns))
+}
+
+/// How an execution waits in the state of this name; nothing if it does not, or has ended meanwhile.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn waiting(
+    execution_arn: &str,
+    state: &str,
+    aws: &Aws,
+) -> Result<Option<Waiting>, Failure> {
+    let read = || {
+        let request = aws.sfn.get_execution_history().execution_arn(execution_arn);
+        request.reverse_order(true).max_results(EVENTS).send()
+    };
+    let history = aws.call("states:GetExecutionHistory", execution_arn, read);
+    let history = absent(history.await, &["ExecutionDoesNotExist"])?;
+    Ok(history.and_then(|history| wait_of(execution_arn, state, &history.events)))
+}
+
+/// Reads a wait out of a history, whose newest event comes first.
+fn wait_of(execution_arn: &str, state: &str, newest_first: &[HistoryEvent]) -> Option<Waiting> {
+    let mut scheduled: Option<&HistoryEvent> = None;
+    for event in newest_first {
+        match &event.r#type {
+            HistoryEventType::TaskScheduled => scheduled = scheduled.or(Some(event)),
+            HistoryEventType::TaskStateEntered => {
+                let entered = event.state_entered_event_details()?;
+                if entered.name() != state {
+                    return None;
+                }
+                let began = scheduled.unwrap_or(event);
+                let details = scheduled.and_then(HistoryEvent::task_scheduled_event_details);
+                return Some(Waiting {
+                    execution_arn: execution_arn.to_owned(),
+                    input: entered.input().unwrap_or_default().to_owned(),
+                    since: SystemTime::try_from(began.timestamp).ok()?,
+                    timeout: details.and_then(|details| details.timeout_in_seconds()),
+                });
+            }
+            HistoryEventType::TaskSubmitted
+            | HistoryEventType::TaskStarted
+            // An attempt to send the message; the next one is after it.
+            | HistoryEventType::TaskFailed
+            | HistoryEventType::TaskSubmitFailed
+            | HistoryEventType::TaskStartFailed => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sfn::primitives::DateTime;
+    use aws_sdk_sfn::types::{StateEnteredEventDetails, TaskScheduledEventDetails};
+
+    use super::*;
+
+    const STATE: &str = "Wait";
+
+    fn event(kind: HistoryEventType, second: i64) -> HistoryEvent {
+        let event = HistoryEvent::builder()
+            .id(second)
+            .timestamp(DateTime::from_secs(second));
+        let event = match kind {
+            HistoryEventType::TaskStateEntered => event.state_entered_event_details(
+                StateEnteredEventDetails::builder()
+                    .name(STATE)
+                    .input("{}")
+                    .build()
+                    .unwrap(),
+            ),
+            HistoryEventType::TaskScheduled => event.task_scheduled_event_details(
+                TaskScheduledEventDetails::builder()
+                    .resource_type("sqs")
+                    .resource("sendMessage.waitForTaskToken")
+                    .region("eu-west-1")
+                    .parameters("{}")
+                    .timeout_in_seconds(60)
+                    .build()
+                    .unwrap(),
+            ),
+            _ => event,
+        };
+        event.r#type(kind).build().unwrap()
+    }
+
+    /// Events in the order they happened, one a second.
+    fn history(kinds: &[HistoryEventType]) -> Vec<HistoryEvent> {
+        let events = kinds.iter().cloned().zip(1..);
+        let mut events: Vec<HistoryEvent> =
+            events.map(|(kind, second)| event(kind, second)).collect();
+        events.reverse();
+        events
+    }
+
+    #[test]
+    fn a_wait_counts_from_the_attempt_that_was_sent() {
+        use HistoryEventType::{
+            ExecutionStarted, TaskFailed, TaskScheduled, TaskStarted, TaskStateEntered,
+            TaskSubmitted,
+        };
+        let all = [
+            ExecutionStarted,
+            TaskStateEntered,
+            TaskScheduled,
+            TaskStarted,
+            TaskFailed,
+            TaskScheduled,
+            TaskStarted,
+            TaskSubmitted,
+        ];
+        let wait = wait_of("e", STATE, &history(&all)).unwrap();
+        assert_eq!(
+            wait.since,
+            SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(6)
+        );
+        assert_eq!((wait.timeout, wait.input.as_str()), (Some(60), "{}"));
+    }
+
+    #[test]
+    fn what_has_gone_on_or_is_elsewhere_does_not_wait() {
+        use HistoryEventType::{
+            TaskScheduled, TaskStateEntered, TaskStateExited, TaskSubmitted, TaskSucceeded,
+            TaskTimedOut,
+        };
+        for last in [TaskSucceeded, TaskTimedOut, TaskStateExited] {
+            let events = history(&[TaskStateEntered, TaskScheduled, TaskSubmitted, last.clone()]);
+            assert_eq!(wait_of("e", STATE, &events), None, "{last:?}");
+        }
+        let events = history(&[TaskStateEntered, TaskScheduled]);
+        assert_eq!(wait_of("e", "Another", &events), None);
+        assert_eq!(wait_of("e", STATE, &[]), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! The operator's question: which execution waits for whom?
+
+use std::time::Duration;
+
+use bellflower_tests::proxy::{Fault, Rule};
+use bellflower_tests::{Error, Stage, Terraform};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// The example, on a pipeline of which one execution waits, and then none.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
+    let arguments = "  state_machine = { callback_timeout_seconds = 7200 }";
+    let (stage, proxy) = Stage::behind_proxy(arguments).await?;
+    let operator = Terraform::example("pending-callbacks", &proxy.environment())?;
+
+    let nothing = operator.run(&["apply", "-auto-approve", "-no-color"])?;
+    let said = nothing.flat();
+    assert_eq!(nothing.code, 1, "{said}");
+    assert!(said.contains("State machine not found"), "{said}");
+    assert!(said.contains("name = \"orders\""), "{said}");
+
+    stage.terraform.apply()?;
+    let pipeline = stage.pipeline()?;
+    let waiting = |operator: &Terraform| -> Result<Vec<String>, Error> {
+        operator.apply()?;
+        let all = operator.outputs()?;
+        let lines = all["waiting"].as_array().cloned().unwrap_or_default();
+        Ok(lines.iter().map(ToString::to_string).collect())
+    };
+    assert_eq!(waiting(&operator)?, Vec::<String>::new());
+
+    let execution = pipeline.start("{}").await?;
+    let id = pipeline.new_exchange(&[], LIMIT).await?;
+    let name = execution.rsplit(':').next().unwrap_or_default();
+    // An account that many ask at once.
+    for operation in ["states:ListExecutions", "states:GetExecutionHistory"] {
+        proxy.inject(Rule::before(Fault::Throttle).on(operation).first(2));
+    }
+    let lines = waiting(&operator)?;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains(&format!("{name} waits since 20")),
+        "{lines:?}"
+    );
+    assert!(
+        lines[0].contains(&format!("outbound/{id}/data.json")),
+        "{lines:?}"
+    );
+    let left = lines[0]
+        .split(", ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let left: u32 = left.and_then(|seconds| seconds.parse().ok()).unwrap();
+    assert!((7000..=7200).contains(&left), "{lines:?}");
+    let token = pipeline
+        .object(&format!("outbound/{id}/task_token.txt"))
+        .await?;
+    let state = operator.directory().join("terraform.tfstate");
+    let state = std::fs::read_to_string(&state).unwrap();
+    assert!(state.contains(&id) && !state.contains(token.trim()));
+
+    pipeline.answer(&id, "{}").await?;
+    pipeline.ended(&execution, LIMIT).await?;
+    assert_eq!(waiting(&operator)?, Vec::<String>::new());
+    stage.terraform.destroy()?;
+    Ok(())
+}
+
+/// Mistakes are told at their attribute, and nobody is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_question_is_told_at_its_place() -> Result<(), Error> {
+    let text = |arguments: &str| {
+        format!(
+            "terraform {{\n required_providers {{\n  bellflower = {{ source = \"bellflower/bellflower\" }}\n }}\n}}\n\
+             data \"bellflower_pending_callbacks\" \"it\" {{\n{arguments}\n}}\n"
+        )
+    };
+    let terraform = Terraform::configuration(&text("name = \"orders\""), &[])?;
+    for (arguments, part) in [
+        ("", "Give either `name`"),
+        ("name = \"orders\"\nmax_executions = 0", "from 1 to 100000"),
+        (
+            "name = \"orders\"\noutbound_prefix = \"out\"",
+            "end with `/`",
+        ),
+        ("state_machine_arn = \"orders\"", "no ARN"),
+    ] {
+        terraform.rewrite(&text(arguments))?;
+        let run = terraform.run(&["validate", "-no-color"])?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{arguments}: {said}");
+        assert!(said.contains(part), "{arguments}: {said}");
+    }
+    Ok(())
+}
