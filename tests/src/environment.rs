@@ -42,6 +42,12 @@ pub fn ministack() -> PathBuf {
     )
 }
 
+/// The folder that the linters are installed below.
+#[must_use]
+pub fn linters() -> PathBuf {
+    named("BELLFLOWER_LINTERS", "target/tools/linters")
+}
+
 /// The provider's executable.
 #[must_use]
 pub fn provider() -> PathBuf {

@@ -19,6 +19,7 @@
 //!
 //! | Variable | What it names | Without it |
 //! |---|---|---|
+//! | `BELLFLOWER_LINTERS` | the folder of cfn-lint, statelint and AWS's service authorization reference | the one under `target/tools` |
 //! | `BELLFLOWER_MINISTACK` | the emulator's executable | the one under `target/tools` |
 //! | `BELLFLOWER_PROVIDER` | the provider's executable | the one under `target/debug` |
 //! | `TERRAFORM` | `terraform` or `tofu` | `terraform` on PATH |

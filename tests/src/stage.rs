@@ -51,6 +51,48 @@ impl Stage {
         Self::on(emulator, arguments, &environment).await
     }
 
+    /// As [`Stage::with`], with Terraform run by an IAM user who has this policy and no other.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn by_user(arguments: &str, options: Options, policy: &Value) -> Result<Self, Error> {
+        const USER: &str = "platform-engineer";
+        let emulator = MiniStack::start_with(Options {
+            region: REGION.to_owned(),
+            ..options
+        })?;
+        let iam = emulator.aws().iam;
+        let making = "making an IAM user";
+        // A policy of its own and not the user's: those may have 2,048 characters at most.
+        let made = iam.create_policy().policy_name(USER);
+        let made = made.policy_document(policy.to_string()).send().await;
+        let made = made.map_err(Error::aws(making))?;
+        let arn = made.policy().and_then(|policy| policy.arn());
+        iam.create_user()
+            .user_name(USER)
+            .send()
+            .await
+            .map_err(Error::aws(making))?;
+        let attach = iam.attach_user_policy().user_name(USER);
+        attach
+            .set_policy_arn(arn.map(str::to_owned))
+            .send()
+            .await
+            .map_err(Error::aws(making))?;
+        let key = iam.create_access_key().user_name(USER).send().await;
+        let key = key.map_err(Error::aws(making))?.access_key;
+        let key = key.ok_or_else(|| Error::Missing("IAM made no access key".to_owned()))?;
+        let mut environment = emulator.environment();
+        for (name, value) in &mut environment {
+            match name.as_str() {
+                "AWS_ACCESS_KEY_ID" => key.access_key_id().clone_into(value),
+                "AWS_SECRET_ACCESS_KEY" => key.secret_access_key().clone_into(value),
+                _ => {}
+            }
+        }
+        Self::on(emulator, arguments, &environment).await
+    }
+
     /// As [`Stage::new`], with a proxy between Terraform and the emulator. The stage's own clients do not go through it.
     ///
     /// # Errors

@@ -11,11 +11,13 @@ use serde_json::Value;
 /// What is of the provider that applies, not of the state: the code it carries.
 const CODE: &[&str] = &["package", "code_sha256"];
 
-/// What is made otherwise today: the functions and the state machine do more, and need more for it.
+/// What is made otherwise today: the functions and the state machine do more, and need more for it; the topic's policy has lost
+/// a statement that gave nobody anything.
 const GROWN: &[&str] = &[
     ".integration.role.policy",
     ".state_machine.definition",
     ".state_machine.role.policy",
+    ".topic.policy",
 ];
 
 /// The saved states, by the paths of their configurations.

@@ -29,11 +29,11 @@ fn interpreter() -> Result<PathBuf, Error> {
     let (major, minor) = OLDEST;
     Err(Error::Other(match too_old {
         Some(found) => format!(
-            "the local AWS and the cross-linker are Python packages and need Python {major}.{minor} or newer, \
+            "the local AWS, the linters and the cross-linker are Python packages and need Python {major}.{minor} or newer, \
              but `python3` is {found}; install a newer one and put it on PATH"
         ),
         None => format!(
-            "the local AWS and the cross-linker are Python packages: install Python {major}.{minor} or newer with venv \
+            "the local AWS, the linters and the cross-linker are Python packages: install Python {major}.{minor} or newer with venv \
              (Debian, Ubuntu: apt install python3 python3-venv) so that `python3` is on PATH"
         ),
     }))

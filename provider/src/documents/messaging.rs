@@ -28,7 +28,10 @@ pub fn queue_policy(place: &Place, queue_arn: &str) -> String {
     }))
 }
 
-/// Lets this account's principals publish and subscribe and this account's alarms publish, over TLS only.
+/// Lets this account's alarms publish, and everybody over TLS only.
+///
+/// Who else of this account may publish, subscribe or change the topic is left to IAM policies: a statement for the account's root would
+/// give nobody anything that these do not.
 ///
 /// <https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html>
 #[must_use]
@@ -36,22 +39,6 @@ pub fn topic_policy(place: &Place, topic_arn: &str) -> String {
     policy::text(&json!({
         "Version": "2012-10-17",
         "Statement": [
-            {
-                "Sid": "ThisAccount",
-                "Effect": "Allow",
-                "Principal": {"AWS": place.iam_arn("root")},
-                "Action": [
-                    "sns:AddPermission",
-                    "sns:DeleteTopic",
-                    "sns:GetTopicAttributes",
-                    "sns:ListSubscriptionsByTopic",
-                    "sns:Publish",
-                    "sns:RemovePermission",
-                    "sns:SetTopicAttributes",
-                    "sns:Subscribe",
-                ],
-                "Resource": topic_arn,
-            },
             {
                 "Sid": "AlarmNotifications",
                 "Effect": "Allow",

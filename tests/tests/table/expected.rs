@@ -273,22 +273,6 @@ impl With<'_> {
             "tags": tags(),
             "policy": document(&json!([
                 {
-                    "Sid": "ThisAccount",
-                    "Effect": "Allow",
-                    "Principal": {"AWS": self.arn("iam", "root")},
-                    "Action": [
-                        "sns:AddPermission",
-                        "sns:DeleteTopic",
-                        "sns:GetTopicAttributes",
-                        "sns:ListSubscriptionsByTopic",
-                        "sns:Publish",
-                        "sns:RemovePermission",
-                        "sns:SetTopicAttributes",
-                        "sns:Subscribe",
-                    ],
-                    "Resource": arn,
-                },
-                {
                     "Sid": "AlarmNotifications",
                     "Effect": "Allow",
                     "Principal": {"Service": "cloudwatch.amazonaws.com"},
