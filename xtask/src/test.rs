@@ -16,7 +16,7 @@ fn starts_terraform(package: &str, name: &str) -> bool {
 }
 
 /// Tests about AWS alone in which one version of Terraform tells what every other would: they run on the first.
-const ON_ONE_VERSION: &[&str] = &["business_application", "drift", "load", "weather"];
+const ON_ONE_VERSION: &[&str] = &["application", "drift", "load", "weather"];
 
 /// One test executable that cargo has built.
 #[derive(Debug, PartialEq, Eq)]

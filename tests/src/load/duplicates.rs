@@ -11,13 +11,16 @@ use bellflower_contract::{
     DATA_FILE, DEFAULT_INBOUND_PREFIX, DEFAULT_OUTBOUND_PREFIX, TASK_TOKEN_FILE,
 };
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::proxy::{Fault, Proxy, Rule};
 use crate::{Aws, Stage};
 
 /// Every second one comes this much later: when the callback it is about is closed, as a rule.
 const LATER: Duration = Duration::from_secs(4);
+
+/// Lambda's own number for a queue that has no other.
+const POLLERS: usize = 5;
 
 /// How often a message that the function gives back is delivered.
 const RECEIVES: usize = 5;
@@ -33,10 +36,12 @@ struct Deliveries {
     bucket: String,
     queue_arn: String,
     region: String,
-    /// Each exchange's token, read while the function that has written it waits for the answer: later it may be gone.
+    /// Each exchange's token, as the function wrote it: the file may be gone when the data comes.
     tokens: Mutex<BTreeMap<String, String>>,
     /// What has been seen: a call that is repeated is not another message.
     seen: Mutex<BTreeSet<String>>,
+    /// As many at a time as Lambda polls a queue with.
+    places: Semaphore,
     begun: AtomicUsize,
     messages: AtomicUsize,
     events: AtomicUsize,
@@ -66,20 +71,18 @@ impl Duplicates {
             region: stage.region().to_owned(),
             tokens: Mutex::default(),
             seen: Mutex::default(),
+            places: Semaphore::new(POLLERS),
             begun: AtomicUsize::new(0),
             messages: AtomicUsize::new(0),
             events: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
         });
         let hook = deliveries.clone();
-        let fault = Fault::hook(move |call| {
-            let Some(key) = call.object.strip_prefix(&format!("{}/", hook.bucket)) else {
-                return;
-            };
-            let hook = hook.clone();
-            let key = key.to_owned();
-            // The call is held up meanwhile, so that nobody can act on what it has written.
-            tokio::task::block_in_place(|| Handle::current().block_on(hook.written(key)));
+        let prefix = format!("{bucket}/");
+        let fault = Fault::hook_with_body(move |call, body| {
+            if let Some(key) = call.object.strip_prefix(&prefix) {
+                hook.clone().written(key, body);
+            }
         });
         proxy.inject(Rule::after(fault).on("s3:PutObject"));
         Self(deliveries)
@@ -103,16 +106,16 @@ impl Duplicates {
 
 impl Deliveries {
     /// An object has been written.
-    async fn written(self: Arc<Self>, key: String) {
+    fn written(self: Arc<Self>, key: &str, body: &[u8]) {
+        let text = String::from_utf8_lossy(body).into_owned();
         let of = |file: &str| {
             let id = key.strip_prefix(DEFAULT_OUTBOUND_PREFIX)?;
             id.strip_suffix(file)?.strip_suffix('/').map(str::to_owned)
         };
         if let Some(id) = of(TASK_TOKEN_FILE) {
-            if let Some(token) = self.object(&key).await {
-                let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-                tokens.insert(id, token);
-            }
+            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            // The last, should an earlier attempt at sending have left its own.
+            tokens.insert(id, text.lines().last().unwrap_or_default().to_owned());
             return;
         }
         let id = of(DATA_FILE);
@@ -121,18 +124,20 @@ impl Deliveries {
         }
         let new = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.insert(key.clone())
+            seen.insert(key.to_owned())
         };
         if !new {
             return;
         }
+        let key = key.to_owned();
         let number = self.begun.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
             if number % 2 == 1 {
                 tokio::time::sleep(LATER).await;
             }
+            let _place = self.places.acquire().await;
             let (delivered, counter) = match id {
-                Some(id) => (self.message(&id, &key).await, &self.messages),
+                Some(id) => (self.message(&id, &text).await, &self.messages),
                 None => (self.event(&key).await, &self.events),
             };
             let counter = if delivered { counter } else { &self.refused };
@@ -140,22 +145,16 @@ impl Deliveries {
         });
     }
 
-    async fn object(&self, key: &str) -> Option<String> {
-        let object = self.aws.s3.get_object().bucket(&self.bucket).key(key);
-        let body = object.send().await.ok()?.body.collect().await.ok()?;
-        String::from_utf8(body.to_vec()).ok()
-    }
-
     /// Delivers the message of an exchange until the function takes it, as SQS does.
-    async fn message(&self, id: &str, key: &str) -> bool {
+    async fn message(&self, id: &str, data: &str) -> bool {
         let token = {
             let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             tokens.get(id).cloned()
         };
-        let (Some(token), Some(data)) = (token, self.object(key).await) else {
+        let Some(token) = token else {
             return false;
         };
-        let input: Value = serde_json::from_str(&data).unwrap_or_default();
+        let input: Value = serde_json::from_str(data).unwrap_or_default();
         let body = json!({"Input": input, "TaskToken": token}).to_string();
         for receive in 2..2 + RECEIVES {
             let event = json!({"Records": [{

@@ -135,7 +135,7 @@ impl fmt::Display for Report {
             "s",
             &format!("{share:.0} % of one core, and it has one thread"),
         )?;
-        if self.calls > 0 {
+        if self.load.faults {
             row(
                 "calls that went wrong",
                 f64::from(self.faults),
