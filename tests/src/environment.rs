@@ -57,6 +57,15 @@ pub fn provider() -> PathBuf {
     )
 }
 
+/// The business application's executable.
+#[must_use]
+pub fn business_application() -> PathBuf {
+    named(
+        "BELLFLOWER_BUSINESS_APPLICATION",
+        "target/debug/business-application",
+    )
+}
+
 /// The Terraform (or OpenTofu) executable.
 #[must_use]
 pub fn terraform() -> PathBuf {

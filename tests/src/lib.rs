@@ -9,6 +9,8 @@
 //! * [`Stage`]: an emulator with one pipeline's configuration, where most tests begin
 //! * [`proxy`]: what networks and AWS do and the emulator does not, and a log of every call
 //! * [`chaos`]: interruption at every step
+//! * [`load`]: many executions at once, and an account of each
+//! * [`BusinessApplication`]: the program of `examples/business-application`
 //! * [`inventory`]: everything that is in the account, to see that nothing is left
 //! * [`Aws`]: clients for assertions; what the provider says about itself proves nothing
 //!
@@ -20,6 +22,7 @@
 //! | Variable | What it names | Without it |
 //! |---|---|---|
 //! | `BELLFLOWER_LINTERS` | the folder of cfn-lint, statelint and AWS's service authorization reference | the one under `target/tools` |
+//! | `BELLFLOWER_BUSINESS_APPLICATION` | the executable of the example | the one under `target/debug` |
 //! | `BELLFLOWER_MINISTACK` | the emulator's executable | the one under `target/tools` |
 //! | `BELLFLOWER_PROVIDER` | the provider's executable | the one under `target/debug` |
 //! | `TERRAFORM` | `terraform` or `tofu` | `terraform` on PATH |
@@ -35,6 +38,7 @@
 //! # Ok(()) }
 //! ```
 
+mod application;
 mod authority;
 mod aws;
 mod error;
@@ -48,8 +52,11 @@ mod terraform;
 
 pub mod chaos;
 pub mod environment;
+pub mod load;
+pub mod processes;
 pub mod proxy;
 
+pub use application::BusinessApplication;
 pub use aws::Aws;
 pub use error::Error;
 pub use inventory::inventory;

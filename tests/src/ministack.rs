@@ -39,6 +39,8 @@ pub struct Options {
     pub enforce_iam: bool,
     /// What the seconds of a state machine's waits and retries are multiplied by.
     pub wait_scale: f32,
+    /// Where functions find AWS, if not at the emulator itself: see [`crate::proxy::Door`].
+    pub functions_endpoint: Option<String>,
     /// Whether it may go on when this process ends: see [`MiniStack::leave_running`].
     pub outlives_us: bool,
     /// The folder for its log, certificates and temporary files; without one, a temporary folder.
@@ -52,6 +54,7 @@ impl Default for Options {
             region: "us-east-1".to_owned(),
             enforce_iam: true,
             wait_scale: 1.0,
+            functions_endpoint: None,
             outlives_us: false,
             folder: None,
         }
@@ -282,7 +285,10 @@ fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Comma
         .env("MINISTACK_SSL_CERT", folder.join("server.pem"))
         .env("MINISTACK_SSL_KEY", folder.join("server.key"))
         // Functions inherit these: where AWS is, and whom to believe that it is.
-        .env("AWS_ENDPOINT_URL", endpoint)
+        .env(
+            "AWS_ENDPOINT_URL",
+            options.functions_endpoint.as_deref().unwrap_or(endpoint),
+        )
         .env("SSL_CERT_FILE", folder.join("ca.pem"))
         .env("AWS_CA_BUNDLE", folder.join("ca.pem"));
     command

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::proxy::Proxy;
+use crate::proxy::{Door, Proxy};
 use crate::{Aws, Error, MiniStack, Names, Options, Pipeline, Terraform, inventory, observe};
 
 /// The address of the pipeline in [`Stage`]'s configuration.
@@ -105,6 +105,26 @@ impl Stage {
         let proxy = Proxy::start(&emulator)?;
         let stage = Self::on(emulator, arguments, &proxy.environment()).await?;
         Ok((stage, proxy))
+    }
+
+    /// As [`Stage::with`], with a proxy between the functions and the emulator. Terraform and the stage's own clients do not go
+    /// through it.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn with_functions_behind_proxy(
+        arguments: &str,
+        options: Options,
+    ) -> Result<(Self, Proxy), Error> {
+        let door = Door::new()?;
+        let emulator = MiniStack::start_with(Options {
+            region: REGION.to_owned(),
+            functions_endpoint: Some(door.endpoint().to_owned()),
+            ..options
+        })?;
+        let proxy = door.open(&emulator)?;
+        let environment = emulator.environment();
+        Ok((Self::on(emulator, arguments, &environment).await?, proxy))
     }
 
     async fn on(

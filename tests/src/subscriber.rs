@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_sqs::types::QueueAttributeName;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
 use serde_json::{Value, json};
 
 use crate::{Aws, Error, eventually};
@@ -111,6 +111,48 @@ impl Subscriber {
             ))
         })
         .await
+    }
+
+    /// Takes what is there now, ten messages at most: what SNS delivered, as [`Subscriber::next`] has it.
+    ///
+    /// # Errors
+    /// When AWS refuses.
+    pub async fn take(&self) -> Result<Vec<Value>, Error> {
+        let received = self
+            .aws
+            .sqs
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(10)
+            .wait_time_seconds(1)
+            .send()
+            .await
+            .map_err(Error::aws("receiving from the subscriber's queue"))?;
+        let messages = received.messages();
+        let entries: Vec<_> = (0..)
+            .zip(messages)
+            .map(|(number, message): (u32, _)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(number.to_string())
+                    .receipt_handle(message.receipt_handle().unwrap_or_default())
+                    .build()
+                    .expect("both are set")
+            })
+            .collect();
+        if !entries.is_empty() {
+            self.aws
+                .sqs
+                .delete_message_batch()
+                .queue_url(&self.queue_url)
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map_err(Error::aws("deleting from the subscriber's queue"))?;
+        }
+        let bodies = messages.iter().filter_map(|message| message.body());
+        Ok(bodies
+            .map(|body| serde_json::from_str(body).unwrap_or_else(|_| Value::from(body)))
+            .collect())
     }
 
     /// Unsubscribes and deletes the queue.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::command::{self, Error};
-use crate::{lambdas, layout, package, tools};
+use crate::{lambdas, layout, package, provider, tools};
 
 /// How often each figure is taken; what is printed is the median.
 const ROUNDS: usize = 11;
@@ -48,6 +48,14 @@ pub fn run(arguments: &[String]) -> Result<(), Error> {
         .find_map(|argument| argument.strip_prefix("--mirror="));
     let all = !arguments.iter().any(|argument| !argument.starts_with("--"));
     let wanted = |group: &str| all || arguments.iter().any(|argument| argument == group);
+    if !all
+        && arguments
+            .iter()
+            .all(|group| group == "callbacks" || group.starts_with("--"))
+    {
+        // The functions decide, and they are those that users get anyway.
+        return callbacks(&provider::build()?, arguments);
+    }
     lambdas::build()?;
     let provider = package::release()?;
     let mut figures = Vec::new();
@@ -66,7 +74,25 @@ pub fn run(arguments: &[String]) -> Result<(), Error> {
     if wanted("lifecycle") {
         lifecycle(&provider, mirror)?;
     }
+    if wanted("callbacks") {
+        command::run(command::cargo().args(["build", "--workspace"]))?;
+        callbacks(&provider, arguments)?;
+    }
     Ok(())
+}
+
+/// Many executions at once, answered by the business application: another program that speaks to AWS.
+fn callbacks(provider: &Path, arguments: &[String]) -> Result<(), Error> {
+    let executions = arguments
+        .iter()
+        .filter_map(|argument| argument.strip_prefix("--executions="));
+    let mut bench = command::command(layout::target().join("debug").join("callbacks"));
+    bench
+        .args(executions)
+        .env("BELLFLOWER_MINISTACK", tools::ministack()?)
+        .env("BELLFLOWER_PROVIDER", provider)
+        .env("TERRAFORM", tools::terraform()?);
+    command::run(&mut bench)
 }
 
 /// A pipeline's apply, plan and destroy: a program of its own, since it speaks to AWS.

@@ -78,8 +78,16 @@ pub const CHORES: &[Chore] = &[
     },
     Chore {
         name: "bench",
-        flags: &["plugin", "functions", "lifecycle", "--mirror="],
-        about: "measure the figures the project holds itself to, each with its target, all or those named (--mirror=FOLDER: beside hashicorp/aws)",
+        flags: &[
+            "plugin",
+            "functions",
+            "lifecycle",
+            "callbacks",
+            "--mirror=",
+            "--executions=",
+        ],
+        about: "measure the figures the project holds itself to, each with its target, all or those named (--mirror=FOLDER: lifecycle beside \
+                hashicorp/aws; --executions=NUMBER: callbacks with that many, instead of 50, 500 and 2,000)",
         run: |arguments| done(bench::run(arguments)),
     },
     Chore {
@@ -122,6 +130,7 @@ mod tests {
         assert!(chaos.takes("--full") && chaos.takes("--seed=7"));
         let bench = CHORES.iter().find(|chore| chore.name == "bench").unwrap();
         assert!(bench.takes("lifecycle") && bench.takes("--mirror=/a"));
+        assert!(bench.takes("callbacks") && bench.takes("--executions=50"));
         assert!(!bench.takes("--mirror") && !bench.takes("lifecycles"));
         assert!(!chaos.takes("--full=1") && !chaos.takes("--seed=") && !chaos.takes("--seed"));
     }

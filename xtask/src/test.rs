@@ -15,8 +15,18 @@ fn starts_terraform(package: &str, name: &str) -> bool {
     package == "bellflower-tests" || (package == "tfplugin" && name == "terraform")
 }
 
-/// Tests about AWS alone, minutes long, in which one version of Terraform tells what every other would: they run on the first.
-const ON_ONE_VERSION: &[&str] = &["drift", "proofs", "weather"];
+/// Tests about AWS alone in which one version of Terraform tells what every other would: they run on the first.
+const ON_ONE_VERSION: &[&str] = &[
+    "application",
+    "drift",
+    "in_place",
+    "load",
+    "pending",
+    "proofs",
+    "secrets",
+    "table",
+    "weather",
+];
 
 /// One test executable that cargo has built.
 #[derive(Debug, PartialEq, Eq)]

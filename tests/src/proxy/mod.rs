@@ -7,8 +7,8 @@
 //!   lost answers, resets, hangs, stale reads, before or after the call took effect, or calls back ([`Fault::Hook`]);
 //! * plays what AWS does in the seconds after a change ([`Proxy::play`]).
 //!
-//! Whoever is given [`Proxy::environment`] or [`Proxy::aws`] talks to it; the Lambdas and everybody else talk to the emulator
-//! itself, so that assertions see what is really there.
+//! Whoever is given [`Proxy::environment`] or [`Proxy::aws`] talks to it; the Lambdas (unless their emulator was shown to a [`Door`]) and
+//! everybody else talk to the emulator itself, so that assertions see what is really there.
 //!
 //! ```no_run
 //! # fn example() -> Result<(), bellflower_tests::Error> {
@@ -99,12 +99,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Proxy {
-    /// Starts a proxy in front of this emulator.
+/// A proxy's address before there is an emulator behind it: one that is to send its functions to the proxy has to be told when it starts.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    endpoint: String,
+}
+
+impl Door {
+    /// Takes a port. Whoever knocks waits until [`Door::open`].
     ///
     /// # Errors
-    /// When no port or thread is to be had, or the emulator's certificate cannot be used.
-    pub fn start(emulator: &MiniStack) -> Result<Self, Error> {
+    /// When no port is to be had.
+    pub fn new() -> Result<Self, Error> {
         let here = Path::new("127.0.0.1");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .map_err(Error::file("listening on", here))?;
@@ -112,7 +119,39 @@ impl Proxy {
             .local_addr()
             .map_err(Error::file("listening on", here))?
             .port();
-        let endpoint = format!("https://127.0.0.1:{port}");
+        Ok(Self {
+            listener,
+            endpoint: format!("https://127.0.0.1:{port}"),
+        })
+    }
+
+    /// The address of the proxy to come.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Starts the proxy in front of this emulator.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn open(self, emulator: &MiniStack) -> Result<Proxy, Error> {
+        Proxy::behind(self, emulator)
+    }
+}
+
+impl Proxy {
+    /// Starts a proxy in front of this emulator.
+    ///
+    /// # Errors
+    /// When no port or thread is to be had, or the emulator's certificate cannot be used.
+    pub fn start(emulator: &MiniStack) -> Result<Self, Error> {
+        Door::new()?.open(emulator)
+    }
+
+    fn behind(door: Door, emulator: &MiniStack) -> Result<Self, Error> {
+        let here = Path::new("127.0.0.1");
+        let Door { listener, endpoint } = door;
         let mut environment = emulator.environment();
         for (name, value) in &mut environment {
             if name == "AWS_ENDPOINT_URL" {

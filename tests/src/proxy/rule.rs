@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Call;
 
 /// Something done when a call passes by.
-type Hook = Arc<dyn Fn(&Call) + Send + Sync>;
+type Hook = Arc<dyn Fn(&Call, &[u8]) + Send + Sync>;
 
 /// Before or after a call takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,12 @@ impl Fault {
     /// Something to be done when a call passes by.
     #[must_use]
     pub fn hook(hook: impl Fn(&Call) + Send + Sync + 'static) -> Self {
+        Self::hook_with_body(move |call, _| hook(call))
+    }
+
+    /// Something to be done when a call passes by, with the request's body.
+    #[must_use]
+    pub fn hook_with_body(hook: impl Fn(&Call, &[u8]) + Send + Sync + 'static) -> Self {
         Self::Hook(Arc::new(hook))
     }
 }

@@ -198,7 +198,7 @@ impl Connection {
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        if let Some(answer) = strike(&arrival.before, arrival, &to).await? {
+        if let Some(answer) = strike(&arrival.before, arrival, body, &to).await? {
             return Ok(answer);
         }
         let plays = &self.shared.plays;
@@ -219,7 +219,7 @@ impl Connection {
             answer
         };
         self.shared.remember(read, &answer);
-        if let Some(injected) = strike(&arrival.after, arrival, &to).await? {
+        if let Some(injected) = strike(&arrival.after, arrival, body, &to).await? {
             answer = injected;
         }
         Ok(answer)
@@ -230,11 +230,12 @@ impl Connection {
 async fn strike(
     faults: &[Fault],
     arrival: &Arrival,
+    body: &Bytes,
     to: &To<'_>,
 ) -> Result<Option<Answer>, Broken> {
     for fault in faults {
         if let Fault::Hook(hook) = fault {
-            hook(&arrival.call);
+            hook(&arrival.call, body);
         }
     }
     let Some(fault) = faults.iter().find(|fault| !matches!(fault, Fault::Hook(_))) else {

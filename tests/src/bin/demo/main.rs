@@ -23,10 +23,11 @@ async fn main() -> ExitCode {
         Err(error) => {
             eprintln!("\nThe demo failed: {error}\n");
             eprintln!("The logs are in {}:", folder.display());
-            eprintln!("  ministack.log    the local AWS");
-            eprintln!("  terraform.log    what Terraform printed");
-            eprintln!("  provider.log     what Terraform and the provider logged");
-            eprintln!("  lambda.log       what the functions logged");
+            eprintln!("  ministack.log                the local AWS");
+            eprintln!("  terraform.log                what Terraform printed");
+            eprintln!("  provider.log                 what Terraform and the provider logged");
+            eprintln!("  lambda.log                   what the functions logged");
+            eprintln!("  business-application.log     what the application said");
             ExitCode::FAILURE
         }
     }

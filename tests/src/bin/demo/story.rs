@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use bellflower_contract::SIMULATE_FAILURE_FIELD;
 use bellflower_tests::{
-    Aws, Error, Execution, MiniStack, Options, Pipeline, Run, Subscriber, Terraform, environment,
-    inventory,
+    Aws, BusinessApplication, Error, Execution, MiniStack, Options, Pipeline, Run, Subscriber,
+    Terraform, environment, eventually, inventory,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::leftover;
@@ -17,8 +18,8 @@ use crate::telling::{Telling, detail};
 
 const EXAMPLE: &str = "basic";
 const RESOURCE: &str = "bellflower_callback_pipeline";
-const INPUT: &str =
-    r#"{"Comment": "Bellflower - Callback Pattern Example (Amazon SQS, Amazon SNS, Lambda)"}"#;
+/// The work takes long enough for the execution to be seen waiting.
+const INPUT: &str = r#"{"Comment": "Bellflower - Callback Pattern Example (Amazon SQS, Amazon SNS, Lambda)", "work": {"seconds": 3, "answer": "approved"}}"#;
 const FAILURE: &str = "the demo asked for this failure";
 
 /// What a step that needs no human may take; the retries of the failing execution are 35 s of it.
@@ -87,10 +88,19 @@ async fn tell_with(
     .await?;
     telling.line("SNS", "an SQS queue of the demo's own listens to the topic");
 
+    let application =
+        BusinessApplication::start(emulator, &emulator.environment(), &pipeline.bucket, &[])?;
+    telling.line(
+        "application",
+        "examples/business-application looks for work in outbound/",
+    );
+
     let success = succeed(telling, &pipeline, &subscriber).await?;
     let failure = fail(telling, &pipeline, &subscriber).await?;
 
     subscriber.remove().await?;
+    let stopped = application.stop(Signal::TERM)?;
+    telling.line("application", &format!("stopped ({stopped})"));
     terraform.plan(telling)?;
     let mut summary = vec![
         success,
@@ -150,10 +160,18 @@ async fn succeed(
     detail(&pipeline.object(&format!("outbound/{id}/data.json")).await?);
     telling.line("execution", "waits for the callback");
 
-    let answer = json!({"status": "approved", "by": "the demo's business application"});
-    let key = pipeline.answer(&id, &answer.to_string()).await?;
-    telling.line("application", &format!("uploaded {key}"));
-    detail(&answer.to_string());
+    let key = format!("inbound/{id}/success.json");
+    eventually(&key, LIMIT, async || {
+        let keys = pipeline.keys(&key).await?;
+        Ok(if keys.is_empty() {
+            Err("nothing".to_owned())
+        } else {
+            Ok(())
+        })
+    })
+    .await?;
+    telling.line("application", &format!("has done the work and put {key}"));
+    detail(&pipeline.object(&key).await?);
 
     let ended = pipeline.ended(&execution, LIMIT).await?;
     expect(&ended, &ExecutionStatus::Succeeded)?;
@@ -475,6 +493,12 @@ fn go_on(
         pipeline.state_machine_arn
     );
     println!("  aws s3 ls --recursive s3://{}/outbound/", pipeline.bucket);
+    println!(
+        "  SSL_CERT_FILE={} {} --bucket={}",
+        emulator.authority_file().display(),
+        environment::business_application().display(),
+        pipeline.bucket
+    );
     println!("To end it (everything is in its memory; the next `cargo xtask demo` ends it too):");
     println!("  kill -- -{}", emulator.id());
     Ok(())

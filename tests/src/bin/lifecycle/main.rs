@@ -3,15 +3,13 @@
 //!
 //! The figures are those of whole `terraform` commands: what a person waits for, and every call that AWS sees meanwhile.
 
-mod processes;
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bellflower_tests::processes::{Usage, Watch, group_seconds};
 use bellflower_tests::proxy::{Call, Play, Proxy, sequence};
 use bellflower_tests::{Error, MiniStack, Options, Terraform, environment};
-use processes::{Usage, Watch};
 
 const REGION: &str = "eu-west-1";
 /// How long the proxy holds up each call.
@@ -123,7 +121,7 @@ fn measured(rounds: usize, configuration: &Configuration<'_>) -> Result<Vec<Life
         let mut life = Life::new();
         for (_, arguments, _) in COMMANDS {
             proxy.reset();
-            let watch = Watch::start();
+            let watch = Watch::providers();
             let began = Instant::now();
             terraform.expect(arguments)?;
             let seconds = began.elapsed().as_secs_f64();
@@ -132,7 +130,7 @@ fn measured(rounds: usize, configuration: &Configuration<'_>) -> Result<Vec<Life
                 seconds,
                 calls: count(calls.len()),
                 sequence: count(sequence(&calls)),
-                usage: watch.end(),
+                usage: providers(watch),
             });
             if std::env::var_os("BELLFLOWER_BENCH_CALLS").is_some() {
                 timeline(&calls);
@@ -142,6 +140,11 @@ fn measured(rounds: usize, configuration: &Configuration<'_>) -> Result<Vec<Life
     }
     lives.remove(0);
     Ok(lives)
+}
+
+/// What the one kind of provider that a run starts has used.
+fn providers(watch: Watch) -> Usage {
+    watch.end().into_values().next().unwrap_or_default()
 }
 
 /// Every call of a run, for whoever looks for one too many.
@@ -211,13 +214,13 @@ fn many() -> Result<(), Error> {
     );
     let emulator = emulator()?;
     let terraform = Terraform::configuration(&text, &emulator.environment())?;
-    let theirs = processes::group_seconds(emulator.id());
-    let watch = Watch::start();
+    let theirs = group_seconds(emulator.id());
+    let watch = Watch::providers();
     let began = Instant::now();
     terraform.apply()?;
     let seconds = began.elapsed().as_secs_f64();
-    let usage = watch.end();
-    let emulators = processes::group_seconds(emulator.id()) - theirs;
+    let usage = providers(watch);
+    let emulators = group_seconds(emulator.id()) - theirs;
     println!("{MANY} pipelines with for_each, at the emulator's own speed");
     print_row("apply: time", seconds, "s", 40.0);
     print_row("provider: processor time", usage.seconds, "s", 10.0);

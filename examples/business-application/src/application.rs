@@ -1,0 +1,191 @@
+//! Looking for work, and doing it, much of it at the same time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::bucket::{Bucket, Error};
+use crate::options::Options;
+use crate::work::Work;
+
+/// What came of an exchange.
+#[derive(Debug)]
+enum Done {
+    /// Answered, by us and now.
+    Answered,
+    /// Answered before.
+    Known,
+    /// The program ends; the next run does it.
+    Interrupted,
+    /// A call failed; it is tried again.
+    Failed(Error),
+}
+
+/// The application at work.
+#[derive(Debug)]
+pub struct Application {
+    bucket: Arc<Bucket>,
+    every: Duration,
+    heartbeat: Duration,
+    places: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+    /// Exchanges that are being worked on or are answered: what is not to be begun.
+    taken: HashSet<String>,
+    running: JoinSet<(String, Done)>,
+    answered: usize,
+}
+
+impl Application {
+    pub fn new(bucket: Arc<Bucket>, options: &Options, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            bucket,
+            every: options.every,
+            heartbeat: options.heartbeat,
+            places: Arc::new(Semaphore::new(options.at_once)),
+            stop,
+            taken: HashSet::new(),
+            running: JoinSet::new(),
+            answered: 0,
+        }
+    }
+
+    /// Works until it is stopped; how many exchanges it has answered.
+    pub async fn run(mut self) -> usize {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            _ = stop.wait_for(|stopped| *stopped) => {}
+            () = self.rounds() => {}
+        }
+        // What is being worked on ends at once, what is being answered ends answered.
+        while let Some(ended) = self.running.join_next().await {
+            self.note(ended);
+        }
+        self.answered
+    }
+
+    async fn rounds(&mut self) {
+        self.remember().await;
+        loop {
+            let next = Instant::now() + self.every;
+            match self.bucket.work().await {
+                Ok(work) => self.begin(work),
+                Err(error) => eprintln!("{error}"),
+            }
+            loop {
+                tokio::select! {
+                    () = sleep_until(next) => break,
+                    Some(ended) = self.running.join_next() => self.note(ended),
+                }
+            }
+        }
+    }
+
+    /// What earlier runs have answered. Asked once: from then on we know ourselves.
+    async fn remember(&mut self) {
+        loop {
+            match self.bucket.answered().await {
+                Ok(answered) => self.taken = answered,
+                // Nothing is lost: S3 takes no second answer. But the work is done again to find that out.
+                Err(error) if error.is_denied() => eprintln!("{error}"),
+                Err(error) => {
+                    eprintln!("{error}");
+                    sleep(self.every).await;
+                    continue;
+                }
+            }
+            return;
+        }
+    }
+
+    fn begin(&mut self, work: HashSet<String>) {
+        // Objects expire, and with them what has to be remembered.
+        self.taken.retain(|id| work.contains(id));
+        for id in work {
+            if !self.taken.insert(id.clone()) {
+                continue;
+            }
+            let exchange = Exchange {
+                bucket: self.bucket.clone(),
+                places: self.places.clone(),
+                heartbeat: self.heartbeat,
+                stop: self.stop.clone(),
+            };
+            self.running.spawn(async move {
+                let done = exchange.run(&id).await;
+                (id, done)
+            });
+        }
+    }
+
+    fn note(&mut self, ended: Result<(String, Done), tokio::task::JoinError>) {
+        match ended {
+            Ok((id, Done::Answered)) => {
+                self.answered += 1;
+                println!("answered {id}");
+            }
+            Ok((id, Done::Known)) => println!("{id} has been answered before"),
+            Ok((_, Done::Interrupted)) => {}
+            Ok((id, Done::Failed(error))) => {
+                eprintln!("{id} will be tried again: {error}");
+                self.taken.remove(&id);
+            }
+            Err(error) => eprintln!("work ended in an error of the program: {error}"),
+        }
+    }
+}
+
+/// One exchange, from its data to its answer.
+struct Exchange {
+    bucket: Arc<Bucket>,
+    places: Arc<Semaphore>,
+    heartbeat: Duration,
+    stop: watch::Receiver<bool>,
+}
+
+impl Exchange {
+    async fn run(mut self, id: &str) -> Done {
+        let places = self.places.clone();
+        let mut stop = self.stop.clone();
+        let _place = tokio::select! {
+            _ = stop.wait_for(|stopped| *stopped) => return Done::Interrupted,
+            place = places.acquire() => place,
+        };
+        let work = match self.bucket.data(id).await {
+            Ok(data) => Work::new(&data),
+            Err(error) => return Done::Failed(error),
+        };
+        if !self.take_time(id, work.time()).await {
+            return Done::Interrupted;
+        }
+        match self.bucket.answer(id, work.answer()).await {
+            Ok(true) => Done::Answered,
+            Ok(false) => Done::Known,
+            Err(error) => Done::Failed(error),
+        }
+    }
+
+    /// Whether the work was done before the program is to end.
+    async fn take_time(&mut self, id: &str, time: Duration) -> bool {
+        let done = Instant::now() + time;
+        loop {
+            let pause = done
+                .saturating_duration_since(Instant::now())
+                .min(self.heartbeat);
+            tokio::select! {
+                _ = self.stop.wait_for(|stopped| *stopped) => return pause.is_zero(),
+                () = sleep(pause) => {}
+            }
+            if Instant::now() >= done {
+                return true;
+            }
+            if let Err(error) = self.bucket.heartbeat(id).await {
+                // The next one may come through.
+                eprintln!("{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! A business application: looks for work in `outbound/` of a callback pipeline's bucket, does it, and puts its answers into `inbound/`.
+//!
+//! It knows nothing of Step Functions, of the pipeline's code or of task tokens: files are all there is between the two.
+
+mod application;
+mod bucket;
+mod options;
+mod work;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use application::Application;
+use bucket::Bucket;
+use options::{Options, USAGE};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(complaint) => {
+            eprintln!("business-application: {complaint}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let stop = match stop() {
+        Ok(stop) => stop,
+        Err(error) => {
+            eprintln!("business-application: signals cannot be heard: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let bucket = Bucket::connect(&options).await;
+    println!("looking for work in {bucket}");
+    let answered = Application::new(Arc::new(bucket), &options, stop)
+        .run()
+        .await;
+    println!("stopped; {answered} exchanges answered");
+    ExitCode::SUCCESS
+}
+
+/// Becomes true at SIGINT or SIGTERM.
+fn stop() -> std::io::Result<watch::Receiver<bool>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = sender.send(true);
+        // Dropped, it would look like a stop of its own.
+        std::future::pending::<()>().await;
+    });
+    Ok(receiver)
+}

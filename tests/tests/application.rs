@@ -1,0 +1,233 @@
+//! The program of `examples/business-application`, against a bucket as a pipeline would fill it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::ByteStream;
+use bellflower_tests::proxy::{Fault, Proxy, Rule};
+use bellflower_tests::{Aws, BusinessApplication, Error, MiniStack, eventually};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const BUCKET: &str = "exchange";
+const LIMIT: Duration = Duration::from_secs(30);
+const QUICK: &[&str] = &["--every=0.2", "--heartbeat=0.5"];
+
+/// An emulator with a bucket.
+struct Ground {
+    aws: Aws,
+    emulator: MiniStack,
+}
+
+impl Ground {
+    async fn new() -> Result<Self, Error> {
+        let emulator = MiniStack::start()?;
+        let aws = emulator.aws();
+        let made = aws.s3.create_bucket().bucket(BUCKET).send().await;
+        made.map_err(Error::aws("creating a bucket"))?;
+        Ok(Self { aws, emulator })
+    }
+
+    async fn hand_out(&self, id: &str, work: &Value) -> Result<(), Error> {
+        let data = json!({"execution_id": id, "info": id, "input": {"work": work}});
+        for (file, text) in [
+            ("task_token.txt", "the-token"),
+            ("data.json", &data.to_string()),
+        ] {
+            let body = ByteStream::from(text.as_bytes().to_vec());
+            let put = self.aws.s3.put_object().bucket(BUCKET);
+            put.key(format!("outbound/{id}/{file}"))
+                .body(body)
+                .send()
+                .await
+                .map_err(Error::aws("handing out work"))?;
+        }
+        Ok(())
+    }
+
+    /// The answers: key, and when it was written.
+    async fn answers(&self) -> Result<BTreeMap<String, String>, Error> {
+        let mut pages = self
+            .aws
+            .s3
+            .list_objects_v2()
+            .bucket(BUCKET)
+            .prefix("inbound/")
+            .into_paginator()
+            .send();
+        let mut answers = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(Error::aws("listing the answers"))?;
+            for object in page.contents() {
+                let key = object.key().unwrap_or_default();
+                if !key.ends_with("/heartbeat.json") {
+                    answers.insert(key.to_owned(), format!("{:?}", object.last_modified()));
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn until_answered(&self, count: usize) -> Result<BTreeMap<String, String>, Error> {
+        eventually("answers", LIMIT, async || {
+            let answers = self.answers().await?;
+            Ok(if answers.len() >= count {
+                Ok(answers)
+            } else {
+                Err(format!("{answers:?}"))
+            })
+        })
+        .await
+    }
+
+    async fn answer(&self, key: &str) -> Result<Value, Error> {
+        let object = self
+            .aws
+            .s3
+            .get_object()
+            .bucket(BUCKET)
+            .key(key)
+            .send()
+            .await;
+        let object = object.map_err(Error::aws("reading an answer"))?;
+        let body = object.body.collect().await;
+        let body = body.map_err(Error::aws("reading an answer"))?.to_vec();
+        Ok(serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    fn application(&self, variables: &[(String, String)]) -> Result<BusinessApplication, Error> {
+        BusinessApplication::start(&self.emulator, variables, BUCKET, QUICK)
+    }
+}
+
+/// Results, failures and signs of life; the slow keeps nobody waiting, and the token is nobody's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_each_as_it_should() -> Result<(), Error> {
+    let ground = Ground::new().await?;
+    let proxy = Proxy::start(&ground.emulator)?;
+    ground.hand_out("slow", &json!({"seconds": 1.8})).await?;
+    ground
+        .hand_out("bad", &json!({"fail": "out of stock"}))
+        .await?;
+    ground
+        .hand_out("good", &json!({"answer": [1, "ä"]}))
+        .await?;
+    let application = ground.application(&proxy.environment())?;
+    let answers = ground.until_answered(3).await?;
+    assert_eq!(
+        answers.keys().collect::<Vec<_>>(),
+        [
+            "inbound/bad/failure.json",
+            "inbound/good/success.json",
+            "inbound/slow/success.json"
+        ]
+    );
+    assert!(answers["inbound/good/success.json"] < answers["inbound/slow/success.json"]);
+    assert_eq!(
+        ground.answer("inbound/bad/failure.json").await?,
+        json!({"error": "BusinessApplication.WorkFailed", "cause": "out of stock"})
+    );
+    assert_eq!(
+        ground.answer("inbound/good/success.json").await?,
+        json!({"status": "done", "info": "good", "answer": [1, "ä"]})
+    );
+    // Later work is found, too.
+    ground.hand_out("late", &Value::Null).await?;
+    ground.until_answered(4).await?;
+    assert!(application.stop(Signal::TERM)?.success());
+
+    let calls = proxy.calls();
+    let count = |operation: &str, key: &str| {
+        let object = format!("{BUCKET}/{key}");
+        calls
+            .iter()
+            .filter(|call| call.operation == operation && call.object == object)
+            .count()
+    };
+    let beats = count("s3:PutObject", "inbound/slow/heartbeat.json");
+    assert!((2..=3).contains(&beats), "{beats} heartbeats");
+    for id in ["good", "bad", "slow", "late"] {
+        let reads = count("s3:GetObject", &format!("outbound/{id}/data.json"));
+        assert_eq!(reads, 1, "{id} was read more than once");
+        assert_eq!(
+            count("s3:GetObject", &format!("outbound/{id}/task_token.txt")),
+            0
+        );
+    }
+    Ok(())
+}
+
+/// Throttled, cut off, killed, and beside another of its kind: each exchange is answered once.
+#[tokio::test(flavor = "multi_thread")]
+async fn never_answers_twice() -> Result<(), Error> {
+    const MANY: usize = 40;
+    let ground = Ground::new().await?;
+    let proxy = Proxy::start(&ground.emulator)?;
+    for (fault, seed) in [(Fault::Throttle, 1), (Fault::Status(500), 2)] {
+        proxy.inject(Rule::before(fault).on("s3:*").percent(10, seed));
+    }
+    proxy.inject(Rule::after(Fault::Drop).on("s3:PutObject").percent(20, 3));
+    for number in 0..MANY {
+        let work = json!({"seconds": 0.1, "answer": number});
+        ground.hand_out(&format!("e-{number}"), &work).await?;
+    }
+    let killed = ground.application(&proxy.environment())?;
+    ground.until_answered(3).await?;
+    killed.stop(Signal::KILL)?;
+    let first = ground.answers().await?;
+
+    let pair = [
+        ground.application(&proxy.environment())?,
+        ground.application(&proxy.environment())?,
+    ];
+    let answers = ground.until_answered(MANY).await?;
+    for application in pair {
+        assert!(application.stop(Signal::INT)?.success());
+    }
+    // One more, which finds nothing to do.
+    let reads = proxy.count("s3:GetObject");
+    let idle = ground.application(&proxy.environment())?;
+    let lists = proxy.count("s3:ListObjectsV2");
+    eventually("a few looks for work", LIMIT, async || {
+        let more = proxy.count("s3:ListObjectsV2") - lists;
+        Ok(if more > 5 {
+            Ok(())
+        } else {
+            Err(more.to_string())
+        })
+    })
+    .await?;
+    assert!(idle.stop(Signal::TERM)?.success());
+    assert_eq!(proxy.count("s3:GetObject"), reads, "work was done again");
+
+    let last = ground.answers().await?;
+    assert_eq!(last.len(), MANY);
+    assert_eq!(last, answers, "an answer was written again");
+    for (key, written) in &first {
+        assert_eq!(last.get(key), Some(written), "{key} was written again");
+    }
+    for number in 0..MANY {
+        let answer = ground
+            .answer(&format!("inbound/e-{number}/success.json"))
+            .await?;
+        assert_eq!(answer["answer"], number);
+    }
+    Ok(())
+}
+
+/// What is slow is left for the next run when it is told to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn stops_in_the_middle_of_work() -> Result<(), Error> {
+    let ground = Ground::new().await?;
+    ground.hand_out("slow", &json!({"seconds": 600})).await?;
+    ground.hand_out("quick", &Value::Null).await?;
+    let application = ground.application(&ground.emulator.environment())?;
+    ground.until_answered(1).await?;
+    assert!(application.stop(Signal::TERM)?.success());
+    let answers = ground.answers().await?;
+    assert_eq!(
+        answers.keys().collect::<Vec<_>>(),
+        ["inbound/quick/success.json"]
+    );
+    Ok(())
+}
