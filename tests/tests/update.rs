@@ -886,7 +886,7 @@ fn assert_tags(observed: &Value, expected: &Value) {
     }
     let mut found = Vec::new();
     walk("", observed, &mut found);
-    assert_eq!(found.len(), 25);
+    assert_eq!(found.len(), 32);
     for (at, tags) in found {
         assert_eq!(tags, expected, "{at}");
     }

@@ -34,6 +34,7 @@ const WIDTH: i64 = 24;
 
 /// The dashboard's text.
 #[must_use]
+#[allow(clippy::too_many_lines, reason = "one widget after the other")]
 pub fn body(shown: &Shown) -> String {
     let Shown {
         pipeline,

@@ -68,6 +68,7 @@ pub fn goes_with(path: &str) -> &'static [&'static str] {
 }
 
 /// Deletes a part.
+#[allow(clippy::too_many_lines, reason = "each service has its own call")]
 pub async fn delete(ground: &Ground, path: &str) {
     let (aws, names) = (&ground.stage.aws, &ground.stage.names);
     match kind(path) {

@@ -398,6 +398,7 @@ impl With<'_> {
     }
 
     /// Those that watch what no function's alarm sees.
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn pipeline_alarms(&self) -> Value {
         let names = &self.stage.names;
         let queue = |name: &str| json!({ "QueueName": name });
