@@ -22,7 +22,6 @@ pub enum Who {
     /// The administrator of an account, whose own policies allow everything.
     Administrator(&'static str),
     /// The bearer of a policy that hangs on nobody yet, by the document's name.
-    #[expect(dead_code, reason = "no pipeline has such a policy yet")]
     Bearer(&'static str),
 }
 

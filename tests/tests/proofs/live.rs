@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::types::ExecutionStatus;
-use bellflower_tests::{Error, Pipeline, Stage};
+use bellflower_tests::{Error, Pipeline, Stage, eventually};
 use serde_json::{Value, json};
 
 use crate::documents::{Document, Kind, texts};
@@ -32,13 +32,20 @@ pub enum Enforced {
     Not(&'static str),
 }
 
-const POLLER: Enforced = Enforced::Not("the emulator takes messages on its own, not as the role");
+const POLLER: Enforced =
+    Enforced::Not("the emulator takes messages and keeps what failed on its own, not as the role");
 const LOGGER: Enforced =
     Enforced::Not("the emulator writes logs and traces on its own, not as the role");
 const SSE: Enforced = Enforced::Not("the emulator's S3 asks no key");
 const MISSING: Enforced =
     Enforced::Not("the emulator's S3 says 404 of what is missing, to everybody");
-const UNUSED: Enforced = Enforced::Not("the function does not do it yet");
+const QUEUE: &str = ":orders-queue-devl-eu-west-1";
+const UNDELIVERABLE: &str = ":orders-undeliverable-queue-devl-eu-west-1";
+const SUCCESS: Enforced = Enforced::By(Step::Answer("success.json"));
+const FAILURE: Enforced = Enforced::By(Step::Answer("failure.json"));
+const HEARTBEAT: Enforced = Enforced::By(Step::Answer("heartbeat.json"));
+const OPEN: Enforced = Enforced::By(Step::Open);
+const LATE: Enforced = Enforced::By(Step::Late);
 
 /// Everything that the integration function's role may do: statement, action, the end of the resource where there are several.
 pub const TABLE: &[(&str, &str, &str, Enforced)] = &[
@@ -46,33 +53,30 @@ pub const TABLE: &[(&str, &str, &str, Enforced)] = &[
     ("WriteLog", "logs:PutLogEvents", "", LOGGER),
     ("SendTraces", "xray:PutTelemetryRecords", "", LOGGER),
     ("SendTraces", "xray:PutTraceSegments", "", LOGGER),
-    ("TakeMessages", "sqs:DeleteMessage", "", POLLER),
-    ("TakeMessages", "sqs:GetQueueAttributes", "", POLLER),
-    ("TakeMessages", "sqs:ReceiveMessage", "", POLLER),
+    ("TakeMessages", "sqs:DeleteMessage", QUEUE, POLLER),
+    ("TakeMessages", "sqs:DeleteMessage", UNDELIVERABLE, POLLER),
+    ("TakeMessages", "sqs:GetQueueAttributes", QUEUE, POLLER),
     (
-        "ReadExchange",
-        "s3:GetObject",
-        "/inbound/*",
-        Enforced::By(Step::Answer("success.json")),
+        "TakeMessages",
+        "sqs:GetQueueAttributes",
+        UNDELIVERABLE,
+        POLLER,
     ),
-    (
-        "ReadExchange",
-        "s3:GetObject",
-        "/outbound/*",
-        Enforced::By(Step::Answer("success.json")),
-    ),
-    ("WriteWork", "s3:PutObject", "", Enforced::By(Step::Open)),
+    ("TakeMessages", "sqs:ReceiveMessage", QUEUE, POLLER),
+    ("TakeMessages", "sqs:ReceiveMessage", UNDELIVERABLE, POLLER),
+    ("KeepFailedInvocations", "sqs:SendMessage", "", POLLER),
+    ("ReadExchange", "s3:GetObject", "/inbound/*", SUCCESS),
+    ("ReadExchange", "s3:GetObject", "/outbound/*", LATE),
+    ("ReadExchange", "s3:GetObject", "/private/*", SUCCESS),
+    ("WriteWork", "s3:PutObject", "/outbound/*", OPEN),
+    ("WriteWork", "s3:PutObject", "/private/*", OPEN),
+    ("RemoveTokens", "s3:DeleteObject", "", SUCCESS),
     ("TellMissingFromForbidden", "s3:ListBucket", "", MISSING),
     ("UseKey", "kms:Decrypt", "", SSE),
     ("UseKey", "kms:GenerateDataKey", "", SSE),
-    ("AnswerCallbacks", "states:SendTaskFailure", "", UNUSED),
-    ("AnswerCallbacks", "states:SendTaskHeartbeat", "", UNUSED),
-    (
-        "AnswerCallbacks",
-        "states:SendTaskSuccess",
-        "",
-        Enforced::By(Step::Answer("success.json")),
-    ),
+    ("AnswerCallbacks", "states:SendTaskFailure", "", FAILURE),
+    ("AnswerCallbacks", "states:SendTaskHeartbeat", "", HEARTBEAT),
+    ("AnswerCallbacks", "states:SendTaskSuccess", "", SUCCESS),
 ];
 
 /// One thing that can be taken out of a policy.
@@ -262,6 +266,22 @@ pub async fn each_grant_is_needed(
     Ok(wrong)
 }
 
+/// A new execution, and its exchange's id. The token was there before the work.
+pub async fn opened(pipeline: &Pipeline) -> Result<(String, String), Error> {
+    let before = pipeline.keys("outbound/").await?;
+    let execution = pipeline.start("{}").await?;
+    let id = eventually("the work", LIMIT, async || {
+        let mut keys = pipeline.keys("outbound/").await?;
+        keys.retain(|key| key.ends_with("/data.json") && !before.contains(key));
+        Ok(match keys.pop() {
+            Some(key) => Ok(key.split('/').nth(1).unwrap_or_default().to_owned()),
+            None => Err("none".to_owned()),
+        })
+    })
+    .await?;
+    Ok((execution, id))
+}
+
 /// A step that can be run, and run again.
 struct Prepared<'a> {
     stage: &'a Stage,
@@ -286,9 +306,8 @@ impl<'a> Prepared<'a> {
             execution: None,
         };
         if let Step::Answer(_) = step {
-            let before = pipeline.exchanges().await?;
-            prepared.execution = Some(pipeline.start("{}").await?);
-            prepared.id = pipeline.new_exchange(&before, LIMIT).await?;
+            let (execution, id) = opened(pipeline).await?;
+            (prepared.execution, prepared.id) = (Some(execution), id);
         }
         Ok(prepared)
     }
@@ -362,6 +381,9 @@ impl<'a> Prepared<'a> {
         let Step::Answer(file) = self.step else {
             return Ok(None);
         };
+        if file == "heartbeat.json" {
+            return Ok(None);
+        }
         let ended = self.pipeline.ended(execution, LIMIT).await?;
         let expected = match file {
             "success.json" => ExecutionStatus::Succeeded,

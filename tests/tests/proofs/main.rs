@@ -33,6 +33,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// All that has statements of its own is on.
 const EVERYTHING: &str = r#"
+  task_token    = "private"
   processing    = { tracing_mode = "Active", timeout = 5 }
   integration   = { tracing_mode = "Active", timeout = 5 }
   queue         = { visibility_timeout_seconds = 5, receive_wait_time_seconds = 0 }
@@ -101,8 +102,7 @@ async fn a_pipeline_has_only_what_it_needs() -> Result<(), Error> {
 }
 
 async fn the_flow_works(pipeline: &Pipeline) -> Result<(), Error> {
-    let execution = pipeline.start(r#"{"order": 1}"#).await?;
-    let id = pipeline.new_exchange(&[], LIMIT).await?;
+    let (execution, id) = live::opened(pipeline).await?;
     pipeline.answer(&id, r#"{"approved": true}"#).await?;
     let ended = pipeline.ended(&execution, LIMIT).await?;
     assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");

@@ -16,7 +16,11 @@ const EVENTS: Who = Who::Service("events.amazonaws.com");
 const ALARMS: Who = Who::Service("cloudwatch.amazonaws.com");
 const LOGS: Who = Who::Service("logs.eu-west-1.amazonaws.com");
 const US: Who = Who::Administrator(ACCOUNT);
+const APPLICATION: Who = Who::Bearer("business application");
 const THEM: Who = Who::Administrator(OTHER);
+
+/// The key of a token that the business application may not have.
+const TOKEN: &str = "private/e/task_token.txt";
 
 /// Makes the rows.
 #[derive(Debug)]
@@ -96,6 +100,7 @@ pub fn rows(documents: &[Document]) -> Vec<Row> {
     the_key_is_for_us(&mut table);
     answers_come_from_our_bucket(&mut table);
     topic_and_queues_are_for_us(&mut table);
+    the_application_has_no_token(&mut table);
     nothing_goes_in_the_clear(&mut table);
     table.rows
 }
@@ -161,35 +166,24 @@ fn integration_works(table: &mut Table) {
         "sqs:ReceiveMessage",
     ];
     table.may(&who, &take, &arn("sqs", &names.queue), &[]);
+    table.may(&who, &take, &arn("sqs", &names.undeliverable_queue), &[]);
+    let dead_letters = arn("sqs", &names.dead_letter_queue);
+    table.may(&who, &["sqs:SendMessage"], &dead_letters, &[]);
     let object = |key: &str| bucket_arn(&format!("{}/{key}", names.bucket));
-    table.may(
-        &who,
-        &["s3:GetObject"],
-        &object("inbound/e/success.json"),
-        &[],
-    );
-    table.may(
-        &who,
-        &["s3:GetObject"],
-        &object("outbound/e/task_token.txt"),
-        &[],
-    );
-    table.may(
-        &who,
-        &["s3:PutObject"],
-        &object("outbound/e/data.json"),
-        &[],
-    );
-    let list = |table: &mut Table, prefix| {
+    for key in ["inbound/e/success.json", "outbound/e/data.json", TOKEN] {
+        table.may(&who, &["s3:GetObject"], &object(key), &[]);
+        let prefix = [("s3:prefix", key)];
         table.may(
             &who,
             &["s3:ListBucket"],
             &bucket_arn(&names.bucket),
-            &[("s3:prefix", prefix)],
+            &prefix,
         );
-    };
-    list(table, "inbound/e/success.json");
-    list(table, "outbound/e/task_token.txt");
+    }
+    for key in ["outbound/e/data.json", TOKEN] {
+        table.may(&who, &["s3:PutObject"], &object(key), &[]);
+    }
+    table.may(&who, &["s3:DeleteObject"], &object(TOKEN), &[]);
     let key = table.key.clone();
     table.may(&who, &["kms:Decrypt", "kms:GenerateDataKey"], &key, &[]);
     let answer = [
@@ -229,6 +223,13 @@ fn integration_does_no_more(table: &mut Table) {
         &object("inbound/e/success.json"),
         &[],
     );
+    for key in [
+        "outbound/e/data.json",
+        "private/e/other.txt",
+        "private/task_token.txt",
+    ] {
+        table.may_not(&who, &["s3:DeleteObject"], &object(key), &[]);
+    }
     let other_bucket = bucket_arn("other/outbound/e/data.json");
     table.may_not(&who, &["s3:GetObject", "s3:PutObject"], &other_bucket, &[]);
     let bucket = bucket_arn(&names.bucket);
@@ -278,6 +279,8 @@ fn the_machine_works(table: &mut Table) {
     table.may(&who, &["sns:Publish"], &arn("sns", &names.topic), &[]);
     let key = table.key.clone();
     table.may(&who, &["kms:Decrypt", "kms:GenerateDataKey"], &key, &[]);
+    let token = bucket_arn(&format!("{}/{TOKEN}", names.bucket));
+    table.may(&who, &["s3:DeleteObject"], &token, &[]);
     let deliver = [
         "logs:CreateLogDelivery",
         "logs:DeleteLogDelivery",
@@ -324,6 +327,8 @@ fn the_machine_does_no_more(table: &mut Table) {
         &object,
         &[],
     );
+    let token = bucket_arn(&format!("{}/{TOKEN}", names.bucket));
+    table.may_not(&who, &["s3:GetObject", "s3:PutObject"], &token, &[]);
     let key = table.key.clone();
     table.may_not(
         &who,
@@ -520,7 +525,11 @@ fn topic_and_queues_are_for_us(table: &mut Table) {
         &topic,
         &[],
     );
-    for queue in [&names.queue, &names.dead_letter_queue] {
+    for queue in [
+        &names.queue,
+        &names.undeliverable_queue,
+        &names.dead_letter_queue,
+    ] {
         let queue = arn("sqs", queue);
         let all = [
             "sqs:ReceiveMessage",
@@ -543,6 +552,52 @@ fn topic_and_queues_are_for_us(table: &mut Table) {
     table.may_not(&THEM, &["s3:ListBucket"], &bucket_arn(&names.bucket), &[]);
 }
 
+fn the_application_has_no_token(table: &mut Table) {
+    let names = table.names.clone();
+    let object = |key: &str| bucket_arn(&format!("{}/{key}", names.bucket));
+    let bucket = bucket_arn(&names.bucket);
+    let who = APPLICATION;
+    let list = ["s3:ListBucket"];
+    table.may(&who, &list, &bucket, &[("s3:prefix", "outbound/")]);
+    for prefix in ["", "inbound/", "private/"] {
+        table.may_not(&who, &list, &bucket, &[("s3:prefix", prefix)]);
+    }
+    table.may_not(&who, &list, &bucket, &[]);
+    let (work, answer) = (
+        object("outbound/e/data.json"),
+        object("inbound/e/success.json"),
+    );
+    table.may(&who, &["s3:GetObject"], &work, &[]);
+    table.may(&who, &["s3:PutObject"], &answer, &[]);
+    table.may_not(&who, &["s3:DeleteObject", "s3:PutObject"], &work, &[]);
+    table.may_not(&who, &["s3:DeleteObject", "s3:GetObject"], &answer, &[]);
+    let all = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"];
+    table.may_not(&who, &all, &object(TOKEN), &[]);
+    let key = table.key.clone();
+    let use_it = ["kms:Decrypt", "kms:GenerateDataKey"];
+    table.may(
+        &who,
+        &use_it,
+        &key,
+        &[("kms:ViaService", "s3.eu-west-1.amazonaws.com")],
+    );
+    table.may_not(
+        &who,
+        &use_it,
+        &key,
+        &[("kms:ViaService", "sqs.eu-west-1.amazonaws.com")],
+    );
+    table.may_not(&who, &use_it, &key, &[]);
+    let machine = arn("states", &format!("stateMachine:{}", names.state_machine));
+    table.may_not(&who, &["states:SendTaskSuccess"], &machine, &[]);
+    table.may_not(
+        &who,
+        &["sqs:ReceiveMessage"],
+        &arn("sqs", &names.queue),
+        &[],
+    );
+}
+
 fn nothing_goes_in_the_clear(table: &mut Table) {
     let names = table.names.clone();
     let clear = [("aws:SecureTransport", "false")];
@@ -557,8 +612,10 @@ fn nothing_goes_in_the_clear(table: &mut Table) {
             &clear,
         );
     }
-    let dead_letters = arn("sqs", &names.dead_letter_queue);
-    table.refused(&US, &["sqs:ReceiveMessage"], &dead_letters, &clear);
+    for queue in [&names.undeliverable_queue, &names.dead_letter_queue] {
+        table.refused(&US, &["sqs:ReceiveMessage"], &arn("sqs", queue), &clear);
+    }
+    table.refused(&APPLICATION, &["s3:GetObject"], &object, &clear);
     for who in [&US, &role(&names.state_machine_role)] {
         table.refused(who, &["sns:Publish"], &arn("sns", &names.topic), &clear);
         table.refused(who, &["sqs:SendMessage"], &arn("sqs", &names.queue), &clear);
