@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_sfn::error::ProvideErrorMetadata as _;
 use aws_sdk_sfn::types::HistoryEvent;
 use aws_smithy_types::DateTime;
+use aws_smithy_types::timeout::TimeoutConfig;
 use bellflower_contract::states::WAIT_FOR_RESPONSE;
 use futures::{StreamExt as _, TryStreamExt as _};
 use rustix::process::Signal;
@@ -17,12 +18,12 @@ use serde_json::{Value, json};
 
 use crate::processes::{self, Watch};
 use crate::proxy::{Fault, Hits, Proxy, Rule};
-use crate::{BusinessApplication, Error, Options, Pipeline, Stage, Subscriber};
+use crate::{Aws, BusinessApplication, Error, Options, Pipeline, Stage, Subscriber};
 use duplicates::Duplicates;
 pub use report::Report;
 
-/// Calls of the harness under way at a time. The emulator has one thread.
-const AT_ONCE: usize = 32;
+/// Calls of the harness under way at a time. The emulator has one thread: more would only wait for one another.
+const AT_ONCE: usize = 8;
 
 /// Where nothing is lost nothing takes longer: not the queue's visibility time-out, nor the next delivery of an event.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -30,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// How long nothing may come after the last message was due: a second message would.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// How often the application looks for work.
-const EVERY: &str = "--every=1";
+/// How the application is started; its calls, too, share the emulator's one thread with those of the functions.
+const APPLICATION: [&str; 2] = ["--every=1", "--at-once=16"];
 
 /// What is to be borne.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,12 +51,13 @@ impl Load {
     /// # Errors
     /// When something does not come up, or AWS refuses the harness.
     pub async fn run(&self) -> Result<Report, Error> {
-        let (stage, proxy) = if self.faults || self.duplicates {
+        let (mut stage, proxy) = if self.faults || self.duplicates {
             let (stage, proxy) = Stage::with_functions_behind_proxy("", Options::default()).await?;
             (stage, Some(proxy))
         } else {
             (Stage::new("").await?, None)
         };
+        stage.aws = patient(&stage.aws);
         stage.terraform.apply()?;
         let pipeline = stage.pipeline()?;
         let subscriber =
@@ -73,8 +75,12 @@ impl Load {
             Some(proxy) => proxy.environment(),
             None => stage.emulator.environment(),
         };
-        let application =
-            BusinessApplication::start(&stage.emulator, &variables, &pipeline.bucket, &[EVERY])?;
+        let application = BusinessApplication::start(
+            &stage.emulator,
+            &variables,
+            &pipeline.bucket,
+            &APPLICATION,
+        )?;
 
         let group = stage.emulator.id();
         let before = processes::group_seconds(group);
@@ -168,6 +174,15 @@ impl Load {
             }
         }
     }
+}
+
+/// Clients that wait for an emulator with much to do.
+fn patient(aws: &Aws) -> Aws {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(PATIENCE)
+        .operation_attempt_timeout(PATIENCE)
+        .build();
+    Aws::from(aws.config.to_builder().timeout_config(timeouts).build())
 }
 
 /// One call in twenty goes wrong, in each of the ways in which AWS and networks do.
