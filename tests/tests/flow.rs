@@ -73,8 +73,8 @@ async fn executions_end_with_their_answers() -> Result<(), Error> {
     an_empty_answer_says_that_it_came(&pipeline, &subscriber).await?;
     an_illegible_answer_can_be_mended(&pipeline, &subscriber).await?;
     a_failure_is_retried_and_told(&pipeline, &subscriber).await?;
-    many_at_once_all_end(&pipeline).await?;
-    no_log_tells_a_token(&stage, &pipeline).await?;
+    let tokens = many_at_once_all_end(&pipeline).await?;
+    no_log_tells_a_token(&stage, &tokens).await?;
 
     assert!(
         matches!(stage.terraform.plan()?, Plan::NoChanges),
@@ -221,7 +221,7 @@ async fn a_failure_is_retried_and_told(
     Ok(())
 }
 
-async fn many_at_once_all_end(pipeline: &Pipeline) -> Result<(), Error> {
+async fn many_at_once_all_end(pipeline: &Pipeline) -> Result<Vec<String>, Error> {
     const MANY: usize = 12;
     let before = pipeline.exchanges().await?;
     let mut executions = Vec::new();
@@ -242,8 +242,11 @@ async fn many_at_once_all_end(pipeline: &Pipeline) -> Result<(), Error> {
         })
     })
     .await?;
+    let mut tokens = Vec::new();
     // Answered in another order than asked, each with its own number.
     for id in exchanges.iter().rev() {
+        let token = format!("outbound/{id}/task_token.txt");
+        tokens.push(pipeline.object(&token).await?);
         let data = parsed(Some(
             &pipeline.object(&format!("outbound/{id}/data.json")).await?,
         ));
@@ -255,19 +258,11 @@ async fn many_at_once_all_end(pipeline: &Pipeline) -> Result<(), Error> {
         let output = succeeded(pipeline, execution).await?;
         assert_eq!(output["result"], json!({"echo": number}));
     }
-    Ok(())
+    Ok(tokens)
 }
 
 /// The token is the right to answer: whoever reads the logs must not get it.
-async fn no_log_tells_a_token(stage: &Stage, pipeline: &Pipeline) -> Result<(), Error> {
-    let mut tokens = Vec::new();
-    for id in pipeline.exchanges().await? {
-        tokens.push(
-            pipeline
-                .object(&format!("outbound/{id}/task_token.txt"))
-                .await?,
-        );
-    }
+async fn no_log_tells_a_token(stage: &Stage, tokens: &[String]) -> Result<(), Error> {
     assert!(!tokens.is_empty());
     let mut lines = BTreeMap::new();
     for name in [&stage.names.processing, &stage.names.integration] {

@@ -63,6 +63,7 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
     pipeline.answer(&id, "{}").await?;
     pipeline.ended(&execution, LIMIT).await?;
     assert_eq!(waiting(&operator)?, Vec::<String>::new());
+    pipeline.clear().await?;
     stage.terraform.destroy()?;
     Ok(())
 }
