@@ -1,0 +1,268 @@
+//! Every way a callback can end that needs more than one AWS service to show; what a function alone does is shown with its executable, in
+//! `lambdas/integration/tests`.
+
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sfn::types::ExecutionStatus;
+use bellflower_tests::{Error, Execution, Options, Pipeline, Stage, eventually};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// What makes ways that take minutes take seconds.
+const QUICK: &str = r#"
+  queue               = { visibility_timeout_seconds = 5 }
+  dead_letter_queue   = { max_receive_count = 1 }
+  integration         = { timeout = 5 }
+  event_invoke_config = { maximum_retry_attempts = 0 }
+"#;
+
+struct Ground {
+    stage: Stage,
+    pipeline: Pipeline,
+    queue: String,
+    dead_letter_queue: String,
+}
+
+impl Ground {
+    async fn new(arguments: &str) -> Result<Self, Error> {
+        let options = Options {
+            wait_scale: 0.05,
+            ..Options::default()
+        };
+        let stage = Stage::with(&format!("{QUICK}{arguments}"), options).await?;
+        stage.terraform.apply()?;
+        let state = stage.state()?;
+        let url = |queue: &str| state[queue]["url"].as_str().unwrap_or_default().to_owned();
+        Ok(Self {
+            queue: url("queue"),
+            dead_letter_queue: url("dead_letter_queue"),
+            pipeline: stage.pipeline()?,
+            stage,
+        })
+    }
+
+    /// Starts an execution and waits until its work is there; its ARN and the execution id.
+    async fn open(&self) -> Result<(String, String), Error> {
+        let before = self.work().await?;
+        let execution = self.pipeline.start("{}").await?;
+        let id = eventually("new work", LIMIT, async || {
+            let mut all = self.work().await?;
+            all.retain(|id| !before.contains(id));
+            Ok(all.pop().ok_or_else(|| format!("{before:?}")))
+        })
+        .await?;
+        Ok((execution, id))
+    }
+
+    /// The execution ids whose data is there.
+    async fn work(&self) -> Result<Vec<String>, Error> {
+        let keys = self.pipeline.keys("outbound/").await?;
+        let id = |key: &String| {
+            let id = key.strip_prefix("outbound/")?.strip_suffix("/data.json")?;
+            Some(id.to_owned())
+        };
+        Ok(keys.iter().filter_map(id).collect())
+    }
+
+    async fn put(&self, key: &str, body: &str) {
+        let put = self.stage.aws.s3.put_object();
+        let put = put.bucket(&self.pipeline.bucket).key(key);
+        let body = ByteStream::from(body.as_bytes().to_vec());
+        put.body(body).send().await.unwrap();
+    }
+
+    async fn failed(&self, execution: &str) -> Result<Execution, Error> {
+        let ended = self.pipeline.ended(execution, LIMIT).await?;
+        assert_eq!(ended.status, ExecutionStatus::Failed, "{ended:?}");
+        Ok(ended)
+    }
+
+    /// The next message of the dead-letter queue, which is taken out.
+    async fn dead_letter(&self) -> Result<Value, Error> {
+        let sqs = &self.stage.aws.sqs;
+        let message = eventually("a dead letter", LIMIT, async || {
+            let receive = sqs.receive_message().queue_url(&self.dead_letter_queue);
+            let answer = receive.send().await.map_err(Error::aws("receiving"))?;
+            Ok(answer
+                .messages
+                .unwrap_or_default()
+                .pop()
+                .ok_or_else(|| "nothing".to_owned()))
+        })
+        .await?;
+        let taken = sqs.delete_message().queue_url(&self.dead_letter_queue);
+        let taken = taken.set_receipt_handle(message.receipt_handle).send();
+        taken.await.unwrap();
+        let body = message.body.unwrap_or_default();
+        Ok(serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    }
+
+    /// The integration function's log lines that contain a text, once there is one.
+    async fn logged(&self, text: &str) -> Result<Vec<String>, Error> {
+        let group = format!("/aws/lambda/{}", self.stage.names.integration);
+        eventually(text, LIMIT, async || {
+            let filter = self.stage.aws.logs.filter_log_events();
+            let events = filter.log_group_name(&group).send().await;
+            let events = events.map_err(Error::aws("reading the log"))?;
+            let lines: Vec<String> = events
+                .events()
+                .iter()
+                .filter_map(|event| event.message().map(str::to_owned))
+                .filter(|line| line.contains(text))
+                .collect();
+            Ok(if lines.is_empty() {
+                Err("no such line".to_owned())
+            } else {
+                Ok(lines)
+            })
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callbacks_end_and_say_how() -> Result<(), Error> {
+    let ground = Ground::new("").await?;
+    a_failure_is_the_executions(&ground).await?;
+    a_heartbeat_leaves_it_open(&ground).await?;
+    what_cannot_be_handed_out_fails_now(&ground).await?;
+    an_event_that_fails_for_good_is_kept(&ground).await?;
+    Ok(())
+}
+
+async fn a_failure_is_the_executions(ground: &Ground) -> Result<(), Error> {
+    let told = json!({"error": "Orders.OutOfStock", "cause": "Article 4711 is not in stock."});
+    for (body, error, cause) in [
+        (
+            told.to_string(),
+            "Orders.OutOfStock",
+            "Article 4711 is not in stock.",
+        ),
+        (
+            String::new(),
+            "Bellflower.ApplicationFailure",
+            "failure.json",
+        ),
+    ] {
+        let (execution, id) = ground.open().await?;
+        ground
+            .put(&format!("inbound/{id}/failure.json"), &body)
+            .await;
+        let ended = ground.failed(&execution).await?;
+        assert_eq!(ended.error.as_deref(), Some(error));
+        let said = ended.cause.unwrap_or_default();
+        assert!(said.contains(cause), "{said}");
+        assert_eq!(ground.tokens(&id).await?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+async fn a_heartbeat_leaves_it_open(ground: &Ground) -> Result<(), Error> {
+    let (execution, id) = ground.open().await?;
+    ground
+        .put(&format!("inbound/{id}/heartbeat.json"), "")
+        .await;
+    let metrics = ground.logged("\"Heartbeats\":1").await?;
+    assert!(
+        metrics[0].contains("\"Pipeline\":\"orders\""),
+        "{metrics:?}"
+    );
+    ground.pipeline.answer(&id, "{}").await?;
+    let ended = ground.pipeline.ended(&execution, LIMIT).await?;
+    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    // What comes afterwards has no effect, and is counted.
+    ground
+        .put(&format!("inbound/{id}/success.json"), "{}")
+        .await;
+    ground.logged("\"Late\":1").await?;
+    Ok(())
+}
+
+/// The token of an open callback in a message that no function can handle.
+async fn what_cannot_be_handed_out_fails_now(ground: &Ground) -> Result<(), Error> {
+    let (execution, id) = ground.open().await?;
+    let token = format!("outbound/{id}/task_token.txt");
+    let token = ground.pipeline.object(&token).await?;
+    let poison = json!({"Input": {"execution_id": "../no id"}, "TaskToken": token.trim()});
+    let send = ground.stage.aws.sqs.send_message().queue_url(&ground.queue);
+    send.message_body(poison.to_string()).send().await.unwrap();
+    // What shares its batch is handled.
+    let (other, beside) = ground.open().await?;
+    ground.pipeline.answer(&beside, "{}").await?;
+    let other = ground.pipeline.ended(&other, LIMIT).await?;
+    assert_eq!(other.status, ExecutionStatus::Succeeded, "{other:?}");
+
+    let ended = ground.failed(&execution).await?;
+    assert_eq!(ended.error.as_deref(), Some("Bellflower.Undeliverable"));
+    ground.logged("\"Undeliverable\":1").await?;
+    assert_eq!(ground.dead_letter().await?, poison, "it is kept as it was");
+    Ok(())
+}
+
+/// An answer beside a token that is none: nobody can pass it on, and the operator can see the event and why.
+async fn an_event_that_fails_for_good_is_kept(ground: &Ground) -> Result<(), Error> {
+    let (execution, id) = ground.open().await?;
+    let key = format!("outbound/{id}/task_token.txt");
+    let token = ground.pipeline.object(&key).await?;
+    ground.put(&key, "two words").await;
+    let answer = ground.pipeline.answer(&id, "{}").await?;
+    let kept = ground.dead_letter().await?;
+    let record = &kept["requestPayload"]["Records"][0];
+    assert_eq!(record["s3"]["object"]["key"], json!(answer), "{kept}");
+    assert!(
+        kept.to_string().contains("Bellflower.RecordsFailed"),
+        "{kept}"
+    );
+    // The callback is as open as before.
+    ground.put(&key, &token).await;
+    ground.pipeline.answer(&id, "{}").await?;
+    let ended = ground.pipeline.ended(&execution, LIMIT).await?;
+    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    Ok(())
+}
+
+impl Ground {
+    /// The token files of an exchange that are left, once none is.
+    async fn tokens(&self, id: &str) -> Result<Vec<String>, Error> {
+        eventually("no token", LIMIT, async || {
+            let mut keys = self.pipeline.keys("").await?;
+            keys.retain(|key| key.ends_with(&format!("{id}/task_token.txt")));
+            Ok(if keys.is_empty() {
+                Ok(keys)
+            } else {
+                Err(format!("{keys:?}"))
+            })
+        })
+        .await
+    }
+}
+
+/// With a token that the application does not see, everything works as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_token_is_not_beside_the_data() -> Result<(), Error> {
+    let ground = Ground::new("  task_token = \"private\"\n").await?;
+    let (execution, id) = ground.open().await?;
+    let keys = ground.pipeline.keys("").await?;
+    let tokens: Vec<&String> = keys.iter().filter(|key| key.contains("token")).collect();
+    assert_eq!(
+        tokens,
+        [&format!("private/{id}/task_token.txt")],
+        "{keys:?}"
+    );
+    let policy = ground.stage.state()?["business_application_policy_json"].clone();
+    let policy = policy.as_str().unwrap_or_default().to_owned();
+    assert!(
+        policy.contains("outbound/*") && !policy.contains("private"),
+        "{policy}"
+    );
+    ground.pipeline.answer(&id, "{}").await?;
+    let ended = ground.pipeline.ended(&execution, LIMIT).await?;
+    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    assert_eq!(ground.tokens(&id).await?, Vec::<String>::new());
+    ground.pipeline.clear().await?;
+    ground.stage.terraform.destroy()?;
+    assert_eq!(ground.stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
