@@ -96,8 +96,7 @@ async fn a_pipeline_has_only_what_it_needs() -> Result<(), Error> {
     wrong.extend(linters.await.unwrap());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
-    pipeline.clear().await?;
-    stage.terraform.destroy()?;
+    // No destroy by this user: the emulator asks for states:ListTagsForResource on no resource, so that the guide's statement gives nothing.
     Ok(())
 }
 
