@@ -39,6 +39,8 @@ pub struct Options {
     pub enforce_iam: bool,
     /// What the seconds of a state machine's waits and retries are multiplied by.
     pub wait_scale: f32,
+    /// Seconds until a function is given an event again that it failed at; the second time twice as many. AWS waits for a minute.
+    pub event_retry_seconds: u32,
     /// Where functions find AWS, if not at the emulator itself: see [`crate::proxy::Door`].
     pub functions_endpoint: Option<String>,
     /// Whether it may go on when this process ends: see [`MiniStack::leave_running`].
@@ -54,6 +56,7 @@ impl Default for Options {
             region: "us-east-1".to_owned(),
             enforce_iam: true,
             wait_scale: 1.0,
+            event_retry_seconds: 1,
             functions_endpoint: None,
             outlives_us: false,
             folder: None,
@@ -278,6 +281,11 @@ fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Comma
         .env("BIND_HOST", "127.0.0.1")
         .env("AUTH", options.enforce_iam.to_string())
         .env("SFN_WAIT_SCALE", options.wait_scale.to_string())
+        .env(
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS",
+            options.event_retry_seconds.to_string(),
+        )
+        .env("LAMBDA_ASYNC_RETRY_MAX_SECONDS", "300")
         .env("MINISTACK_REGION", &options.region)
         .env("MINISTACK_ACCOUNT_ID", &options.account)
         .env("AWS_DEFAULT_REGION", &options.region)

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const QUIET: Duration = Duration::from_secs(5);
 
 /// How the application is started; its calls, too, share the emulator's one thread with those of the functions.
-const APPLICATION: [&str; 2] = ["--every=1", "--at-once=16"];
+const APPLICATION: [&str; 2] = ["--every=1", "--at-once=8"];
 
 /// What is to be borne.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,11 +51,16 @@ impl Load {
     /// # Errors
     /// When something does not come up, or AWS refuses the harness.
     pub async fn run(&self) -> Result<Report, Error> {
+        let options = Options {
+            // As on AWS: three deliveries within as many seconds would all fall into the time in which the emulator answers nobody.
+            event_retry_seconds: 60,
+            ..Options::default()
+        };
         let (mut stage, proxy) = if self.faults || self.duplicates {
-            let (stage, proxy) = Stage::with_functions_behind_proxy("", Options::default()).await?;
+            let (stage, proxy) = Stage::with_functions_behind_proxy("", options).await?;
             (stage, Some(proxy))
         } else {
-            (Stage::new("").await?, None)
+            (Stage::with("", options).await?, None)
         };
         stage.aws = patient(&stage.aws);
         stage.terraform.apply()?;
