@@ -117,6 +117,9 @@ impl Subscriber {
     ///
     /// # Errors
     /// When AWS refuses.
+    ///
+    /// # Panics
+    /// Never: what the deletion's entries need is set.
     pub async fn take(&self) -> Result<Vec<Value>, Error> {
         let received = self
             .aws

@@ -56,9 +56,9 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
     let token = pipeline
         .object(&format!("outbound/{id}/task_token.txt"))
         .await?;
-    let state = operator.directory().join("terraform.tfstate");
-    let state = std::fs::read_to_string(&state).unwrap();
-    assert!(state.contains(&id) && !state.contains(token.trim()));
+    let file = operator.directory().join("terraform.tfstate");
+    let remembered = std::fs::read_to_string(&file).unwrap();
+    assert!(remembered.contains(&id) && !remembered.contains(token.trim()));
 
     pipeline.answer(&id, "{}").await?;
     pipeline.ended(&execution, LIMIT).await?;

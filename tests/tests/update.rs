@@ -337,7 +337,13 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
             row(
                 "dead_letter_queue.max_receive_count",
                 2,
-                [("/queue/RedrivePolicy/maxReceiveCount", json!(2))],
+                [
+                    ("/queue/RedrivePolicy/maxReceiveCount", json!(2)),
+                    (
+                        "/undeliverable_queue/RedrivePolicy/maxReceiveCount",
+                        json!(5),
+                    ),
+                ],
             ),
             untraced(
                 "processing.tracing_mode",
@@ -475,13 +481,13 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
             state(
                 "state_machine.processing_retry.max_attempts",
                 1,
-                "Processing Lambda/Retry/0/MaxAttempts",
+                "Processing Lambda/Retry/2/MaxAttempts",
             ),
         ],
         vec![state(
             "state_machine.processing_retry.interval_seconds",
             1,
-            "Processing Lambda/Retry/0/IntervalSeconds",
+            "Processing Lambda/Retry/2/IntervalSeconds",
         )],
         vec![
             row(
@@ -492,7 +498,7 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
             state(
                 "state_machine.processing_retry.backoff_rate",
                 1.5,
-                "Processing Lambda/Retry/0/BackoffRate",
+                "Processing Lambda/Retry/2/BackoffRate",
             ),
         ],
         // Everything back to its default.

@@ -26,9 +26,6 @@ const CONCURRENCY: usize = 10;
 /// Most of the time that is kept back for the answer to Lambda.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// SQS's attribute of how often a message was received, this time included.
-const RECEIVE_COUNT: &str = "ApproximateReceiveCount";
-
 /// The function, with all it needs.
 #[derive(Debug)]
 pub struct Handler<S, C> {
@@ -169,12 +166,10 @@ impl<S: Store, C: Callbacks> Handler<S, C> {
     }
 
     async fn end(&self, message: &SqsMessage, log: &Log<'_>) -> Result<(), ExchangeError> {
-        let receives = message.attributes.get(RECEIVE_COUNT);
         self.exchanges(log)
             .undeliverable(
                 message.message_id.as_deref().unwrap_or_default(),
                 message.body.as_deref().unwrap_or_default(),
-                receives.is_none_or(|count| count == "1"),
             )
             .await
     }

@@ -10,26 +10,22 @@ use crate::ports::{Callbacks, Outcome, Store, When};
 impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     /// Fails the callback of the message, so that its execution ends now and says why, and not at its time-out.
     ///
-    /// The queue delivers the message several times before it moves it to the dead-letter queue; `first` tells the first of these, which is the one
-    /// that counts.
+    /// The queue delivers the message several times before it moves it to the dead-letter queue: the time that ends the callback is counted, and of a
+    /// message that cannot be told from others each.
     ///
     /// # Errors
     ///
     /// [`ExchangeError`] if a call failed.
-    pub async fn undeliverable(
-        &self,
-        message_id: &str,
-        body: &str,
-        first: bool,
-    ) -> Result<(), ExchangeError> {
+    pub async fn undeliverable(&self, message_id: &str, body: &str) -> Result<(), ExchangeError> {
         let message = UndeliverableMessage::parse(body);
         let id = message.execution_id.as_ref();
-        if first {
+        let count = || {
             self.dimensions
                 .count(self.log, metrics::UNDELIVERABLE, id, None);
-        }
+        };
         let fields = json!({"message_id": message_id, "execution_id": id});
         let Some(token) = message.task_token else {
+            count();
             self.log.error("message without a task token", fields);
             return Ok(());
         };
@@ -42,6 +38,7 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         };
         match self.callbacks.send(&token, &reply).await? {
             Outcome::Taken => {
+                count();
                 self.log.error("callback ended as undeliverable", fields);
                 if let Some(id) = id {
                     let key = self.layout.task_token_key(id);
@@ -68,9 +65,9 @@ mod tests {
     async fn the_callback_fails_and_says_why_once() {
         let store = Memory::with(&[("outbound/e-1/task_token.txt", "AQB8a")]);
         let machine = Machine::default();
-        for (first, metrics) in [(true, &["Undeliverable"][..]), (false, &[])] {
+        for metrics in [&["Undeliverable"][..], &[]] {
             let (done, told) = run(&store, &machine, async |exchanges| {
-                exchanges.undeliverable("m-1", BODY, first).await
+                exchanges.undeliverable("m-1", BODY).await
             })
             .await;
             assert_eq!(done, Ok(()));
@@ -91,7 +88,7 @@ mod tests {
         let store = Memory::with(&[("outbound/e-1/task_token.txt", "AQB8b")]);
         let machine = Machine::closed(&["AQB8a"]);
         let (done, _) = run(&store, &machine, async |exchanges| {
-            exchanges.undeliverable("m-1", BODY, true).await
+            exchanges.undeliverable("m-1", BODY).await
         })
         .await;
         assert_eq!(done, Ok(()));
@@ -102,7 +99,7 @@ mod tests {
     async fn a_message_without_a_token_is_counted_too() {
         let (store, machine) = (Memory::default(), Machine::default());
         let (done, told) = run(&store, &machine, async |exchanges| {
-            exchanges.undeliverable("m-1", "poison", true).await
+            exchanges.undeliverable("m-1", "poison").await
         })
         .await;
         assert_eq!(done, Ok(()));

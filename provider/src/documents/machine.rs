@@ -6,7 +6,7 @@
 use bellflower_contract::states::{
     FAIL, PROCESSING, PUBLISH_FAILURE, PUBLISH_SUCCESS, REMOVE_TOKEN, SUCCESS, WAIT_FOR_RESPONSE,
 };
-use bellflower_contract::{MAX_PAYLOAD_BYTES, SUCCESS_FILE, TASK_TOKEN_FILE};
+use bellflower_contract::{MAX_PAYLOAD_BYTES, SUCCESS_FILE, TASK_TOKEN_FILE, errors};
 use serde_json::{Value, json};
 
 use super::policy;
@@ -79,7 +79,8 @@ pub fn arguments(definition: &str) -> Option<Value> {
     let states = document.get("States")?;
     let (wait, retry) = (
         states.get(WAIT_FOR_RESPONSE)?,
-        states.get(PROCESSING)?.get("Retry")?.get(0)?,
+        // The last one, of any error: those before it are of errors that the user has no say in.
+        states.get(PROCESSING)?.get("Retry")?.as_array()?.last()?,
     );
     Some(json!({
         "callback_timeout_seconds": wait.get("TimeoutSeconds")?,
@@ -103,12 +104,25 @@ fn processing(with: &Definition) -> Value {
         "Arguments": {"FunctionName": with.function_arn, "Payload": "{% $states.input %}"},
         // The function's own time-out comes first; this one catches what the function cannot tell any more.
         "TimeoutSeconds": with.function_timeout + 60,
-        "Retry": [{
-            "ErrorEquals": ["States.ALL"],
-            "MaxAttempts": with.max_attempts,
-            "IntervalSeconds": with.interval_seconds,
-            "BackoffRate": with.backoff_rate,
-        }],
+        "Retry": [
+            // It would be too long again.
+            {"ErrorEquals": [errors::WORK_TOO_LONG], "MaxAttempts": 0},
+            // More executions at once than the account may run functions: these wait their turn, some ten minutes if need be.
+            {
+                "ErrorEquals": ["Lambda.TooManyRequestsException"],
+                "MaxAttempts": 15,
+                "IntervalSeconds": 1,
+                "BackoffRate": 2,
+                "MaxDelaySeconds": 60,
+                "JitterStrategy": "FULL",
+            },
+            {
+                "ErrorEquals": ["States.ALL"],
+                "MaxAttempts": with.max_attempts,
+                "IntervalSeconds": with.interval_seconds,
+                "BackoffRate": with.backoff_rate,
+            },
+        ],
         "Output": "{% $states.result.Payload %}",
         "Catch": caught("$states.errorOutput.Cause", PUBLISH_FAILURE),
         "Next": WAIT_FOR_RESPONSE,

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, HistoryEventType};
+use aws_sdk_sfn::types::{
+    ExecutionStatus, HistoryEvent, HistoryEventType, TaskScheduledEventDetails,
+};
 
 use super::state_machine::GONE;
 use super::{Aws, absent};
@@ -99,7 +101,7 @@ fn wait_of(execution_arn: &str, state: &str, newest_first: &[HistoryEvent]) -> O
                     execution_arn: execution_arn.to_owned(),
                     input: entered.input().unwrap_or_default().to_owned(),
                     since: SystemTime::try_from(began.timestamp).ok()?,
-                    timeout: details.and_then(|details| details.timeout_in_seconds()),
+                    timeout: details.and_then(TaskScheduledEventDetails::timeout_in_seconds),
                 });
             }
             HistoryEventType::TaskSubmitted
@@ -117,7 +119,7 @@ fn wait_of(execution_arn: &str, state: &str, newest_first: &[HistoryEvent]) -> O
 #[cfg(test)]
 mod tests {
     use aws_sdk_sfn::primitives::DateTime;
-    use aws_sdk_sfn::types::{StateEnteredEventDetails, TaskScheduledEventDetails};
+    use aws_sdk_sfn::types::StateEnteredEventDetails;
 
     use super::*;
 

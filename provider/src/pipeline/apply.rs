@@ -32,7 +32,6 @@ impl Progress {
     }
 
     /// What there is at the moment.
-    #[must_use]
     pub fn now(&self) -> MutexGuard<'_, Observed> {
         lock(&self.0)
     }

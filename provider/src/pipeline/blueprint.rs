@@ -57,8 +57,14 @@ pub struct Blueprint {
     pub is_settled: bool,
 }
 
-/// How often an undeliverable message is received. Its callback is answered the first time; the others are for when that failed.
+/// How often more an undeliverable message is received. Its callback is answered the first time; the others are for when that failed.
+///
+/// SQS counts the receives of a message [across all queues](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html), so
+/// those of the queue it came from come on top.
 const UNDELIVERABLE_RECEIVES: i64 = 3;
+
+/// The largest `maxReceiveCount`.
+const MOST_RECEIVES: i64 = 1000;
 
 /// How many invocations undeliverable messages cause at once: the fewest Lambda takes for a limit.
 const UNDELIVERABLE_CONCURRENCY: i64 = 2;
@@ -408,7 +414,7 @@ impl Builder<'_> {
             policy: messaging::queue_policy(place, &arns.undeliverable_queue),
             redrive_policy: Some(messaging::redrive_policy(
                 &arns.dead_letter_queue,
-                UNDELIVERABLE_RECEIVES,
+                (d.max_receive_count + UNDELIVERABLE_RECEIVES).min(MOST_RECEIVES),
             )),
             redrive_allow_policy: Some(messaging::redrive_allow_policy(&arns.queue)),
             ..queue.clone()

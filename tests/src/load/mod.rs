@@ -26,7 +26,7 @@ pub use report::Report;
 const AT_ONCE: usize = 8;
 
 /// Where nothing is lost nothing takes longer: not the queue's visibility time-out, nor the next delivery of an event.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// How long nothing may come after the last message was due: a second message would.
 const QUIET: Duration = Duration::from_secs(5);

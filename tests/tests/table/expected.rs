@@ -238,14 +238,14 @@ impl With<'_> {
         queue
     }
 
-    /// Its messages come to the integration function three times, and then to rest.
+    /// Its messages come to the integration function three times more, and then to rest.
     fn undeliverable_queue(&self) -> Value {
         let mut queue = self.any_queue(&self.undeliverable_queue_arn());
         queue["MessageRetentionPeriod"] = json!("1209600");
         queue["ReceiveMessageWaitTimeSeconds"] = json!("0");
         queue["VisibilityTimeout"] = json!("360");
         queue["RedrivePolicy"] =
-            json!({"deadLetterTargetArn": self.dead_letter_queue_arn(), "maxReceiveCount": 3});
+            json!({"deadLetterTargetArn": self.dead_letter_queue_arn(), "maxReceiveCount": 8});
         queue["RedriveAllowPolicy"] =
             json!({"redrivePermission": "byQueue", "sourceQueueArns": [self.queue_arn()]});
         queue

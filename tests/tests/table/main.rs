@@ -202,15 +202,15 @@ fn assert_definition(stage: &Stage, definition: &Value) {
             json!(function),
         ),
         (
-            "/States/Processing Lambda/Retry/0/ErrorEquals",
+            "/States/Processing Lambda/Retry/2/ErrorEquals",
             everything.clone(),
         ),
-        ("/States/Processing Lambda/Retry/0/MaxAttempts", json!(3)),
+        ("/States/Processing Lambda/Retry/2/MaxAttempts", json!(3)),
         (
-            "/States/Processing Lambda/Retry/0/IntervalSeconds",
+            "/States/Processing Lambda/Retry/2/IntervalSeconds",
             json!(5),
         ),
-        ("/States/Processing Lambda/Retry/0/BackoffRate", json!(2.0)),
+        ("/States/Processing Lambda/Retry/2/BackoffRate", json!(2.0)),
         (
             "/States/Processing Lambda/Catch/1/ErrorEquals",
             everything.clone(),
@@ -358,12 +358,12 @@ async fn every_argument_reaches_aws() -> Result<(), Error> {
     for (at, value) in [
         ("/States/Wait For Response/TimeoutSeconds", json!(7200)),
         ("/States/Wait For Response/HeartbeatSeconds", json!(600)),
-        ("/States/Processing Lambda/Retry/0/MaxAttempts", json!(5)),
+        ("/States/Processing Lambda/Retry/2/MaxAttempts", json!(5)),
         (
-            "/States/Processing Lambda/Retry/0/IntervalSeconds",
+            "/States/Processing Lambda/Retry/2/IntervalSeconds",
             json!(2),
         ),
-        ("/States/Processing Lambda/Retry/0/BackoffRate", json!(1.5)),
+        ("/States/Processing Lambda/Retry/2/BackoffRate", json!(1.5)),
     ] {
         assert_eq!(definition.pointer(at), Some(&value), "{at}");
     }
@@ -537,6 +537,10 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
         ("/queue/VisibilityTimeout", json!("720")),
         ("/queue/KmsDataKeyReusePeriodSeconds", json!("600")),
         ("/queue/RedrivePolicy/maxReceiveCount", json!(2)),
+        (
+            "/undeliverable_queue/RedrivePolicy/maxReceiveCount",
+            json!(5),
+        ),
         // The messages and the key are the same ones, and so is the function that takes them.
         ("/undeliverable_queue/MaximumMessageSize", json!("262144")),
         (
