@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// What makes ways that take minutes take seconds.
-const QUICK: &str = r#"
+const QUICK: &str = "
   queue               = { visibility_timeout_seconds = 5 }
   dead_letter_queue   = { max_receive_count = 1 }
   integration         = { timeout = 5 }
   event_invoke_config = { maximum_retry_attempts = 0 }
-"#;
+";
 
 struct Ground {
     stage: Stage,
@@ -33,8 +33,13 @@ impl Ground {
         };
         let stage = Stage::with(&format!("{QUICK}{arguments}"), options).await?;
         stage.terraform.apply()?;
-        let state = stage.state()?;
-        let url = |queue: &str| state[queue]["url"].as_str().unwrap_or_default().to_owned();
+        let attributes = stage.state()?;
+        let url = |queue: &str| {
+            attributes[queue]["url"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
         Ok(Self {
             queue: url("queue"),
             dead_letter_queue: url("dead_letter_queue"),

@@ -61,7 +61,7 @@ impl Policies {
     pub fn new(documents: &[Document]) -> Self {
         let mut policies = Self {
             parsed: BTreeMap::new(),
-            everything: evaluator(json!({"Version": "2012-10-17", "Statement": [
+            everything: evaluator(&json!({"Version": "2012-10-17", "Statement": [
                 {"Effect": "Allow", "Action": "*", "Resource": "*"},
             ]})),
         };
@@ -95,7 +95,7 @@ impl Policies {
                     .collect();
             }
         }
-        let value = (document.kind.clone(), evaluator(policy));
+        let value = (document.kind.clone(), evaluator(&policy));
         self.parsed.insert(document.name.clone(), value);
     }
 
@@ -202,7 +202,7 @@ fn aws(id: &str) -> Principal {
     Principal::Aws(PrincipalId::String(id.to_owned()))
 }
 
-fn evaluator(policy: Value) -> PolicyEvaluator {
+fn evaluator(policy: &Value) -> PolicyEvaluator {
     let parsed: IAMPolicy = serde_json::from_value(policy.clone())
         .unwrap_or_else(|error| panic!("{error}: {policy:#}"));
     PolicyEvaluator::with_policies(vec![parsed])

@@ -716,6 +716,7 @@ async fn make_queue(stage: &Stage, name: &str) -> String {
 }
 
 /// Every name given, and an existing key: the same pipeline under other names, and no key of its own.
+#[allow(clippy::too_many_lines, reason = "a table")]
 #[tokio::test(flavor = "multi_thread")]
 async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
     let stage = Stage::new("").await?;
