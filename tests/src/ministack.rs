@@ -406,7 +406,7 @@ mod tests {
             .unwrap();
         let role = role_with(
             &aws,
-            r#"{"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": "*"}"#,
+            r#"{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket", "s3:PutObject"], "Resource": "*"}"#,
         )
         .await;
         let package = std::fs::read(environment::lambda_package("integration", "x86_64"))

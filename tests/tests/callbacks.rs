@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sfn::types::ExecutionStatus;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use bellflower_tests::{Error, Execution, Options, Pipeline, Stage, eventually};
 use serde_json::{Value, json};
 
@@ -134,6 +134,8 @@ async fn callbacks_end_and_say_how() -> Result<(), Error> {
     a_heartbeat_leaves_it_open(&ground).await?;
     what_cannot_be_handed_out_fails_now(&ground).await?;
     an_event_that_fails_for_good_is_kept(&ground).await?;
+    // Last, since it takes the topic away.
+    a_message_that_cannot_be_told_loses_nothing(&ground).await?;
     Ok(())
 }
 
@@ -225,6 +227,25 @@ async fn an_event_that_fails_for_good_is_kept(ground: &Ground) -> Result<(), Err
     ground.pipeline.answer(&id, "{}").await?;
     let ended = ground.pipeline.ended(&execution, LIMIT).await?;
     assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    Ok(())
+}
+
+/// The execution ends as it would have ended, with its result.
+async fn a_message_that_cannot_be_told_loses_nothing(ground: &Ground) -> Result<(), Error> {
+    let topic = ground.stage.aws.sns.delete_topic();
+    let topic = topic.topic_arn(&ground.pipeline.topic_arn);
+    topic.send().await.unwrap();
+    let (execution, id) = ground.open().await?;
+    ground.pipeline.answer(&id, r#"{"n": 1}"#).await?;
+    let ended = ground.pipeline.ended(&execution, LIMIT).await?;
+    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    let output: Value = serde_json::from_str(&ended.output.unwrap_or_default()).unwrap();
+    assert_eq!(output["result"], json!({"n": 1}));
+    let history = ground.pipeline.history(&execution).await?;
+    let attempts = history
+        .iter()
+        .filter(|event| event.r#type() == &HistoryEventType::TaskFailed);
+    assert_eq!(attempts.count(), 6, "one and five more");
     Ok(())
 }
 

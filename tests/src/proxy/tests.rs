@@ -379,13 +379,16 @@ async fn every_operation_of_the_provider_is_recognised() {
         get_event_source_mapping.uuid("u"),
         update_event_source_mapping.uuid("u"),
         delete_event_source_mapping.uuid("u"),
+        put_function_event_invoke_config.function_name("f"),
+        get_function_event_invoke_config.function_name("f"),
+        delete_function_event_invoke_config.function_name("f"),
     );
     let seen: BTreeSet<String> = proxy
         .calls()
         .into_iter()
         .map(|call| call.operation)
         .collect();
-    assert_eq!(seen.len(), 31 + 22, "each is another: {seen:?}");
+    assert_eq!(seen.len(), 31 + 25, "each is another: {seen:?}");
     let missing: Vec<String> = called_by_the_provider()
         .difference(&seen)
         .cloned()

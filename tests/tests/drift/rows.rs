@@ -863,7 +863,7 @@ fn undeliverable_queue() -> Vec<Row> {
                 set_queue(g, at, "RedrivePolicy", other).await;
             }),
             Are(r#"{"deadLetterTargetArn":"{undelivered}","maxReceiveCount":9}"#),
-            Are(r#"{"deadLetterTargetArn":"{dead-letter-queue}","maxReceiveCount":3}"#),
+            Are(r#"{"deadLetterTargetArn":"{dead-letter-queue}","maxReceiveCount":8}"#),
             "RedrivePolicy",
         ),
         row(
