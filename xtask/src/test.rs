@@ -18,6 +18,7 @@ fn starts_terraform(package: &str, name: &str) -> bool {
 /// Tests about AWS alone in which one version of Terraform tells what every other would: they run on the first.
 const ON_ONE_VERSION: &[&str] = &[
     "application",
+    "callbacks",
     "drift",
     "in_place",
     "load",
