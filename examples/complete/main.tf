@@ -81,7 +81,7 @@ provider "bellflower" {
   # }
   #
   # endpoints {
-  #   all = "https://localhost:4566" # or one of: cloudwatch, cloudwatchlogs, iam, kms, lambda, s3, sfn, sns, sqs, sts
+  #   all = "https://localhost:4566" # or one of: cloudwatch, cloudwatchlogs, iam, kms, lambda, resourcegroupstaggingapi, s3, sfn, sns, sqs, sts
   # }
 }
 
@@ -205,7 +205,7 @@ resource "bellflower_callback_pipeline" "this" {
     memory_size                    = 256
     timeout                        = 300
     architectures                  = ["x86_64"]
-    reserved_concurrent_executions = 4 # the event source's maximum_concurrency, and 2 for the undeliverable queue
+    reserved_concurrent_executions = 6 # the event source's maximum_concurrency, 2 for the undeliverable queue, and room for answers
     tracing_mode                   = "Active"
     role                           = { name = "${local.id}-integration-lambda-role" }
     alarms                         = local.alarms

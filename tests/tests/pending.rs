@@ -7,6 +7,14 @@ use bellflower_tests::{Error, Stage, Terraform};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// A configuration of nothing but the data source.
+fn text(arguments: &str) -> String {
+    format!(
+        "terraform {{\n required_providers {{\n  bellflower = {{ source = \"bellflower/bellflower\" }}\n }}\n}}\n\
+         data \"bellflower_pending_callbacks\" \"it\" {{\n{arguments}\n}}\n"
+    )
+}
+
 /// The example, on a pipeline of which one execution waits, and then none.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
@@ -53,6 +61,10 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
         .and_then(|rest| rest.split(' ').next());
     let left: u32 = left.and_then(|seconds| seconds.parse().ok()).unwrap();
     assert!((7000..=7200).contains(&left), "{lines:?}");
+    let few = text("name = \"orders\"\nmax_executions = 1");
+    let few = Terraform::configuration(&few, &proxy.environment())?;
+    let said = few.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("Not all executions were looked at"), "{said}");
     let token = pipeline
         .object(&format!("outbound/{id}/task_token.txt"))
         .await?;
@@ -71,12 +83,6 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
 /// Mistakes are told at their attribute, and nobody is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_question_is_told_at_its_place() -> Result<(), Error> {
-    let text = |arguments: &str| {
-        format!(
-            "terraform {{\n required_providers {{\n  bellflower = {{ source = \"bellflower/bellflower\" }}\n }}\n}}\n\
-             data \"bellflower_pending_callbacks\" \"it\" {{\n{arguments}\n}}\n"
-        )
-    };
     let terraform = Terraform::configuration(&text("name = \"orders\""), &[])?;
     for (arguments, part) in [
         ("", "Give either `name`"),

@@ -40,7 +40,7 @@ impl PendingCallbacks {
         Self { shared }
     }
 
-    async fn found(&self, config: &Value) -> Result<Map<String, Json>, Diagnostics> {
+    async fn found(&self, config: &Value) -> Result<(Map<String, Json>, Diagnostics), Diagnostics> {
         let mut tree = tree_of(config).ok_or_else(not_configured)?;
         let session = self.shared.session().await?.ok_or_else(not_configured)?;
         let text = |name: &str| tree.get(name).and_then(Json::as_str).map(str::to_owned);
@@ -92,7 +92,16 @@ impl PendingCallbacks {
         tree.insert("max_executions".to_owned(), json!(limit));
         tree.insert("state_machine_arn".to_owned(), json!(arn));
         tree.insert("callbacks".to_owned(), json!(callbacks));
-        Ok(tree)
+        let mut warnings = Vec::new();
+        if executions.len() >= most {
+            let detail = format!(
+                "{most} executions were looked at, and there may be more that run. The longest waits may be among those: raise `max_executions`."
+            );
+            let path = Path::root().attribute("max_executions");
+            warnings
+                .push(Diagnostic::warning("Not all executions were looked at", detail).at(path));
+        }
+        Ok((tree, warnings))
     }
 }
 
@@ -165,7 +174,7 @@ impl DataSource for PendingCallbacks {
             (
                 "expires",
                 &text,
-                "When the callback times out unless it is answered, RFC 3339.",
+                "When the callback times out unless it is answered, RFC 3339. A heartbeat that is missed ends it sooner.",
             ),
             (
                 "seconds_left",
@@ -211,9 +220,9 @@ impl DataSource for PendingCallbacks {
 
     async fn read(&self, config: Value) -> DataReply {
         match self.found(&config).await {
-            Ok(tree) => DataReply {
+            Ok((tree, diagnostics)) => DataReply {
                 state: self.schema().conform(Value::from_json(&Json::Object(tree))),
-                diagnostics: Vec::new(),
+                diagnostics,
             },
             Err(diagnostics) => DataReply {
                 state: Value::Null,
