@@ -155,15 +155,15 @@ pub fn ours(findings: &Findings) -> Observed {
         .collect()
 }
 
-/// Creates, repairs and changes until everything is as `settings` say.
+/// Creates, repairs and changes until everything is as `settings` say. `first` is what follows from them as far as the facts are known.
 pub async fn converge(
     settings: &Settings,
     facts: &Facts,
+    first: Arc<Blueprint>,
     mut findings: Findings,
     aws: &Aws,
     progress: &Progress,
 ) -> Outcome {
-    let first = Blueprint::of(settings, facts);
     let created: Mutex<BTreeSet<Path>> = Mutex::default();
     let key_path: Path = vec!["key".to_owned()];
     let last: OnceLock<Blueprint> = OnceLock::new();
@@ -182,7 +182,7 @@ pub async fn converge(
         })
     };
     let outcome = {
-        let (first, final_blueprint, created) = (&first, &final_blueprint, &created);
+        let (first, final_blueprint, created) = (first.as_ref(), &final_blueprint, &created);
         let mut start: BTreeMap<Path, Option<Found>> = std::mem::take(&mut findings);
         let taken = Mutex::new(&mut start);
         let taken = &taken;
@@ -230,23 +230,24 @@ pub async fn converge(
         };
         tokio::join!(work, shown).0
     };
+    let blueprint = last.into_inner().map_or(first, Arc::new);
+    concluded(outcome, blueprint, progress, aws).await
+}
+
+/// What came of the work on a graph, with another look at what failed.
+async fn concluded(
+    ended: graph::Outcome<Path, Failure>,
+    blueprint: Arc<Blueprint>,
+    progress: &Progress,
+    aws: &Aws,
+) -> Outcome {
     let mut observed = progress.now().clone();
-    let blueprint = Arc::new(last.into_inner().unwrap_or(first));
-    let failed: Vec<Path> = outcome
-        .failed
-        .iter()
-        .map(|(path, _)| path.clone())
-        .collect();
+    let (failed, failures): (Vec<Path>, Vec<Failure>) = ended.failed.into_iter().unzip();
     observed.extend(second_look(&blueprint, &failed, aws).await);
-    let failures = outcome
-        .failed
-        .into_iter()
-        .map(|(_, failure): (Path, Failure)| failure)
-        .collect();
     Outcome {
         observed,
         failures,
-        skipped: outcome.skipped,
+        skipped: ended.skipped,
         blueprint,
     }
 }
@@ -394,23 +395,7 @@ pub async fn take_down(
         )
         .await
     };
-    let mut observed = progress.now().clone();
-    let failed: Vec<Path> = outcome
-        .failed
-        .iter()
-        .map(|(path, _)| path.clone())
-        .collect();
-    observed.extend(second_look(&blueprint, &failed, aws).await);
-    Outcome {
-        observed,
-        failures: outcome
-            .failed
-            .into_iter()
-            .map(|(_, failure): (Path, Failure)| failure)
-            .collect(),
-        skipped: outcome.skipped,
-        blueprint,
-    }
+    concluded(outcome, blueprint, progress, aws).await
 }
 
 /// Ends `stop` when `limit` is over, unless the guard is dropped before.

@@ -274,9 +274,9 @@ impl CallbackPipeline {
         if let Err(failure) = remove_old_folders(prior.as_ref(), &settings, &aws).await {
             return (nothing, vec![told(&failure)]);
         }
-        let base = Arc::new(base);
-        let progress = checkpoints(work, &base, Arc::new(blueprint), &findings);
-        let outcome = converge(&settings, &facts, findings, &aws, &progress).await;
+        let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
+        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        let outcome = converge(&settings, &facts, blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             let mut tree = outcome.blueprint.outputs.clone();
             for (path, attributes) in outcome.observed {
