@@ -53,6 +53,8 @@ pub struct Batches {
     pub delete_alarms: Batch<()>,
     /// Log groups by name.
     pub log_groups: Batch<aws_sdk_cloudwatchlogs::types::LogGroup>,
+    /// Event source mappings by the name of their function.
+    pub event_sources: Batch<Vec<aws_sdk_lambda::types::EventSourceMappingConfiguration>>,
     /// Whether the index of tags is not to be had.
     pub no_index: Closed,
 }
@@ -65,6 +67,8 @@ impl Default for Batches {
             delete_alarms: Batch::of(100),
             // A page holds 50.
             log_groups: Batch::of(50),
+            // A call each, side by side.
+            event_sources: Batch::of(20),
             no_index: Closed::default(),
         }
     }

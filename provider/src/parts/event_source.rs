@@ -2,14 +2,16 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html>
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_lambda::operation::create_event_source_mapping::CreateEventSourceMappingOutput;
+use aws_sdk_lambda::operation::list_event_source_mappings::builders::ListEventSourceMappingsFluentBuilder;
 use aws_sdk_lambda::types::{
     EventSourceMappingConfiguration as Mapping, FunctionResponseType, ScalingConfig,
 };
+use futures::future::try_join_all;
 use serde::Serialize;
 
 use super::function::retag;
@@ -40,6 +42,9 @@ pub struct EventSource {
     /// The mapping's ARN without its last field, to find its tags.
     #[serde(skip)]
     pub arn_prefix: String,
+    /// Its ARN where it is known.
+    #[serde(skip)]
+    pub arn: Option<String>,
     /// All tags.
     pub tags: Tags,
 }
@@ -63,33 +68,58 @@ fn created(mapping: Mapping) -> CreateEventSourceMappingOutput {
         .build()
 }
 
+/// The mappings that `list` tells of, page by page.
+async fn listed(
+    aws: &Aws,
+    object: &str,
+    list: ListEventSourceMappingsFluentBuilder,
+) -> Result<Vec<Mapping>, Failure> {
+    let (mut mappings, mut marker) = (Vec::new(), None);
+    loop {
+        let page = || list.clone().set_marker(marker.clone()).send();
+        let answer = absent(
+            aws.call("lambda:ListEventSourceMappings", object, page)
+                .await,
+            GONE,
+        )?;
+        let Some(page) = answer else { break };
+        mappings.extend(page.event_source_mappings.unwrap_or_default());
+        marker = page.next_marker.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            break;
+        }
+    }
+    Ok(mappings)
+}
+
 impl EventSource {
     /// All mappings of the queue.
     async fn mappings(&self, aws: &Aws) -> Result<Vec<Mapping>, Failure> {
-        let (mut mappings, mut marker) = (Vec::new(), None);
-        loop {
-            let list = || {
-                let request = aws.lambda.list_event_source_mappings();
-                let request = request.event_source_arn(&self.event_source_arn);
-                request.set_marker(marker.clone()).send()
-            };
-            let answer = absent(
-                aws.call(
-                    "lambda:ListEventSourceMappings",
-                    &self.event_source_arn,
-                    list,
-                )
-                .await,
-                GONE,
-            )?;
-            let Some(page) = answer else { break };
-            mappings.extend(page.event_source_mappings.unwrap_or_default());
-            marker = page.next_marker.filter(|marker| !marker.is_empty());
-            if marker.is_none() {
-                break;
-            }
-        }
-        Ok(mappings)
+        let list = aws.lambda.list_event_source_mappings();
+        let list = list.event_source_arn(&self.event_source_arn);
+        listed(aws, &self.event_source_arn, list).await
+    }
+
+    /// The mapping from the queue to our function, in a listing that it shares with the function's other mappings.
+    async fn of_function(&self, aws: &Aws) -> Result<Option<Mapping>, Failure> {
+        let list = |names: Vec<String>| async move {
+            let lists = BTreeSet::from_iter(names).into_iter().map(|name| async {
+                let list = aws.lambda.list_event_source_mappings();
+                let mappings = listed(aws, &name, list.function_name(&name)).await?;
+                Ok((name, mappings))
+            });
+            try_join_all(lists).await.map(HashMap::from_iter)
+        };
+        let mappings = aws
+            .batches
+            .event_sources
+            .ask(&self.function_name, list)
+            .await?;
+        let ours = |mapping: &Mapping| {
+            mapping.event_source_arn.as_ref() == Some(&self.event_source_arn)
+                && function_of(mapping) == self.function_name
+        };
+        Ok(mappings.unwrap_or_default().into_iter().find(ours))
     }
 
     /// The mapping to our function.
@@ -101,7 +131,14 @@ impl EventSource {
     /// The mapping to our function or, where there is none, the one with our mark that somebody has pointed elsewhere: left alone it
     /// would go on taking messages beside a new one. With it, its ARN and tags.
     async fn found(&self, aws: &Aws) -> Result<Option<(Mapping, String, Tags)>, Failure> {
-        let mut mappings = self.mappings(aws).await?;
+        let known = match self.arn {
+            Some(_) => self.of_function(aws).await?,
+            None => None,
+        };
+        let mut mappings = match known {
+            Some(mapping) => vec![mapping],
+            None => self.mappings(aws).await?,
+        };
         mappings.sort_by_key(|mapping| function_of(mapping) != self.function_name);
         for mapping in mappings {
             let ours = function_of(&mapping) == self.function_name;
@@ -114,9 +151,12 @@ impl EventSource {
             let uuid = mapping.uuid.clone().unwrap_or_default();
             let known = mapping.event_source_mapping_arn.clone();
             let arn = known.unwrap_or_else(|| format!("{}{uuid}", self.arn_prefix));
-            let list = || aws.lambda.list_tags().resource(&arn).send();
-            let answer = absent(aws.call("lambda:ListTags", &arn, list).await, GONE)?;
-            let tags = Tags::listed(answer.and_then(|answer| answer.tags).unwrap_or_default());
+            let ask = || async {
+                let list = || aws.lambda.list_tags().resource(&arn).send();
+                let answer = absent(aws.call("lambda:ListTags", &arn, list).await, GONE)?;
+                Ok(answer.map(|answer| Tags::listed(answer.tags.unwrap_or_default())))
+            };
+            let tags = aws.tags(&arn, &self.tags, ask).await?.unwrap_or_default();
             if ours || self.tags.owner_of(&tags) == Owner::Us {
                 return Ok(Some((mapping, arn, tags)));
             }
@@ -175,6 +215,10 @@ impl Part<Aws> for EventSource {
 
     fn desired(&self) -> Attributes {
         properties(self)
+    }
+
+    fn tagged_as(&self) -> Option<&str> {
+        self.arn.as_deref()
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {

@@ -13,6 +13,7 @@ use aws_sdk_lambda::types::{
     TracingMode,
 };
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::tags::Tags;
 use super::{Aws, absent, attributes, properties};
@@ -21,8 +22,10 @@ use crate::engine::{Attributes, Changes, Failure, Found, Part};
 const GONE: &[&str] = &["ResourceNotFoundException"];
 /// How long a function may take to become active or to finish an update.
 const BUDGET: Duration = Duration::from_mins(10);
-/// The answer to its creation is the first look, and this the pause until the next: no function is ready sooner.
+/// The answer to its creation is the first look, and these the times from the answer and from the order to the next: no function is ready sooner.
+/// Functions that are ordered together are looked at together.
 const AT_REST: Duration = Duration::from_millis(500);
+const IN_ALL: Duration = Duration::from_millis(900);
 
 /// Where a function's code comes from.
 #[derive(Debug, Clone)]
@@ -353,6 +356,7 @@ impl Part<Aws> for Function {
                 .code(code.clone())
                 .send()
         };
+        let ordered = Instant::now();
         let answer = aws
             .call("lambda:CreateFunction", &self.function_name, create)
             .await?;
@@ -364,7 +368,8 @@ impl Part<Aws> for Function {
         let sha256 = match answer.code_sha256 {
             Some(sha256) if active => sha256,
             _ => {
-                aws.rest(AT_REST).await;
+                aws.rest(AT_REST.max(IN_ALL.saturating_sub(ordered.elapsed())))
+                    .await;
                 self.ready(aws).await?
             }
         };

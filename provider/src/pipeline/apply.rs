@@ -1,6 +1,7 @@
 //! Makes a pipeline what it should be, or takes it down: reads everything at once, refuses what is not ours, then works through the graph.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -186,15 +187,20 @@ pub async fn converge(
         let mut start: BTreeMap<Path, Option<Found>> = std::mem::take(&mut findings);
         let taken = Mutex::new(&mut start);
         let taken = &taken;
-        // Nothing waits for what was written to show, but the end.
+        // Nothing waits for what was written to show, but the end: so nobody looks before the last part is begun.
         let (written, showing) = mpsc::unbounded_channel();
-        let shown = appearances(showing, final_blueprint, aws);
+        let last_is_begun = CancellationToken::new();
+        let shown = appearances(showing, &last_is_begun, final_blueprint, aws);
         let edges = first.edges();
-        let written = &Mutex::new(Some(written));
+        let to_begin = &AtomicUsize::new(edges.len());
+        let (written, last_is_begun) = (&Mutex::new(Some(written)), &last_is_begun);
         let work = graph::run(
             &edges,
             || aws.stop.is_cancelled(),
             |path: Path| async move {
+                if to_begin.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    last_is_begun.cancel();
+                }
                 let found = taken
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -225,6 +231,7 @@ pub async fn converge(
         );
         let work = async {
             let outcome = work.await;
+            last_is_begun.cancel();
             lock(written).take();
             outcome
         };
@@ -274,9 +281,10 @@ async fn second_look(blueprint: &Blueprint, failed: &[Path], aws: &Aws) -> Obser
 /// How long AWS is given to show a part as it was written: for a queue it may take a minute.
 const APPEARANCE: Duration = Duration::from_mins(1);
 
-/// Waits until AWS shows every part that `written` names, until there are no more to be named.
+/// Waits until AWS shows every part that `written` names, until there are no more to be named. Looks when told to `begin`.
 async fn appearances<'a>(
     mut written: mpsc::UnboundedReceiver<Path>,
+    begin: &CancellationToken,
     blueprint: &impl Fn() -> &'a Blueprint,
     aws: &Aws,
 ) {
@@ -284,7 +292,10 @@ async fn appearances<'a>(
     loop {
         tokio::select! {
             path = written.recv() => match path {
-                Some(path) => waits.push(appearance(blueprint(), path, aws)),
+                Some(path) => waits.push(async move {
+                    begin.cancelled().await;
+                    appearance(blueprint(), path, aws).await;
+                }),
                 None => break,
             },
             Some(()) = waits.next() => {}

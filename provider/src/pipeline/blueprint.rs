@@ -746,6 +746,7 @@ impl Builder<'_> {
             function_response_types: vec!["ReportBatchItemFailures".to_owned()],
             enabled: s.event_source.enabled,
             arn_prefix: place.arn("lambda", "event-source-mapping:"),
+            arn: s.event_source.arn.clone(),
             tags: self.tags.clone(),
         };
         let undeliverable = parts::event_source::EventSource {
@@ -755,6 +756,10 @@ impl Builder<'_> {
             // An invocation that is throttled counts as a receive, and few of these messages come.
             maximum_concurrency: Some(UNDELIVERABLE_CONCURRENCY),
             enabled: true,
+            arn: s
+                .undeliverable_event_source
+                .as_ref()
+                .and_then(|known| known.arn.clone()),
             ..mapping.clone()
         };
         let invoke_config = parts::event_invoke_config::EventInvokeConfig {

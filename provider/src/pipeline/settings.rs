@@ -34,6 +34,7 @@ pub struct Settings {
     pub processing: Processing,
     pub integration: Function,
     pub event_source: EventSource,
+    pub undeliverable_event_source: Option<UndeliverableEventSource>,
     pub event_invoke_config: EventInvokeConfig,
     pub state_machine: StateMachine,
     pub alarms: BTreeMap<String, Alarm>,
@@ -213,6 +214,16 @@ pub struct EventSource {
     pub maximum_batching_window_in_seconds: i64,
     pub maximum_concurrency: Option<i64>,
     pub enabled: bool,
+    pub arn: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
+pub struct UndeliverableEventSource {
+    pub arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

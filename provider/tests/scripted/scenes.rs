@@ -281,6 +281,7 @@ fn mapping() -> EventSource {
         maximum_concurrency: Some(5),
         function_response_types: vec!["ReportBatchItemFailures".into()],
         enabled: true,
+        arn: None,
         arn_prefix: "arn:aws:lambda:eu-west-1:123456789012:event-source-mapping:".into(),
         tags: tags(),
     }

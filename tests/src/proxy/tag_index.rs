@@ -60,6 +60,10 @@ async fn tags(aws: &Aws, arn: &str) -> Option<Pairs> {
             let answer = aws.sqs.list_queue_tags().queue_url(url);
             answer.send().await.ok()?.tags?.into_iter().collect()
         }
+        "lambda" => {
+            let answer = aws.lambda.list_tags().resource(arn);
+            answer.send().await.ok()?.tags?.into_iter().collect()
+        }
         "sns" => {
             let answer = aws.sns.list_tags_for_resource().resource_arn(arn);
             let tags = answer.send().await.ok()?.tags?;
