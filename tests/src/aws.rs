@@ -41,6 +41,9 @@ pub struct Aws {
     pub config: SdkConfig,
 }
 
+/// Shorter than the emulator's own: a connection that it has dropped is not used again.
+const IDLE: Duration = Duration::from_secs(20);
+
 /// Longer than any call of the emulator takes: a synchronous invocation's time among them.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
@@ -66,6 +69,7 @@ impl Aws {
                     .build()
                     .expect("the authority is valid PEM"),
             )
+            .pool_idle_timeout(IDLE)
             .build_https();
         let credentials = Credentials::new(access_key, secret_key, None, None, "bellflower-tests");
         let config = SdkConfig::builder()
@@ -75,7 +79,6 @@ impl Aws {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .retry_config(RetryConfig::standard())
             .sleep_impl(TokioSleep::new())
-            // A connection that the emulator has dropped meanwhile would be waited for until its own end.
             .timeout_config(
                 TimeoutConfig::builder()
                     .operation_attempt_timeout(ATTEMPT)

@@ -220,12 +220,17 @@ impl MiniStack {
     /// Clients that look at it.
     #[must_use]
     pub fn aws(&self) -> Aws {
-        let account = &self.options.account;
+        self.aws_as(&self.options.account, "secret")
+    }
+
+    /// Clients that look at it with an access key of somebody's own.
+    #[must_use]
+    pub fn aws_as(&self, access_key: &str, secret_key: &str) -> Aws {
         Aws::new(
             &self.endpoint,
             &self.authority,
-            account,
-            "secret",
+            access_key,
+            secret_key,
             &self.options.region,
         )
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
-use bellflower_tests::{Error, Execution, Options, Pipeline, Stage, eventually};
+use bellflower_tests::{
+    BusinessApplication, Error, Execution, Options, Pipeline, Stage, eventually,
+};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -16,6 +19,7 @@ const QUICK: &str = "
   dead_letter_queue   = { max_receive_count = 1 }
   integration         = { timeout = 5 }
   event_invoke_config = { maximum_retry_attempts = 0 }
+  state_machine       = { callback_heartbeat_seconds = 20 }
 ";
 
 struct Ground {
@@ -132,6 +136,8 @@ async fn callbacks_end_and_say_how() -> Result<(), Error> {
     let ground = Ground::new("").await?;
     a_failure_is_the_executions(&ground).await?;
     a_heartbeat_leaves_it_open(&ground).await?;
+    without_a_heartbeat_it_fails(&ground).await?;
+    an_application_needs_its_policy_alone(&ground, "outbound").await?;
     what_cannot_be_handed_out_fails_now(&ground).await?;
     an_event_that_fails_for_good_is_kept(&ground).await?;
     // Last, since it takes the topic away.
@@ -184,6 +190,80 @@ async fn a_heartbeat_leaves_it_open(ground: &Ground) -> Result<(), Error> {
         .put(&format!("inbound/{id}/success.json"), "{}")
         .await;
     ground.logged("\"Late\":1").await?;
+    Ok(())
+}
+
+/// The emulator does not look at the clock of heartbeats. What Step Functions does when their time is over is done here in its place: the state
+/// ends with the error that is kept for it.
+async fn without_a_heartbeat_it_fails(ground: &Ground) -> Result<(), Error> {
+    let sfn = &ground.stage.aws.sfn;
+    let machine = ground.stage.arn(
+        "states",
+        &format!("stateMachine:{}", ground.stage.names.state_machine),
+    );
+    let shown = sfn.describe_state_machine().state_machine_arn(machine);
+    let shown = shown
+        .send()
+        .await
+        .map_err(Error::aws("reading the machine"))?;
+    let definition: Value = serde_json::from_str(&shown.definition).unwrap();
+    let waiting = &definition["States"][bellflower_contract::states::WAIT_FOR_RESPONSE];
+    assert_eq!(waiting["HeartbeatSeconds"], 20, "{waiting:#}");
+
+    let (execution, id) = ground.open().await?;
+    let token = format!("outbound/{id}/task_token.txt");
+    let token = ground.pipeline.object(&token).await?;
+    let end = sfn.send_task_failure().task_token(token.trim());
+    let end = end.error("States.HeartbeatTimeout").send().await;
+    end.map_err(Error::aws("ending the wait"))?;
+    let ended = ground.failed(&execution).await?;
+    assert_eq!(ended.error.as_deref(), Some("States.HeartbeatTimeout"));
+    let cause = ended.cause.unwrap_or_default();
+    assert!(cause.contains(&id), "{cause}");
+    assert_eq!(ground.tokens(&id).await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// The program of `examples/business-application`, run by a user who has `business_application_policy_json` and nothing else. The token is where
+/// `tokens` says, which that policy opens only where the application may see it anyway.
+async fn an_application_needs_its_policy_alone(ground: &Ground, tokens: &str) -> Result<(), Error> {
+    let policy = ground.stage.state()?["business_application_policy_json"].clone();
+    let policy = serde_json::from_str(policy.as_str().unwrap_or_default()).unwrap();
+    let environment = ground.stage.user("application", &policy).await?;
+    let bucket = &ground.pipeline.bucket;
+    let (execution, id) = ground.open().await?;
+    let key = |name: &str| {
+        let mut found = environment.iter().filter(|(variable, _)| variable == name);
+        found
+            .next()
+            .map(|(_, value)| value.as_str())
+            .unwrap_or_default()
+    };
+    let emulator = &ground.stage.emulator;
+    let s3 = emulator
+        .aws_as(key("AWS_ACCESS_KEY_ID"), key("AWS_SECRET_ACCESS_KEY"))
+        .s3;
+    let token = format!("{tokens}/{id}/task_token.txt");
+    let token = s3.get_object().bucket(bucket).key(token).send().await;
+    assert_eq!(token.is_ok(), tokens == "outbound");
+    for key in [
+        format!("outbound/{id}/data.json"),
+        format!("outbound/{id}/task_token.txt"),
+        format!("private/{id}/task_token.txt"),
+    ] {
+        let put = s3.put_object().bucket(bucket).key(&key).send().await;
+        assert!(put.is_err(), "it can write {key}");
+        let delete = s3.delete_object().bucket(bucket).key(&key).send().await;
+        assert!(delete.is_err(), "it can remove {key}");
+    }
+    let policy = s3.get_bucket_policy().bucket(bucket).send().await;
+    assert!(policy.is_err(), "it can read the bucket's policy");
+
+    let options = ["--every=0.2"];
+    let application = BusinessApplication::start(emulator, &environment, bucket, &options)?;
+    let ended = ground.pipeline.ended(&execution, LIMIT).await?;
+    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    assert!(application.stop(Signal::TERM)?.success());
     Ok(())
 }
 
@@ -287,6 +367,7 @@ async fn a_private_token_is_not_beside_the_data() -> Result<(), Error> {
     let ended = ground.pipeline.ended(&execution, LIMIT).await?;
     assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
     assert_eq!(ground.tokens(&id).await?, Vec::<String>::new());
+    an_application_needs_its_policy_alone(&ground, "private").await?;
     ground.pipeline.clear().await?;
     ground.stage.terraform.destroy()?;
     assert_eq!(ground.stage.left().await?, Vec::<String>::new());

@@ -5,6 +5,8 @@ use bellflower_tests::{Error, environment};
 
 /// Each version of Terraform takes its own: together more than sixty.
 const POINTS: usize = 32;
+/// More than there are cores: most of a point is waiting.
+const WORKERS: usize = 4;
 
 #[test]
 fn whatever_is_interrupted_converges() -> Result<(), Error> {
@@ -21,7 +23,7 @@ fn whatever_is_interrupted_converges() -> Result<(), Error> {
         });
     println!("seed {seed}");
     let choose = |calls: &_| sample(Point::all(calls), POINTS, seed);
-    let outcomes = chaos::run(2, choose, |outcome| {
+    let outcomes = chaos::run(WORKERS, choose, |outcome| {
         println!("{} {:?}", outcome.point, outcome.wrong);
     })?;
     println!("{}", chaos::table(&outcomes));

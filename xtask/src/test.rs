@@ -29,6 +29,9 @@ const ON_ONE_VERSION: &[&str] = &[
     "weather",
 ];
 
+/// How many tests with Terraform run at once: more than there are cores, since most of the time they wait.
+const AT_ONCE: &str = "4";
+
 /// One test executable that cargo has built.
 #[derive(Debug, PartialEq, Eq)]
 struct Executable {
@@ -188,6 +191,7 @@ fn stages(tally: &mut Tally) -> Result<(), Error> {
                 continue;
             }
             let mut command = test_command(executable, terraform);
+            command.env("RUST_TEST_THREADS", AT_ONCE);
             command.envs(variables.iter().map(|(name, value)| (name, value)));
             let name = format!("{} ({}) on {version}", executable.package, executable.name);
             tests(tally, &name, &mut command)?;

@@ -8,22 +8,42 @@ pub fn text(document: &Value) -> String {
     document.to_string()
 }
 
-/// What AWS returned for the document `want`: exactly `want` when both mean the same, else the canonical text of what it is.
+/// What AWS returned for the policy `want`: exactly `want` when both mean the same, else the canonical text of what it is.
 ///
 /// AWS reorders keys, turns lists of one into single values and back, and IAM encodes documents as URLs.
 #[must_use]
 pub fn settled(found: &str, want: Option<&str>) -> String {
+    settled_by(normal, found, want)
+}
+
+/// The same for JSON that is no policy: only spaces, the order of keys and the way numbers are written make no difference.
+#[must_use]
+pub fn settled_json(found: &str, want: Option<&str>) -> String {
+    settled_by(plain, found, want)
+}
+
+fn settled_by(form: fn(&Value) -> Value, found: &str, want: Option<&str>) -> String {
     let Ok(value) = serde_json::from_str::<Value>(found) else {
         return found.to_owned();
     };
-    match want {
-        Some(want)
-            if serde_json::from_str::<Value>(want)
-                .is_ok_and(|want| normal(&want) == normal(&value)) =>
-        {
-            want.to_owned()
-        }
-        _ => text(&value),
+    let same = |want: &&str| {
+        serde_json::from_str::<Value>(want).is_ok_and(|want| form(&want) == form(&value))
+    };
+    want.filter(same)
+        .map_or_else(|| text(&value), str::to_owned)
+}
+
+/// Numbers that are equal are written alike.
+fn plain(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => list.iter().map(plain).collect(),
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, value)| (key.clone(), plain(value)))
+                .collect(),
+        ),
+        Value::Number(number) => number.as_f64().map_or_else(|| value.clone(), Value::from),
+        other => other.clone(),
     }
 }
 
@@ -81,6 +101,21 @@ mod tests {
         let want = r#"{"Statement":[{"Action":["a","b"],"Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Condition":{"Bool":{"x":"false"}}}]}"#;
         let found = r#"{"Statement":{"Condition":{"Bool":{"x":false}},"Action":["b","a"],"Principal":{"AWS":"123456789012"}}}"#;
         assert_eq!(settled(found, Some(want)), want);
+    }
+
+    #[test]
+    fn what_is_no_policy_is_compared_as_json() {
+        let want = r#"{"a":[3,"b"],"n":{"numeric":["<",3,">=",10]}}"#;
+        let same = r#"{ "n": {"numeric": ["<", 3.0, ">=", 10]}, "a": [3, "b"] }"#;
+        assert_eq!(settled_json(same, Some(want)), want);
+        for other in [
+            r#"{"a":["3","b"],"n":{"numeric":["<",3,">=",10]}}"#,
+            r#"{"a":["b",3],"n":{"numeric":["<",3,">=",10]}}"#,
+            r#"{"a":[3,"b"],"n":{"numeric":[">=",3,"<",10]}}"#,
+            r#"{"a":[3,"b","b"],"n":{"numeric":["<",3,">=",10]}}"#,
+        ] {
+            assert_eq!(settled_json(other, Some(want)), other);
+        }
     }
 
     #[test]

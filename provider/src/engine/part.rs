@@ -1,5 +1,6 @@
 //! What every part of a pipeline can do, and the rule of ownership.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
@@ -78,6 +79,11 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
     /// Its name in AWS, which finds it again.
     fn name(&self) -> &str;
 
+    /// What tells it from all others of its kind, which may be more than a person is shown.
+    fn identity(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.name())
+    }
+
     /// How it should be.
     fn desired(&self) -> Attributes;
 
@@ -128,7 +134,7 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
 
 /// The refusal for a part that exists and is not ours; `None` when it is ours.
 #[must_use]
-pub fn foreign<Aws: Sync>(part: &dyn Part<Aws>, found: &Found) -> Option<Failure> {
+pub fn refusal<Aws: Sync>(part: &dyn Part<Aws>, found: &Found) -> Option<Failure> {
     let Owner::SomeoneElse(mark) = &found.owner else {
         return None;
     };
@@ -172,8 +178,8 @@ pub async fn ensure<Aws: Sync>(
             Made::Met(found) => found,
         },
     };
-    if let Some(refusal) = foreign(part, &found) {
-        return Err(refusal);
+    if let Some(refused) = refusal(part, &found) {
+        return Err(refused);
     }
     let changes = Changes::between(&part.desired(), &found.attributes);
     let mut attributes = merged(found.attributes.clone(), part.desired());
@@ -205,7 +211,7 @@ async fn make<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws) -> Result<Made, Failur
         }
         match part.read(aws).await {
             Ok(Some(found)) => {
-                return match foreign(part, &found) {
+                return match refusal(part, &found) {
                     Some(refusal) => Err(refusal),
                     None => Ok(Made::Met(found)),
                 };

@@ -248,12 +248,10 @@ impl Part<Aws> for EventSource {
             tags,
             ..self.clone()
         };
+        let owner = self.tags.owner_of(&have.tags);
         let mut attributes = properties(&have);
         attributes.extend(attributes! { "uuid": uuid, "arn": arn });
-        Ok(Some(Found {
-            attributes,
-            owner: Owner::Us,
-        }))
+        Ok(Some(Found { attributes, owner }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {

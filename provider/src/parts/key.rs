@@ -339,9 +339,10 @@ impl Part<Aws> for Key {
             ),
             is_enabled: key.enabled,
             enable_key_rotation: rotation.key_rotation_enabled,
-            // AWS leaves the period out while rotation is off.
+            // Without rotation there is none.
             rotation_period_in_days: rotation
                 .rotation_period_in_days
+                .filter(|_| rotation.key_rotation_enabled)
                 .map_or(self.rotation_period_in_days, i64::from),
             tags: tags.clone(),
             ..self.clone()

@@ -211,7 +211,7 @@ impl Part<Aws> for StateMachine {
         let have = Self {
             name: machine.name,
             arn: machine.state_machine_arn,
-            definition: policy::settled(&machine.definition, Some(&self.definition)),
+            definition: policy::settled_json(&machine.definition, Some(&self.definition)),
             role_arn: machine.role_arn,
             kind: machine.r#type.as_str().to_owned(),
             log_level,

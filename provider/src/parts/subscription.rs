@@ -211,7 +211,7 @@ impl Subscription {
         let text = |name: &str| have.get(name).filter(|text| !text.is_empty());
         let filter = match text("FilterPolicy") {
             Some(found) if !passes_all(found) => {
-                Some(policy::settled(found, self.filter_policy.as_deref()))
+                Some(policy::settled_json(found, self.filter_policy.as_deref()))
             }
             _ => self
                 .filter_policy
@@ -249,6 +249,11 @@ impl Part<Aws> for Subscription {
 
     fn name(&self) -> &str {
         &self.label
+    }
+
+    /// The password, too: with another it is another subscription.
+    fn identity(&self) -> Cow<'_, str> {
+        Cow::Owned(format!("{} {}", self.protocol, self.endpoint))
     }
 
     fn desired(&self) -> Attributes {

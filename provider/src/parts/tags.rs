@@ -126,11 +126,12 @@ impl Tags {
         R: Future<Output = Result<(), Failure>>,
     {
         let (wanted, unwanted) = self.changes_from(&Self::of(found));
-        if !wanted.is_empty() {
-            set(wanted).await?;
-        }
+        // First: keys that differ in their case alone are one to IAM, and a part has no more than so many tags.
         if !unwanted.is_empty() {
             remove(unwanted).await?;
+        }
+        if !wanted.is_empty() {
+            set(wanted).await?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::blueprint::{Blueprint, Facts, Node, Path};
 use super::settings::Settings;
 use super::state::Observed;
 use crate::engine::graph::{self, reversed};
-use crate::engine::{Changes, Did, Failure, Found, Owner, ensure, foreign, remove};
+use crate::engine::{Changes, Did, Failure, Found, Owner, ensure, refusal, remove};
 use crate::parts::Aws;
 
 /// What was found of each part.
@@ -112,16 +112,36 @@ async fn seen(nodes: &[&Node], aws: &Aws) -> Result<Findings, Vec<Failure>> {
     }
 }
 
-/// The refusals for parts that exist and are somebody else's.
+/// Takes from us what hangs on parts that are somebody else's: it has no mark of its own, and is theirs.
+pub fn disown(blueprint: &Blueprint, findings: &mut Findings) {
+    for node in &blueprint.nodes {
+        let owner = foreign(node.goes_with.as_slice(), findings).cloned();
+        if let (Some(owner), Some(Some(found))) = (owner, findings.get_mut(&node.path)) {
+            found.owner = owner;
+        }
+    }
+}
+
+/// Whose the first of these parts is that is not ours.
+fn foreign<'a>(parts: &[Path], findings: &'a Findings) -> Option<&'a Owner> {
+    let mut owners = parts
+        .iter()
+        .filter_map(|part| Some(&findings.get(part)?.as_ref()?.owner));
+    owners.find(|owner| **owner != Owner::Us)
+}
+
+/// The refusals for parts that exist and are somebody else's. What hangs on such a part goes without saying.
 #[must_use]
 pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
     let refused = |node: &Node| {
         findings
             .get(&node.path)?
             .as_ref()
-            .and_then(|found| foreign(node.part.as_ref(), found))
+            .and_then(|found| refusal(node.part.as_ref(), found))
     };
-    blueprint.nodes.iter().filter_map(refused).collect()
+    let nodes = blueprint.nodes.iter();
+    let alone = nodes.filter(|node| foreign(node.goes_with.as_slice(), findings).is_none());
+    alone.filter_map(refused).collect()
 }
 
 /// Takes a part for ours that has lost its mark: `before`, what a state tells of, has it, nobody's mark is on it, and but for its tags it is as
@@ -129,6 +149,9 @@ pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
 pub fn recognise(before: &Blueprint, after: &Blueprint, findings: &mut Findings) {
     for node in &before.nodes {
         let same_name = |other: &Node| other.part.name() == node.part.name();
+        if foreign(&node.joins, findings).is_some() {
+            continue;
+        }
         if let Some(Some(found)) = findings.get_mut(&node.path)
             && found.owner == Owner::SomeoneElse(None)
             && after.node(&node.path).is_some_and(same_name)
@@ -334,25 +357,26 @@ fn renewed(node: &Node, found: Option<Found>, created: &Mutex<BTreeSet<Path>>) -
     Some(found)
 }
 
-/// Removes the parts of `before` that `after` has no more: an alarm switched off, a subscription taken out.
+/// Removes the parts of `before` that `after` has no more: an alarm switched off, a subscription taken out. What was found under the name of one of
+/// them is not there any more.
 ///
 /// # Errors
 /// The failures, part by part.
 pub async fn remove_surplus(
     before: &Blueprint,
     after: &Blueprint,
+    findings: &mut Findings,
     aws: &Aws,
 ) -> Result<(), Vec<Failure>> {
-    let kept: BTreeSet<(&str, &str)> = after
-        .nodes
-        .iter()
-        .map(|node| (node.part.kind(), node.part.name()))
-        .collect();
-    let surplus = before
-        .nodes
-        .iter()
-        .filter(|node| !kept.contains(&(node.part.kind(), node.part.name())));
-    let removals = surplus.map(|node| async move {
+    let key = |node: &Node| (node.part.kind(), node.part.identity().into_owned());
+    let kept: BTreeSet<_> = after.nodes.iter().map(key).collect();
+    let surplus = || {
+        before
+            .nodes
+            .iter()
+            .filter(|node| !kept.contains(&key(node)))
+    };
+    let removals = surplus().map(|node| async move {
         let found = node.part.read(aws).await?;
         let mut findings = Findings::from([(node.path.clone(), found)]);
         recognise(before, before, &mut findings);
@@ -364,6 +388,16 @@ pub async fn remove_surplus(
         .into_iter()
         .filter_map(Result::err)
         .collect();
+    // SNS shows endpoints without their passwords.
+    let shown = |node: &Node| (node.part.kind(), node.part.name().to_owned());
+    let gone: BTreeSet<_> = surplus().map(shown).collect();
+    for node in after
+        .nodes
+        .iter()
+        .filter(|node| gone.contains(&shown(node)))
+    {
+        findings.insert(node.path.clone(), None);
+    }
     if failures.is_empty() {
         Ok(())
     } else {

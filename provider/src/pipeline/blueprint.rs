@@ -44,6 +44,8 @@ pub struct Node {
     pub renewed_with: Option<(Path, &'static str)>,
     /// The part whose end is this one's, too: when both go, AWS is told of that one alone.
     pub goes_with: Option<Path>,
+    /// The parts that it joins: where one of them is somebody else's, it is not taken for ours without its mark.
+    pub joins: Vec<Path>,
 }
 
 /// All parts of a pipeline.
@@ -258,6 +260,7 @@ impl Builder<'_> {
             after,
             renewed_with: None,
             goes_with: None,
+            joins: Vec::new(),
         });
     }
 
@@ -265,6 +268,13 @@ impl Builder<'_> {
     fn goes_with(&mut self, host: &str) {
         if let Some(node) = self.nodes.last_mut() {
             node.goes_with = Some(path(host));
+        }
+    }
+
+    /// Says of the part added last that it joins these.
+    fn joins(&mut self, ends: &[&str]) {
+        if let Some(node) = self.nodes.last_mut() {
+            node.joins = ends.iter().map(|end| path(end)).collect();
         }
     }
 
@@ -480,6 +490,7 @@ impl Builder<'_> {
                 after: vec![path("topic")],
                 renewed_with: None,
                 goes_with: Some(path("topic")),
+                joins: Vec::new(),
             });
         }
     }
@@ -785,12 +796,17 @@ impl Builder<'_> {
             filter_suffix: bellflower_contract::ANSWER_SUFFIX.to_owned(),
             id: "bellflower-inbound".to_owned(),
         };
-        self.add("event_source", &["integration", "queue"], mapping);
-        self.add(
-            "undeliverable_event_source",
-            &["integration", "undeliverable_queue"],
-            undeliverable,
-        );
+        for (at, queue, part) in [
+            ("event_source", "queue", mapping),
+            (
+                "undeliverable_event_source",
+                "undeliverable_queue",
+                undeliverable,
+            ),
+        ] {
+            self.add(at, &["integration", queue], part);
+            self.joins(&["integration", queue]);
+        }
         self.add(
             "event_invoke_config",
             &["integration", "dead_letter_queue"],
@@ -863,6 +879,7 @@ impl Builder<'_> {
             after,
             renewed_with: None,
             goes_with: None,
+            joins: Vec::new(),
         });
         self.renewed_with("state_machine.role", "role_arn");
     }

@@ -1,7 +1,7 @@
 //! What a refresh saw, handed on to the destroy of the same run, which then need not ask AWS all of it once more.
 //!
-//! Terraform refreshes a resource, plans its end and destroys it in three processes. A refresh writes down what it saw, the same words for the same
-//! picture; the plan adds the time; and the destroy believes it as long as it is fresh. A plan that was saved and is applied later is not.
+//! Terraform refreshes a resource, plans its end and destroys it in three processes. A refresh writes down what it saw and when, and the destroy believes it
+//! as long as it is fresh. A plan that was saved and is applied later is not, nor is what a state has kept of an earlier refresh.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,9 +16,8 @@ const FRESH: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Memory {
-    /// When the plan was made, in seconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    planned_at: Option<u64>,
+    /// When that was, in seconds since 1970.
+    seen_at: u64,
     parts: Vec<Part>,
 }
 
@@ -66,30 +65,17 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
         }
     };
     let memory = Memory {
-        planned_at: None,
+        seen_at: now(),
         parts: findings.iter().map(part).collect(),
     };
     serde_json::to_vec(&memory).unwrap_or_default()
-}
-
-/// Adds the time to what a refresh has written down.
-#[must_use]
-pub fn dated(bytes: &[u8]) -> Vec<u8> {
-    let Ok(memory) = serde_json::from_slice::<Memory>(bytes) else {
-        return Vec::new();
-    };
-    let dated = Memory {
-        planned_at: Some(now()),
-        ..memory
-    };
-    serde_json::to_vec(&dated).unwrap_or_default()
 }
 
 /// Reads findings back; none when there are none, when they are too old, or when they are not of all parts of this blueprint.
 #[must_use]
 pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {
     let memory: Memory = serde_json::from_slice(bytes).ok()?;
-    if now().checked_sub(memory.planned_at?)? > FRESH.as_secs() {
+    if now().checked_sub(memory.seen_at)? > FRESH.as_secs() {
         return None;
     }
     let mut findings = Findings::new();
@@ -167,10 +153,7 @@ mod tests {
     fn what_was_written_is_read_back_while_it_is_fresh() {
         let blueprint = blueprint();
         let findings = findings(&blueprint);
-        let bytes = written(&blueprint, &findings);
-        assert_eq!(bytes, written(&blueprint, &findings), "the same words");
-        assert!(read(&bytes, &blueprint).is_none(), "no plan has dated it");
-        let known = read(&dated(&bytes), &blueprint).unwrap();
+        let known = read(&written(&blueprint, &findings), &blueprint).unwrap();
         for (path, found) in &findings {
             let (found, known) = (found.as_ref(), known[path].as_ref());
             assert_eq!(found.map(|f| &f.attributes), known.map(|f| &f.attributes));
@@ -182,15 +165,21 @@ mod tests {
     fn what_is_old_or_not_whole_is_not_believed() {
         let blueprint = blueprint();
         let mut findings = findings(&blueprint);
-        let bytes = dated(&written(&blueprint, &findings));
+        let bytes = written(&blueprint, &findings);
         let mut old: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-        old["planned_at"] = json!(now() - FRESH.as_secs() - 1);
-        assert!(read(old.to_string().as_bytes(), &blueprint).is_none());
+        for moment in [
+            json!(now() - FRESH.as_secs() - 1),
+            json!(now() + 60),
+            json!(null),
+        ] {
+            old["seen_at"] = moment;
+            assert!(read(old.to_string().as_bytes(), &blueprint).is_none());
+        }
         findings.remove(&vec!["queue".to_owned()]);
-        let bytes = dated(&written(&blueprint, &findings));
+        let bytes = written(&blueprint, &findings);
         assert!(read(&bytes, &blueprint).is_none());
         for junk in [&b""[..], b"{}", b"junk"] {
-            assert!(read(&dated(junk), &blueprint).is_none());
+            assert!(read(junk, &blueprint).is_none());
         }
     }
 }

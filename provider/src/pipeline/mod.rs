@@ -31,7 +31,7 @@ use crate::parts::Aws;
 use crate::parts::folder::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, look_again, look_for, ours, recognise,
+    Deadline, Findings, Outcome, Progress, converge, disown, look_again, look_for, ours, recognise,
     refusals, remove_surplus, take_down,
 };
 use blueprint::{Blueprint, Facts};
@@ -123,6 +123,27 @@ async fn whereabouts(session: &Session) -> Result<Place, Diagnostics> {
         .map_err(|failure| vec![told(&failure)])
 }
 
+/// A pipeline is looked for where it was made: elsewhere there would seem to be none.
+fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
+    let arn = |part: &Json| part.get("arn").and_then(Json::as_str).map(str::to_owned);
+    for arn in state.values().filter_map(arn) {
+        let fields: Vec<&str> = arn.splitn(6, ':').collect();
+        // Of what a pipeline has, a bucket's ARN alone names neither.
+        let [_, _, _, region, account, _] = fields[..] else {
+            continue;
+        };
+        if region.is_empty() || (region, account) == (&place.region, &place.account) {
+            continue;
+        }
+        let detail = format!(
+            "The pipeline is in {region} of account {account}, and the provider works in {} of account {}. Nothing was looked at or changed. Give the              provider the pipeline's region and credentials; to move the pipeline, destroy it there first.",
+            place.region, place.account
+        );
+        return Err(vec![Diagnostic::error("Another region or account", detail)]);
+    }
+    Ok(())
+}
+
 /// What a refresh found.
 struct Refreshed {
     state: Option<Tree>,
@@ -139,6 +160,7 @@ impl CallbackPipeline {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
         let place = whereabouts(&session).await?;
+        at_home(&base, &place)?;
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
@@ -173,6 +195,7 @@ impl CallbackPipeline {
         if !imported {
             recognise(&blueprint, &blueprint, &mut findings);
         }
+        disown(&blueprint, &mut findings);
         let warnings = unmarked(&blueprint, &findings);
         let refreshed = Refreshed {
             state: state::state(&base, &blueprint, &ours(&findings)),
@@ -184,7 +207,7 @@ impl CallbackPipeline {
     async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
         if request.config.is_null() {
             return Ok(PlanReply {
-                private: memory::dated(&request.private),
+                private: request.private.clone(),
                 ..PlanReply::default()
             });
         }
@@ -193,7 +216,11 @@ impl CallbackPipeline {
             ..Known::default()
         };
         if let Some(session) = self.shared.session().await? {
-            known.place = Some(whereabouts(&session).await?);
+            let place = whereabouts(&session).await?;
+            if let Some(prior) = &known.prior {
+                at_home(prior, &place)?;
+            }
+            known.place = Some(place);
             known.default_tags = Some(session.config.default_tags());
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
@@ -217,6 +244,9 @@ impl CallbackPipeline {
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let settings = settings_of(&base).map_err(|error| vec![error])?;
             let place = whereabouts(&session).await?;
+            if let Some(prior) = tree_of(&request.prior) {
+                at_home(&prior, &place)?;
+            }
             let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
             check_code(&base, &packages)?;
             Ok::<_, Diagnostics>((session, base, settings, place, packages))
@@ -261,12 +291,13 @@ impl CallbackPipeline {
         if let Some(before) = &before {
             recognise(before, &blueprint, &mut findings);
         }
+        disown(&blueprint, &mut findings);
         let against = in_the_way(&blueprint, &findings, creating.then_some(&settings));
         if !against.is_empty() {
             return (nothing, against);
         }
         if let Some(before) = &before
-            && let Err(failures) = remove_surplus(before, &blueprint, &aws).await
+            && let Err(failures) = remove_surplus(before, &blueprint, &mut findings, &aws).await
         {
             return (nothing, all_told(&failures));
         }
@@ -279,10 +310,18 @@ impl CallbackPipeline {
         let outcome = converge(&settings, &facts, blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             let mut tree = outcome.blueprint.outputs.clone();
-            for (path, attributes) in outcome.observed {
-                blueprint::graft(&mut tree, &path, attributes.unwrap_or_default());
+            let observed = outcome.observed;
+            for (path, attributes) in &observed {
+                let attributes = attributes.clone().unwrap_or_default();
+                blueprint::graft(&mut tree, path, attributes);
             }
-            return (settled(request.planned, &Json::Object(tree)), Vec::new());
+            let tree = Json::Object(tree);
+            let anew = plan::otherwise(&request.planned, &tree);
+            if anew.is_empty() {
+                return (settled(request.planned, &tree), Vec::new());
+            }
+            let state = state::state(&base, &outcome.blueprint, &observed);
+            return (state.map_or(Value::Null, value_of), vec![made_anew(&anew)]);
         }
         let mut diagnostics = all_told(&outcome.failures);
         diagnostics.extend(unfinished(
@@ -306,6 +345,7 @@ impl CallbackPipeline {
             let session = self.session().await?;
             let base = tree_of(&request.prior).ok_or_else(not_configured)?;
             let place = whereabouts(&session).await?;
+            at_home(&base, &place)?;
             Ok::<_, Diagnostics>((session, base, place))
         };
         let (session, base, place) = match prepared.await {
@@ -331,6 +371,7 @@ impl CallbackPipeline {
                 Err(failures) => return (kept, all_told(&failures)),
             };
             recognise(&blueprint, &blueprint, &mut findings);
+            disown(&blueprint, &mut findings);
             findings
         };
         match in_use(&blueprint, &findings, &aws).await {
@@ -402,7 +443,8 @@ fn in_the_way(blueprint: &Blueprint, findings: &Findings, new: Option<&Settings>
             let id = blueprint::id(settings);
             let detail = format!(
                 "The pipeline \"{id}\" stands complete in this account and region, so another configuration may hold it. To take it over, run \
-                 `terraform import ADDRESS {id}`; otherwise choose another name or environment."
+                 `terraform import ADDRESS {id}`; otherwise choose another name or environment. Where this is a replacement by create_before_destroy, \
+                 take that out: two pipelines of one name cannot stand side by side."
             );
             let path = Path::root().attribute("name");
             vec![Diagnostic::error("Pipeline exists already", detail).at(path)]
@@ -476,6 +518,15 @@ fn too_late(operation: &str, limit: Duration) -> Diagnostic {
         humantime::format_duration(limit)
     );
     Diagnostic::error("Time is over", detail)
+}
+
+/// What AWS alone says was known in the plan and came out otherwise.
+fn made_anew(attributes: &[String]) -> Diagnostic {
+    let detail = format!(
+        "Between the plan and now somebody removed what these attributes tell of, and this apply made it anew: {}. Everything was applied, and the state has          the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
+        attributes.join(", ")
+    );
+    Diagnostic::error("Made anew since the plan", detail)
 }
 
 /// What a create that did not get to its end means to Terraform, and the way on.

@@ -506,6 +506,48 @@ fn changed_for_good(
     }
 }
 
+/// The attributes that tell one object from another of the same name.
+const IDENTITIES: [&str; 3] = ["arn", "key_id", "uuid"];
+
+/// The paths of identities that were known in the plan and have come out otherwise: those objects are others now.
+#[must_use]
+pub fn otherwise(planned: &Value, tree: &Json) -> Vec<String> {
+    let mut found = Vec::new();
+    differences(&fields(), planned, tree, "", &mut found);
+    found
+}
+
+fn differences(fields: &[Field], planned: &Value, tree: &Json, at: &str, found: &mut Vec<String>) {
+    for field in fields {
+        let (Some(planned), Some(now)) = (planned.get(field.name), tree.get(field.name)) else {
+            continue;
+        };
+        let at = format!("{at}{}", field.name);
+        match &field.shape {
+            Shape::Object(inner) => differences(inner, planned, now, &format!("{at}."), found),
+            Shape::ObjectMap(inner) => {
+                let Value::Map(entries) = planned else {
+                    continue;
+                };
+                for (label, entry) in entries {
+                    let now = now.get(label).unwrap_or(&Json::Null);
+                    differences(inner, entry, now, &format!("{at}.{label}."), found);
+                }
+            }
+            _ if !IDENTITIES.contains(&field.name) => {}
+            _ => {
+                // Somebody may have agreed to a subscription meanwhile, which then has an ARN.
+                if let Value::String(planned) = planned
+                    && planned.starts_with("arn:") | !planned.contains("Pending")
+                    && now.as_str() != Some(planned)
+                {
+                    found.push(at);
+                }
+            }
+        }
+    }
+}
+
 /// A planned value with everything filled in that was unknown.
 #[must_use]
 pub fn settled(planned: Value, tree: &Json) -> Value {

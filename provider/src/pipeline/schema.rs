@@ -54,8 +54,8 @@ pub enum Check {
     Between(f64, f64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
-    /// At most so many characters.
-    Length(usize),
+    /// So many characters from, to.
+    Length(usize, usize),
     /// A name that the service takes.
     Name(Limit),
     /// The beginning of names: a letter or a digit, then letters, digits and hyphens, all small.
@@ -196,7 +196,8 @@ impl Check {
                 .map(|text| format!("`{text}`"))
                 .collect::<Vec<_>>()
                 .join(", "),
-            Self::Length(most) => format!("at most {most} characters"),
+            Self::Length(0, most) => format!("at most {most} characters"),
+            Self::Length(least, most) => format!("{least} to {most} characters"),
             Self::NamePart => {
                 "small letters, digits and hyphens, beginning and ending with a letter or a digit"
                     .to_owned()
@@ -346,7 +347,7 @@ fn key() -> Vec<Field> {
         ),
         text("description", "The key's description.")
             .derived()
-            .check(Check::Length(8192)),
+            .check(Check::Length(0, 8192)),
         whole(
             "deletion_window_in_days",
             30,
@@ -495,7 +496,8 @@ fn dead_letter_queue() -> Vec<Field> {
 fn topic() -> Vec<Field> {
     vec![
         named("name", names::TOPIC, "The topic's name."),
-        text("display_name", "The name shown as the sender of e-mails.").check(Check::Length(100)),
+        text("display_name", "The name shown as the sender of e-mails.")
+            .check(Check::Length(1, 100)),
         text("policy", "The topic policy, JSON.").computed(),
         arn("The topic's ARN."),
     ]
@@ -592,13 +594,14 @@ fn processing() -> Vec<Field> {
             text(
                 "s3_bucket",
                 "The bucket of a zip with code of your own, in this region.",
-            ),
-            text("s3_key", "The key of that zip."),
-            text("s3_object_version", "The version of that zip."),
+            )
+            .check(Check::Length(3, 63)),
+            text("s3_key", "The key of that zip.").check(Check::Length(1, 1024)),
+            text("s3_object_version", "The version of that zip.").check(Check::Length(1, 1024)),
             text("runtime", "The runtime's name.").default("provided.al2023"),
             text("handler", "The entry point.")
                 .default("bootstrap")
-                .check(Check::Length(128)),
+                .check(Check::Length(1, 128)),
             Field::new("variables", Shape::TextMap, "Environment variables.").default(json!({})),
         ],
     )

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 
 use super::blueprint::{Blueprint, Path};
-use super::schema::{Field, Shape, fields};
+use super::schema::{Check, Field, Shape, fields};
 use crate::engine::{Attributes, Changes};
 
 /// What there is of each part: its attributes, or nothing.
 pub type Observed = BTreeMap<Path, Option<Attributes>>;
 
-/// A state with the arguments of `base`, and of each part what was observed. A part that is not there leaves its place empty; what
-/// differs among properties without an attribute is told in `drift`. `None` when no part is there at all.
+/// A state with the arguments of `base`, and of each part what was observed. A part that is not there leaves its place empty but for a name of its
+/// own, from which other names follow; what differs among properties without an attribute is told in `drift`. `None` when no part is there at all.
 #[must_use]
 pub fn state(
     base: &Map<String, Json>,
@@ -64,7 +64,7 @@ pub fn state(
                     for field in shown
                         .unwrap_or_default()
                         .iter()
-                        .filter(|field| is_leaf(field))
+                        .filter(|field| is_leaf(field) && !is_name(field))
                     {
                         here.insert(field.name.to_owned(), Json::Null);
                     }
@@ -99,6 +99,10 @@ fn words(value: Option<&Json>) -> String {
         Some(Json::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
+}
+
+fn is_name(field: &Field) -> bool {
+    matches!(field.check, Check::Name(_))
 }
 
 fn is_leaf(field: &Field) -> bool {

@@ -151,13 +151,17 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
             "Value not allowed",
             format!("{name} is \"{text}\"; allowed is one of {}.", allowed()),
         )),
-        Check::Length(most) if text.chars().count() <= *most => None,
-        Check::Length(most) => {
+        Check::Length(least, most) => {
             let count = text.chars().count();
-            Some((
-                "Text too long",
-                format!("{name} has {count} characters; at most {most} are allowed."),
-            ))
+            let what = if count > *most {
+                "Text too long"
+            } else {
+                "Text too short"
+            };
+            (!(*least..=*most).contains(&count)).then(|| {
+                let said = format!("{name} has {count} characters; allowed is {}.", allowed());
+                (what, said)
+            })
         }
         Check::Name(limit) if name == "alias" => {
             let rest = text.strip_prefix("alias/").unwrap_or_default();

@@ -1,0 +1,285 @@
+//! What others do between one command and the next, and what a careless configuration does to itself: nothing may stay behind that no state knows, nothing of
+//! others may go, and no plan may say that all is well when it is not.
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{FunctionCode, Runtime};
+use bellflower_tests::proxy::{Fault, Rule};
+use bellflower_tests::{ADDRESS, Error, Plan, Stage, environment};
+use serde_json::{Value, json};
+
+/// Own names, from which other names follow.
+const NAMED: &str = r#"
+  queue         = { name = "my-queue" }
+  topic         = { name = "my-topic" }
+  processing    = { function_name = "my-processing" }
+  integration   = { function_name = "my-integration", role = { name = "my-role" } }
+  state_machine = { name = "my-machine" }
+"#;
+
+/// A create that failed is destroyed whole, whatever its parts are called.
+#[tokio::test(flavor = "multi_thread")]
+async fn own_names_are_kept_when_a_create_fails() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy(NAMED).await?;
+    let denied = Fault::error(403, "AccessDeniedException", "denied");
+    proxy.inject(Rule::before(denied).on("lambda:CreateFunction"));
+    let run = stage
+        .terraform
+        .run(&["apply", "-auto-approve", "-no-color"])?;
+    assert_eq!(run.code, 1, "{}", run.flat());
+    assert_eq!(
+        stage.state()?["processing"]["function_name"],
+        "my-processing"
+    );
+    proxy.clear();
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What somebody deleted is no reason to forget what was made beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn own_names_are_kept_when_parts_are_deleted() -> Result<(), Error> {
+    let stage = Stage::new(NAMED).await?;
+    stage.terraform.apply()?;
+    let aws = &stage.aws;
+    for function in ["my-integration", "my-processing"] {
+        let call = aws.lambda.delete_function().function_name(function);
+        call.send().await.unwrap();
+    }
+    let machine = stage.arn("states", "stateMachine:my-machine");
+    let call = aws.sfn.delete_state_machine().state_machine_arn(machine);
+    call.send().await.unwrap();
+    let url = aws.sqs.get_queue_url().queue_name("my-queue");
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    aws.sqs.delete_queue().queue_url(url).send().await.unwrap();
+    stage
+        .terraform
+        .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Somebody else's bucket, function and topic have taken our names: what hangs on them is theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_on_parts_of_others_is_theirs() -> Result<(), Error> {
+    let theirs = "arn:aws:sqs:eu-west-1:123456789012:theirs";
+    let stage = Stage::new(&format!(
+        "  subscriptions = {{ shared = {{ protocol = \"sqs\", endpoint = \"{theirs}\" }} }}\n"
+    ))
+    .await?;
+    let aws = &stage.aws;
+    let call = aws.sqs.create_queue().queue_name("theirs");
+    call.send().await.unwrap();
+    stage.terraform.apply()?;
+    let names = &stage.names;
+
+    let topic = stage.arn("sns", &names.topic);
+    aws.sns
+        .delete_topic()
+        .topic_arn(&topic)
+        .send()
+        .await
+        .unwrap();
+    aws.sns
+        .create_topic()
+        .name(&names.topic)
+        .send()
+        .await
+        .unwrap();
+    let call = aws.sns.subscribe().topic_arn(&topic).protocol("sqs");
+    call.endpoint(theirs).send().await.unwrap();
+
+    let function = &names.integration;
+    let call = aws.lambda.delete_function().function_name(function);
+    call.send().await.unwrap();
+    let zip = std::fs::read(environment::lambda_package("processing", "x86_64")).unwrap();
+    let code = FunctionCode::builder().zip_file(Blob::new(zip)).build();
+    let call = aws.lambda.create_function().function_name(function);
+    let call = call.role(stage.arn("iam", &format!("role/{}", names.processing_role)));
+    let call = call.runtime(Runtime::Providedal2023);
+    call.handler("x").code(code).send().await.unwrap();
+    let call = aws.lambda.put_function_event_invoke_config();
+    let call = call.function_name(function).maximum_retry_attempts(2);
+    call.send().await.unwrap();
+    let call = aws.lambda.create_event_source_mapping();
+    let call = call.function_name(function).batch_size(3);
+    let call = call.event_source_arn(stage.arn("sqs", &names.queue));
+    let mapping = call.send().await.unwrap().uuid.unwrap();
+
+    let run = stage.terraform.destroy()?;
+    let said = run.flat();
+    assert!(
+        said.contains(&names.topic) && said.contains(function),
+        "{said}"
+    );
+    let left = aws.sns.list_subscriptions_by_topic().topic_arn(&topic);
+    let left = left.send().await.unwrap();
+    assert_eq!(left.subscriptions().len(), 1, "their subscription is gone");
+    let left = aws.lambda.get_function_event_invoke_config();
+    let left = left.function_name(function).send().await.unwrap();
+    assert_eq!(left.maximum_retry_attempts, Some(2));
+    let left = aws.lambda.get_event_source_mapping().uuid(&mapping);
+    assert_eq!(left.send().await.unwrap().batch_size, Some(3));
+    Ok(())
+}
+
+/// Where the provider looks elsewhere there is nothing to be seen, which does not mean that there is nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_region_is_refused() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.left().await?;
+    let elsewhere = Stage::text("  region = \"eu-central-1\"\n", "orders", "");
+    stage.terraform.rewrite(&elsewhere)?;
+    for arguments in [
+        &["plan", "-no-color"][..],
+        &["apply", "-auto-approve", "-no-color"],
+        &["apply", "-auto-approve", "-no-color", "-refresh=false"],
+        &["destroy", "-auto-approve", "-no-color"],
+        &["destroy", "-auto-approve", "-no-color", "-refresh=false"],
+    ] {
+        let run = stage.terraform.run(arguments)?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{arguments:?}: {said}");
+        assert!(
+            said.contains("eu-west-1") && said.contains("eu-central-1"),
+            "{said}"
+        );
+    }
+    assert_eq!(stage.left().await?, before);
+    stage.set("")?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+async fn subscriptions(stage: &Stage) -> Vec<(String, Value)> {
+    let sns = &stage.aws.sns;
+    let listed = sns.list_subscriptions_by_topic();
+    let listed = listed.topic_arn(stage.arn("sns", &stage.names.topic));
+    let listed = listed.send().await.unwrap();
+    let mut found = Vec::new();
+    for one in listed.subscriptions() {
+        let arn = one.subscription_arn().unwrap_or_default();
+        let shown = sns.get_subscription_attributes().subscription_arn(arn);
+        let shown = shown.send().await.unwrap().attributes.unwrap_or_default();
+        let filter = shown.get("FilterPolicy").cloned().unwrap_or_default();
+        let endpoint = one.endpoint().unwrap_or_default().to_owned();
+        found.push((endpoint, serde_json::from_str(&filter).unwrap_or_default()));
+    }
+    found
+}
+
+/// To SNS a number is another thing than its text, and operators have an order; a login is more than a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_become_what_the_plan_said() -> Result<(), Error> {
+    let queue = "arn:aws:sqs:eu-west-1:123456789012:q";
+    let filtered = |filter: &Value| {
+        let filter = filter.to_string().replace('"', "\\\"");
+        format!(
+            "  subscriptions = {{ a = {{ protocol = \"sqs\", endpoint = \"{queue}\", filter_policy = \"{filter}\" }} }}\n"
+        )
+    };
+    let first = json!({"retries": [3]});
+    let stage = Stage::new(&filtered(&first)).await?;
+    let call = stage.aws.sqs.create_queue().queue_name("q");
+    call.send().await.unwrap();
+    stage.terraform.apply()?;
+    for filter in [
+        json!({"retries": ["3"]}),
+        json!({"retries": [{"numeric": [">=", 3, "<", 10]}]}),
+        json!({"retries": [{"numeric": ["<", 3, ">=", 10]}]}),
+    ] {
+        stage.set(&filtered(&filter))?;
+        stage.terraform.apply()?;
+        assert_eq!(subscriptions(&stage).await, [(queue.to_owned(), filter)]);
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    for password in ["old", "new"] {
+        let endpoint = format!("https://user:{password}@127.0.0.1:1/hook");
+        stage.set(&format!(
+            "  subscriptions = {{ a = {{ protocol = \"https\", endpoint = \"{endpoint}\" }} }}\n"
+        ))?;
+        stage.terraform.apply()?;
+        let found = subscriptions(&stage).await;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, endpoint);
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// A plan that knew an id is applied after that object has gone: the new one's id is told, and that it is new.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_anew_is_told() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    stage.set("  queue = { delay_seconds = 5 }\n")?;
+    stage
+        .terraform
+        .expect(&["plan", "-no-color", "-out=the.plan"])?;
+    let before = stage.state()?["event_source"]["uuid"].clone();
+    let lambda = &stage.aws.lambda;
+    let call = lambda.delete_event_source_mapping();
+    let call = call.uuid(before.as_str().unwrap_or_default());
+    call.send().await.unwrap();
+    let run = stage.terraform.run(&["apply", "-no-color", "the.plan"])?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(said.contains("event_source.uuid"), "{said}");
+    let listed = lambda.list_event_source_mappings();
+    let listed = listed.event_source_arn(stage.arn("sqs", &stage.names.queue));
+    let listed = listed.send().await.unwrap();
+    let ids: Vec<_> = listed
+        .event_source_mappings()
+        .iter()
+        .map(|one| one.uuid())
+        .collect();
+    assert_eq!(ids, [stage.state()?["event_source"]["uuid"].as_str()]);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// IAM takes keys of tags that differ in their case alone for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_may_change_its_case() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    for key in ["stage", "STAGE"] {
+        let provider = format!("  default_tags {{\n    tags = {{ {key} = \"x\" }}\n  }}\n");
+        stage
+            .terraform
+            .rewrite(&Stage::text(&provider, "orders", ""))?;
+        stage.terraform.apply()?;
+        let tags = stage.aws.iam.list_role_tags();
+        let tags = tags.role_name(&stage.names.processing_role).send();
+        let tags = tags.await.unwrap().tags;
+        let mut keys: Vec<&str> = tags.iter().map(|tag| tag.key()).collect();
+        keys.sort_unstable();
+        let mut expected = ["bellflower:pipeline", key];
+        expected.sort_unstable();
+        assert_eq!(keys, expected);
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// Two pipelines of one name cannot stand side by side, and it is said where that comes from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_cannot_come_first() -> Result<(), Error> {
+    let lifecycle = "  lifecycle {\n    create_before_destroy = true\n  }\n";
+    let stage = Stage::new(lifecycle).await?;
+    stage.terraform.apply()?;
+    let before = stage.left().await?;
+    let replace = format!("-replace={}", ADDRESS);
+    let run = stage
+        .terraform
+        .run(&["apply", "-auto-approve", "-no-color", &replace])?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(said.contains("create_before_destroy"), "{said}");
+    assert_eq!(stage.left().await?, before);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
