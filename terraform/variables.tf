@@ -186,7 +186,7 @@ variable "key" {
 }
 
 variable "kms_key_arn" {
-  description = "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not. Allowed: an ARN of kms."
+  description = "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not. Allowed: the ARN of a key of kms."
   type        = string
   default     = null
 }
@@ -198,13 +198,13 @@ variable "log_retention_in_days" {
 }
 
 variable "name" {
-  description = "The pipeline's name, with which the names of all parts begin. Allowed: small letters, digits and hyphens, beginning and ending with a letter or a digit. A change replaces the whole pipeline."
+  description = "The pipeline's name, with which the names of all parts begin. Unless `bucket.bucket` is set, `name` and `environment` together may have 29 characters less those of the region's name: 20 in us-east-1, 17 in eu-central-1. Allowed: small letters, digits and hyphens, beginning and ending with a letter or a digit. A change replaces the whole pipeline."
   type        = string
   nullable    = false
 }
 
 variable "permissions_boundary" {
-  description = "The ARN of the IAM policy that bounds the IAM roles. Allowed: an ARN of iam."
+  description = "The ARN of the IAM policy that bounds the IAM roles. Allowed: the ARN of a policy of iam."
   type        = string
   default     = null
 }

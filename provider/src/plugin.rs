@@ -39,7 +39,8 @@ impl Provider for Bellflower {
                 Ok(session) => Some(session),
                 Err(error) => {
                     let attribute = match &error {
-                        SetupError::NoRegion => "region",
+                        SetupError::NoRegion | SetupError::NotARegion(_) => "region",
+                        SetupError::NotAUrl(_) => "endpoints",
                         SetupError::CaBundle { .. } => "custom_ca_bundle",
                     };
                     let path = Path::root().attribute(attribute);

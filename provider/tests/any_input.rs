@@ -115,16 +115,11 @@ fn fit_text(field: &Field) -> BoxedStrategy<String> {
         (Check::Name(_), "alias") => "alias/[a-z]{3,9}".boxed(),
         (Check::Name(_), _) => "[a-z][a-z0-9-]{1,12}[a-z0-9]".boxed(),
         (Check::OneOf(list), _) => one_of(list),
-        (Check::Arn(services), _) => {
-            let service = services[0];
+        (Check::Arn(service, kind), _) => {
+            let (service, kind) = (*service, *kind);
             let region = if service == "iam" { "" } else { "eu-west-1" };
-            let kind = match (service, field.name) {
-                ("kms", _) => "key/",
-                (_, "permissions_boundary") => "policy/",
-                _ => "role/",
-            };
             "[a-z0-9]{4,8}"
-                .prop_map(move |id| format!("arn:aws:{service}:{region}:123456789012:{kind}{id}"))
+                .prop_map(move |id| format!("arn:aws:{service}:{region}:123456789012:{kind}/{id}"))
                 .boxed()
         }
         (Check::Path, _) => one_of(&["/", "/a/", "/a/b/"]),
@@ -437,8 +432,8 @@ fn resolved(field: &Field, absent: bool) -> Value {
     }
     match (&field.shape, &field.check) {
         (Shape::Text, Check::OneOf(list)) => list[0].into(),
-        (Shape::Text, Check::Arn(list)) => {
-            format!("arn:aws:{}:eu-west-1:123456789012:key/later", list[0]).into()
+        (Shape::Text, Check::Arn(service, kind)) => {
+            format!("arn:aws:{service}:eu-west-1:123456789012:{kind}/later").into()
         }
         (Shape::Text, Check::Path) => "/later/".into(),
         (Shape::Text, Check::Json) => "{}".into(),

@@ -46,7 +46,6 @@ impl BusinessApplication {
             .arg(format!("--bucket={bucket}"))
             .args(options)
             .envs(variables.iter().map(|(name, value)| (name, value)))
-            .env("SSL_CERT_FILE", emulator.authority_file())
             // The emulator's group is killed with it, however the harness ends.
             .process_group(group)
             .stdin(Stdio::null())
@@ -77,20 +76,28 @@ impl BusinessApplication {
     ///
     /// # Errors
     /// When it does not end.
-    pub fn stop(mut self, signal: Signal) -> Result<ExitStatus, Error> {
-        let what = "stopping";
+    pub fn stop(self, signal: Signal) -> Result<ExitStatus, Error> {
         let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(process) = process {
             kill_process(process, signal)
-                .map_err(|error| Error::file(what, &self.log)(error.into()))?;
+                .map_err(|error| Error::file("stopping what logs to", &self.log)(error.into()))?;
         }
-        let asked = Instant::now();
+        self.ended()
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn ended(mut self) -> Result<ExitStatus, Error> {
+        let began = Instant::now();
         loop {
             let ended = self.child.try_wait();
-            if let Some(status) = ended.map_err(Error::file(what, &self.log))? {
+            let waiting = Error::file("waiting for what logs to", &self.log);
+            if let Some(status) = ended.map_err(waiting)? {
                 return Ok(status);
             }
-            if asked.elapsed() > STOP_LIMIT {
+            if began.elapsed() > STOP_LIMIT {
                 return Err(Error::Timeout {
                     what: "the business application's end".to_owned(),
                     seconds: STOP_LIMIT.as_secs(),

@@ -45,7 +45,7 @@ pub struct Aws {
 const IDLE: Duration = Duration::from_secs(20);
 
 /// Longer than any call of the emulator takes: a synchronous invocation's time among them.
-const ATTEMPT: Duration = Duration::from_secs(30);
+const ATTEMPT: Duration = Duration::from_secs(15);
 
 impl Aws {
     /// Clients for `endpoint`, which trust the authority (PEM) and nothing else.

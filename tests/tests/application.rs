@@ -95,6 +95,37 @@ impl Ground {
         Ok(serde_json::from_slice(&body).unwrap_or_default())
     }
 
+    /// The variables of a user who may do nothing.
+    async fn nobody(&self) -> Result<Vec<(String, String)>, Error> {
+        let making = "making an IAM user";
+        let user = self.aws.iam.create_user().user_name("nobody").send().await;
+        user.map_err(Error::aws(making))?;
+        let key = self.aws.iam.create_access_key().user_name("nobody");
+        let key = key.send().await.map_err(Error::aws(making))?.access_key;
+        let key = key.ok_or_else(|| Error::Missing("IAM made no access key".to_owned()))?;
+        let mut environment = self.emulator.environment();
+        for (name, value) in &mut environment {
+            match name.as_str() {
+                "AWS_ACCESS_KEY_ID" => key.access_key_id().clone_into(value),
+                "AWS_SECRET_ACCESS_KEY" => key.secret_access_key().clone_into(value),
+                _ => {}
+            }
+        }
+        Ok(environment)
+    }
+
+    /// What applications have said, but for what they say when all is well.
+    fn complaints(&self) -> Vec<String> {
+        let log = self.emulator.log();
+        let log = std::fs::read_to_string(log.with_file_name("business-application.log"));
+        let well = ["answered ", "looking for work in ", "stopped; "];
+        let log = log.unwrap_or_default();
+        let ill = log
+            .lines()
+            .filter(|line| !well.iter().any(|begin| line.starts_with(begin)));
+        ill.map(str::to_owned).collect()
+    }
+
     fn application(&self, variables: &[(String, String)]) -> Result<BusinessApplication, Error> {
         BusinessApplication::start(&self.emulator, variables, BUCKET, QUICK)
     }
@@ -230,4 +261,111 @@ async fn stops_in_the_middle_of_work() -> Result<(), Error> {
         ["inbound/quick/success.json"]
     );
     Ok(())
+}
+
+/// What nobody mends by waiting ends the program, with one line that names it; what S3 may get over does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_at_the_first_look_where_waiting_does_not_help() -> Result<(), Error> {
+    let ground = Ground::new().await?;
+    let own = ground.emulator.environment();
+    let without = |names: &[&str]| {
+        let mut rest = own.clone();
+        rest.retain(|(name, _)| !names.contains(&name.as_str()));
+        rest
+    };
+    let with = |name: &str, value: &str| {
+        let mut changed = without(&[name]);
+        changed.push((name.to_owned(), value.to_owned()));
+        changed
+    };
+    let nobody = ground.nobody().await?;
+    let cases = [
+        (
+            "elsewhere",
+            own.clone(),
+            "listing s3://elsewhere/outbound/: ",
+            "(NoSuchBucket)",
+        ),
+        (
+            BUCKET,
+            nobody,
+            "listing s3://exchange/outbound/: ",
+            "(AccessDenied)",
+        ),
+        (
+            BUCKET,
+            without(&["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),
+            "listing s3://exchange/outbound/: no credentials: set ",
+            "",
+        ),
+        (BUCKET, without(&["AWS_REGION"]), "there is no region: ", ""),
+        (
+            BUCKET,
+            with("AWS_CA_BUNDLE", "/nowhere/ca.pem"),
+            "AWS_CA_BUNDLE /nowhere/ca.pem: ",
+            "",
+        ),
+    ];
+    for (bucket, variables, begin, end) in cases {
+        let before = ground.complaints().len();
+        let application = BusinessApplication::start(&ground.emulator, &variables, bucket, QUICK)?;
+        let status = application.ended()?;
+        let said = ground.complaints().split_off(before);
+        assert_eq!(status.code(), Some(1), "{said:?}");
+        let [line] = said.as_slice() else {
+            panic!("not one line: {said:#?}");
+        };
+        let text = line.strip_prefix("business-application: ");
+        let text = text.unwrap_or_else(|| panic!("{line}"));
+        assert!(text.starts_with(begin) && text.ends_with(end), "{line}");
+        assert!(line.len() < 250 && !line.contains('{'), "{line}");
+    }
+    Ok(())
+}
+
+/// A bucket that cannot be had for a while, when it was had before: said once, and worked on afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn goes_on_once_what_was_wrong_is_mended() -> Result<(), Error> {
+    let ground = Ground::new().await?;
+    let proxy = Proxy::start(&ground.emulator)?;
+    let application = ground.application(&proxy.environment())?;
+    ground.hand_out("first", &Value::Null).await?;
+    ground.until_answered(1).await?;
+    let denied = Fault::error(403, "AccessDenied", "Access Denied");
+    proxy.inject(Rule::before(denied).on("s3:ListObjectsV2"));
+    ground.hand_out("second", &Value::Null).await?;
+    let looks = proxy.count("s3:ListObjectsV2");
+    eventually("looks in vain", LIMIT, async || {
+        let more = proxy.count("s3:ListObjectsV2") - looks;
+        Ok(if more > 8 {
+            Ok(())
+        } else {
+            Err(more.to_string())
+        })
+    })
+    .await?;
+    let said = ground.complaints();
+    assert!(
+        matches!(said.as_slice(), [line] if line.ends_with("(AccessDenied)")),
+        "{said:#?}"
+    );
+    proxy.clear();
+    ground.until_answered(2).await?;
+    assert!(
+        application
+            .said()
+            .contains("work can be looked for again\n")
+    );
+    assert!(application.stop(Signal::TERM)?.success());
+    Ok(())
+}
+
+#[test]
+fn tells_its_options() {
+    let program = bellflower_tests::environment::business_application();
+    let output = std::process::Command::new(program).arg("--help").output();
+    let output = output.unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("--bucket=NAME"), "{text}");
 }

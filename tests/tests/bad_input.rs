@@ -495,12 +495,22 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
         fault(
             "kms_key_arn",
             json!("alias/mine"),
-            &["\"alias/mine\"", "an ARN of kms"],
+            &["\"alias/mine\"", "the ARN of a key of kms"],
         ),
         fault(
             "kms_key_arn",
             json!("arn:aws:kms:eu-west-1:123456789012:alias/mine"),
-            &["an ARN of kms", ":key/"],
+            &["the ARN of a key of kms", ":key/"],
+        ),
+        fault(
+            "kms_key_arn",
+            json!("arn:aws:kms:eu-west-1:123456789012:key/"),
+            &["the ARN of a key of kms"],
+        ),
+        fault(
+            "kms_key_arn",
+            json!("arn:aws-cn:kms:eu-west-1:123456789012:key/1"),
+            &["the ARN of a key of kms"],
         ),
         with(
             "key",
@@ -516,7 +526,33 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
         fault(
             "permissions_boundary",
             json!("boundary"),
-            &["an ARN of iam"],
+            &["the ARN of a policy of iam"],
+        ),
+        fault(
+            "permissions_boundary",
+            json!("arn:aws:iam::123456789012:role/deployer"),
+            &["the ARN of a policy of iam"],
+        ),
+        fault(
+            "topic.display_name",
+            json!(""),
+            &["0 characters", "1 to 100"],
+        ),
+        fault(
+            "topic.display_name",
+            json!("two\nlines"),
+            &["control character"],
+        ),
+        with(
+            "processing.s3_key",
+            json!(""),
+            json!({"processing": {"s3_bucket": "code"}}),
+            &["0 characters", "1 to 1024"],
+        ),
+        fault(
+            "bucket.inbound_prefix",
+            json!(format!("{}/", "a".repeat(512))),
+            &["513 characters", "at most 512"],
         ),
         fault(
             "tags.aws:stage",
@@ -835,9 +871,16 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
         (
             "subscription_role_arn",
             json!("role"),
+            "firehose",
+            "arn:aws:firehose:eu-west-1:123456789012:deliverystream/x",
+            &["the ARN of a role of iam"],
+        ),
+        (
+            "subscription_role_arn",
+            json!("arn:aws:iam::123456789012:role/firehose"),
             "email",
             "a@example.com",
-            &["an ARN of iam"],
+            &["for firehose", "email"],
         ),
     ] {
         let mut subscription = json!({"endpoint": endpoint});
@@ -969,7 +1012,23 @@ async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
 /// The provider block's own faults. Each row: the block's lines, where it is told, what the message holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_the_provider_block() -> Result<(), Error> {
-    let rows: [(&str, &str, &[&str]); 12] = [
+    let rows: [(&str, &str, &[&str]); 16] = [
+        ("region = \"EU West\"", "region", &["EU West", "eu-west-1"]),
+        (
+            "assume_role {\n    role_arn = \"arn:aws:iam::123456789012:role/deployer\"\n    duration = \"5m\"\n  }",
+            "duration",
+            &["5m", "15m to 12h"],
+        ),
+        (
+            "assume_role {\n    role_arn = \"arn:aws:iam::123456789012:role/deployer\"\n    session_name = \"a b\"\n  }",
+            "session_name",
+            &["a b", "2 to 64"],
+        ),
+        (
+            "assume_role {\n    role_arn = \"arn:aws:iam::123456789012:role/deployer\"\n    policy = \"nojson\"\n  }",
+            "policy",
+            &["JSON object"],
+        ),
         (
             "default_tags {\n    tags = {\n      stage = \"<prod>\"\n    }\n  }",
             "stage",
@@ -1050,7 +1109,17 @@ async fn faults_of_the_provider_block() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_runs_in_is_wrong() -> Result<(), Error> {
     type Setting = (&'static str, Option<&'static str>);
-    let rows: [(&str, &[Setting], &[&str]); 7] = [
+    let rows: [(&str, &[Setting], &[&str]); 9] = [
+        (
+            "a region that is none",
+            &[("AWS_REGION", Some("EU West"))],
+            &["EU West", "AWS_REGION"],
+        ),
+        (
+            "an endpoint that is no URL",
+            &[("AWS_ENDPOINT_URL", Some("localhost:4566"))],
+            &["localhost:4566", "https://"],
+        ),
         (
             "no credentials",
             &[("AWS_ACCESS_KEY_ID", None), ("AWS_SECRET_ACCESS_KEY", None)],

@@ -118,11 +118,22 @@ async fn a_profile_names_region_and_credentials() -> Result<(), Error> {
     ]
     .map(|(name, value)| (name.to_owned(), value));
     let text = Stage::text(&quoted("profile", "ops"), "orders", "");
-    let bucket = planned_bucket(&Terraform::configuration(&text, &environment)?)?;
+    let mut terraform = Terraform::configuration(&text, &environment)?;
+    let bucket = planned_bucket(&terraform)?;
     assert!(
         bucket.contains(&format!("{OTHER_ACCOUNT}-devl-ap-southeast-2")),
         "{bucket}"
     );
+    // Whatever keys there are beside it; but not whatever profile.
+    terraform.set("AWS_ACCESS_KEY_ID", Some(emulator.account()));
+    terraform.set("AWS_SECRET_ACCESS_KEY", Some("secret"));
+    let bucket = planned_bucket(&terraform)?;
+    assert!(bucket.contains(OTHER_ACCOUNT), "{bucket}");
+    terraform.rewrite(&Stage::text(&quoted("profile", "nope"), "orders", ""))?;
+    terraform.set("AWS_REGION", Some(REGION));
+    let run = terraform.run(&["plan", "-no-color"])?;
+    assert_eq!(run.code, 1, "{}", run.flat());
+    assert!(run.flat().contains("\"nope\""), "{}", run.flat());
     Ok(())
 }
 
@@ -155,6 +166,17 @@ async fn a_role_is_assumed() -> Result<(), Error> {
     let terraform = Terraform::configuration(&text, &emulator.environment())?;
     let bucket = planned_bucket(&terraform)?;
     assert!(bucket.contains(OTHER_ACCOUNT), "{bucket}");
+
+    let nobody = role.replace("role/deployer", "role/nobody");
+    terraform.rewrite(&Stage::text(&nobody, "orders", ""))?;
+    let run = terraform.run(&["plan", "-no-color"])?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(
+        said.contains("sts:AssumeRole") && said.contains("role/nobody"),
+        "{said}"
+    );
+    assert!(!said.contains("No usable credentials"), "{said}");
     Ok(())
 }
 

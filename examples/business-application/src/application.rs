@@ -9,8 +9,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bucket::{Bucket, Error};
+use crate::complaints::Complaints;
 use crate::options::Options;
 use crate::work::Work;
+
+/// What is complained about when work cannot be looked for. No execution id has spaces.
+const LOOKING: &str = "looking for work";
 
 /// What came of an exchange.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub struct Application {
     /// Exchanges that are being worked on or are answered: what is not to be begun.
     taken: HashSet<String>,
     running: JoinSet<(String, Done)>,
+    complaints: Arc<Complaints>,
     answered: usize,
 }
 
@@ -49,31 +54,40 @@ impl Application {
             stop,
             taken: HashSet::new(),
             running: JoinSet::new(),
+            complaints: Arc::default(),
             answered: 0,
         }
     }
 
-    /// Works until it is stopped; how many exchanges it has answered.
-    pub async fn run(mut self) -> usize {
+    /// Works until it is stopped; how many exchanges it has answered. What cannot get better by itself ends it at the first look for work,
+    /// when nothing is begun. Later on it may well be mended beside it.
+    pub async fn run(mut self) -> Result<usize, Error> {
         let mut stop = self.stop.clone();
         tokio::select! {
             _ = stop.wait_for(|stopped| *stopped) => {}
-            () = self.rounds() => {}
+            error = self.rounds() => return Err(error),
         }
         // What is being worked on ends at once, what is being answered ends answered.
         while let Some(ended) = self.running.join_next().await {
             self.note(ended);
         }
-        self.answered
+        Ok(self.answered)
     }
 
-    async fn rounds(&mut self) {
-        self.remember().await;
+    async fn rounds(&mut self) -> Error {
+        let mut first = true;
         loop {
             let next = Instant::now() + self.every;
-            match self.bucket.work().await {
-                Ok(work) => self.begin(work),
-                Err(error) => eprintln!("{error}"),
+            match self.look(first).await {
+                Ok(work) => {
+                    first = false;
+                    if self.complaints.settle(LOOKING) {
+                        println!("work can be looked for again");
+                    }
+                    self.begin(work);
+                }
+                Err(error) if first && error.is_final() => return error,
+                Err(error) => self.complaints.say(LOOKING, error.to_string()),
             }
             loop {
                 tokio::select! {
@@ -84,26 +98,26 @@ impl Application {
         }
     }
 
-    /// What earlier runs have answered. Asked once: from then on we know ourselves.
-    async fn remember(&mut self) {
-        loop {
+    /// What there is to do, and at first what earlier runs have answered: from then on we know ourselves.
+    async fn look(&mut self, first: bool) -> Result<HashSet<String>, Error> {
+        let work = self.bucket.work().await?;
+        if first {
             match self.bucket.answered().await {
                 Ok(answered) => self.taken = answered,
                 // Nothing is lost: S3 takes no second answer. But the work is done again to find that out.
-                Err(error) if error.is_denied() => eprintln!("{error}"),
-                Err(error) => {
-                    eprintln!("{error}");
-                    sleep(self.every).await;
-                    continue;
+                Err(error) if error.is_denied() => {
+                    eprintln!("{error}; what was answered before is worked on again");
                 }
+                Err(error) => return Err(error),
             }
-            return;
         }
+        Ok(work)
     }
 
     fn begin(&mut self, work: HashSet<String>) {
         // Objects expire, and with them what has to be remembered.
         self.taken.retain(|id| work.contains(id));
+        self.complaints.keep(|id| work.contains(id));
         for id in work {
             if !self.taken.insert(id.clone()) {
                 continue;
@@ -113,6 +127,7 @@ impl Application {
                 places: self.places.clone(),
                 heartbeat: self.heartbeat,
                 stop: self.stop.clone(),
+                complaints: self.complaints.clone(),
             };
             self.running.spawn(async move {
                 let done = exchange.run(&id).await;
@@ -125,12 +140,14 @@ impl Application {
         match ended {
             Ok((id, Done::Answered)) => {
                 self.answered += 1;
+                self.complaints.settle(&id);
                 println!("answered {id}");
             }
             Ok((id, Done::Known)) => println!("{id} has been answered before"),
             Ok((_, Done::Interrupted)) => {}
             Ok((id, Done::Failed(error))) => {
-                eprintln!("{id} will be tried again: {error}");
+                let line = format!("{id} will be tried again: {error}");
+                self.complaints.say(&id, line);
                 self.taken.remove(&id);
             }
             Err(error) => eprintln!("work ended in an error of the program: {error}"),
@@ -144,6 +161,7 @@ struct Exchange {
     places: Arc<Semaphore>,
     heartbeat: Duration,
     stop: watch::Receiver<bool>,
+    complaints: Arc<Complaints>,
 }
 
 impl Exchange {
@@ -184,7 +202,7 @@ impl Exchange {
             }
             if let Err(error) = self.bucket.heartbeat(id).await {
                 // The next one may come through.
-                eprintln!("{error}");
+                self.complaints.say(id, error.to_string());
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod application;
 mod bucket;
+mod complaints;
 mod options;
 mod work;
 
@@ -19,6 +20,13 @@ use options::{Options, USAGE};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if std::env::args()
+        .skip(1)
+        .any(|one| matches!(one.as_str(), "-h" | "--help"))
+    {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(complaint) => {
@@ -33,13 +41,25 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let bucket = Bucket::connect(&options).await;
+    let bucket = match Bucket::connect(&options).await {
+        Ok(bucket) => bucket,
+        Err(complaint) => {
+            eprintln!("business-application: {complaint}");
+            return ExitCode::FAILURE;
+        }
+    };
     println!("looking for work in {bucket}");
-    let answered = Application::new(Arc::new(bucket), &options, stop)
-        .run()
-        .await;
-    println!("stopped; {answered} exchanges answered");
-    ExitCode::SUCCESS
+    let application = Application::new(Arc::new(bucket), &options, stop);
+    match application.run().await {
+        Ok(answered) => {
+            println!("stopped; {answered} exchanges answered");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("business-application: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Becomes true at SIGINT or SIGTERM.

@@ -11,8 +11,9 @@ usage: business-application --bucket=NAME [options]
   --every=SECONDS      how often to look for work (2)
   --heartbeat=SECONDS  how often to give a sign of life during slow work (20)
   --at-once=NUMBER     how much is worked on at the same time (64)
+  --help               this text
 
-Region, credentials and endpoint come from the environment, as for every AWS tool.";
+Region, credentials, endpoint and AWS_CA_BUNDLE come from the environment, as for every AWS tool.";
 
 #[derive(Debug, PartialEq)]
 pub struct Options {

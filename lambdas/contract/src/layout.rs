@@ -297,7 +297,7 @@ impl fmt::Display for IllegalLayout {
         match self {
             Self::Prefix(prefix) => write!(
                 f,
-                "the prefix {prefix:?} is not a path of folders that ends with \"/\", such as \"{DEFAULT_INBOUND_PREFIX}\""
+                "the prefix {prefix:?} is not a path of folders, each of letters, digits and ! - _ . ' ( ) and ended by \"/\", such as \"{DEFAULT_INBOUND_PREFIX}\""
             ),
             Self::Overlap { inbound, outbound } => write!(
                 f,

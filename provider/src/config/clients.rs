@@ -5,22 +5,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_sdk_sts::error::SdkError;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider as Tls, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::retry::RetryConfig;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::Config;
+use super::{Config, is_url};
 use crate::documents::{Place, names};
 use crate::engine::Failure;
-use crate::parts::{Aws, Batches, Clients, failure};
+use crate::parts::{Aws, Batches, Clients, failure, innermost};
 
 /// How often a question about credentials is asked again by the SDK itself.
 const DEFAULT_RETRIES: u32 = 4;
@@ -33,6 +39,16 @@ pub enum SetupError {
         "No AWS region is set: give `region` in the provider block, AWS_REGION in the environment, or a region in the profile."
     )]
     NoRegion,
+    /// A region's name that is none.
+    #[error(
+        "\"{0}\" is not the name of an AWS region such as eu-west-1. It comes from `region` in the provider block, AWS_REGION or the profile."
+    )]
+    NotARegion(String),
+    /// An endpoint that is no URL.
+    #[error(
+        "\"{0}\" is not a URL: it must begin with https:// or http://. It comes from AWS_ENDPOINT_URL or endpoint_url in the profile."
+    )]
+    NotAUrl(String),
     /// The CA bundle cannot be used.
     #[error("The CA bundle \"{}\" cannot be used: {reason}.", path.display())]
     CaBundle {
@@ -49,6 +65,7 @@ pub struct Session {
     /// The provider block.
     pub config: Config,
     clients: Clients,
+    credentials: Option<SharedCredentialsProvider>,
     batches: Arc<Batches>,
     region: String,
     place: OnceCell<Place>,
@@ -67,11 +84,19 @@ impl Session {
             .map(ToString::to_string)
             .filter(|region| !region.is_empty());
         let region = region.ok_or(SetupError::NoRegion)?;
+        if !names::is_region(&region) {
+            return Err(SetupError::NotARegion(region));
+        }
+        let url = sdk.endpoint_url().filter(|url| !is_url(url));
+        if let Some(url) = url {
+            return Err(SetupError::NotAUrl(url.to_owned()));
+        }
         let sdk = assume_role(&config, sdk).await;
         let clients = clients(&config, &sdk);
         Ok(Self {
             config,
             clients,
+            credentials: sdk.credentials_provider(),
             batches: Arc::default(),
             region,
             place: OnceCell::new(),
@@ -98,6 +123,7 @@ impl Session {
     /// The failure of that question, which is how missing credentials and an unreachable endpoint show.
     pub async fn place(&self) -> Result<Place, Failure> {
         let ask = || async {
+            self.role_is_assumed().await?;
             let answer = self.clients.sts.get_caller_identity().send().await;
             let answer = answer.map_err(|error| {
                 self.explained(failure(
@@ -122,6 +148,38 @@ impl Session {
 }
 
 impl Session {
+    /// That a role may not be assumed is another thing than that there are no credentials.
+    async fn role_is_assumed(&self) -> Result<(), Failure> {
+        let role = self.config.assume_role.as_ref();
+        let (Some(arn), Some(credentials)) = (
+            role.and_then(|role| role.role_arn.as_deref()),
+            &self.credentials,
+        ) else {
+            return Ok(());
+        };
+        let Err(error) = credentials.provide_credentials().await else {
+            return Ok(());
+        };
+        let operation = "sts:AssumeRole";
+        let cause = std::error::Error::source(&error);
+        let refused =
+            cause.and_then(|cause| cause.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>());
+        let failed = refused.map_or_else(
+            || Failure {
+                operation,
+                attempts: 1,
+                ..Failure::refusal(arn, innermost(&error))
+            },
+            |refused| failure(operation, arn, refused),
+        );
+        Err(match &failed.code {
+            Some(_) => failed.advise(
+                "The credentials that were found may not assume this role: its trust policy, external_id and policy of the provider block's assume_role decide.",
+            ),
+            None => self.explained(failed),
+        })
+    }
+
     /// The first question of all: whether it fails for want of credentials or of an answer is told apart here.
     fn explained(&self, failure: Failure) -> Failure {
         let profile = self
@@ -132,7 +190,19 @@ impl Session {
         let profile = profile
             .map(|name| format!(" (the profile asked for is \"{name}\")"))
             .unwrap_or_default();
-        if failure.says("no credentials") || failure.says("loading credentials") {
+        let none = [
+            "no credentials",
+            "loading credentials",
+            "credential provider was not enabled",
+        ];
+        if none.iter().any(|words| failure.says(words)) {
+            tracing::debug!(%failure, "no credentials");
+            // Of a chain of sources each says why it has none; the end of a profile's is what is wrong with it.
+            let message = match failure.message.split_once("profile `") {
+                Some((_, rest)) => format!("profile `{rest}"),
+                None => "there are none, or they cannot be used".to_owned(),
+            };
+            let failure = Failure { message, ..failure };
             return failure.advise(format!(
                 "No usable credentials were found{profile}. Give access_key and secret_key in the provider block, AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY in the environment, or a profile that has them."
@@ -193,7 +263,7 @@ async fn sdk_config(config: &Config, http: SharedHttpClient) -> SdkConfig {
         .operation_attempt_timeout(Duration::from_mins(1))
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http.clone())
         .timeout_config(timeouts)
         .retry_config(retries(config))
         .app_name(app_name());
@@ -212,7 +282,25 @@ async fn sdk_config(config: &Config, http: SharedHttpClient) -> SdkConfig {
             "provider block",
         ));
     }
-    loader.load().await
+    let sdk = loader.load().await;
+    let Some(profile) = config
+        .profile
+        .as_ref()
+        .filter(|_| config.access_key.is_none())
+    else {
+        return sdk;
+    };
+    // Who names a profile means it, whatever keys the environment holds.
+    let basis = ProviderConfig::without_region()
+        .with_region(sdk.region().cloned())
+        .with_http_client(http);
+    let credentials = ProfileFileCredentialsProvider::builder()
+        .configure(&basis)
+        .profile_name(profile)
+        .build();
+    sdk.to_builder()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
 }
 
 fn app_name() -> aws_config::AppName {
@@ -256,9 +344,7 @@ async fn assume_role(config: &Config, sdk: SdkConfig) -> SdkConfig {
     }
     let provider = builder.build().await;
     sdk.to_builder()
-        .credentials_provider(
-            aws_credential_types::provider::SharedCredentialsProvider::new(provider),
-        )
+        .credentials_provider(SharedCredentialsProvider::new(provider))
         .build()
 }
 

@@ -7,6 +7,7 @@ mod clients;
 mod shared;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -17,6 +18,7 @@ use tfplugin::{
 pub use clients::{Session, SetupError};
 pub use shared::Shared;
 
+use crate::documents::names;
 use crate::parts::tags;
 
 /// The services with an endpoint of their own, under hashicorp/aws's names, and the name for all of them.
@@ -124,12 +126,12 @@ pub fn schema() -> Schema {
         text("role_arn", "The ARN of the role."),
         text(
             "session_name",
-            "The name of the session, for the logs of AWS.",
+            "The name of the session, for the logs of AWS: 2 to 64 letters, digits and characters of `+ = , . @ - _`.",
         ),
         text("external_id", "The external id the role's owner asks for."),
         text(
             "duration",
-            "How long the session's credentials are valid, as in `1h`.",
+            "How long the session's credentials are valid, as in `1h`: 15 minutes to 12 hours.",
         ),
         text("policy", "A policy, JSON, that bounds the session further."),
     ];
@@ -153,8 +155,8 @@ pub fn schema() -> Schema {
         version: 0,
         description: "Callback pipelines on AWS Step Functions, each with one block.".to_owned(),
         attributes: vec![
-            text("region", "The AWS region. Also `AWS_REGION`, or the profile's."),
-            text("profile", "The profile of the shared configuration files. Also `AWS_PROFILE`."),
+            text("region", "The AWS region. Also `AWS_REGION` or `AWS_DEFAULT_REGION`, or else the profile's."),
+            text("profile", "The profile of the shared configuration files. Its credentials are used whatever keys the environment holds; `AWS_PROFILE`, which may be set instead, comes after those."),
             text("access_key", "The access key id. Also `AWS_ACCESS_KEY_ID`."),
             text("secret_key", "The secret access key. Also `AWS_SECRET_ACCESS_KEY`.").sensitive(),
             text("token", "The session token of temporary credentials. Also `AWS_SESSION_TOKEN`.").sensitive(),
@@ -174,6 +176,10 @@ pub fn schema() -> Schema {
     }
 }
 
+/// How long a session of an assumed role may be: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>.
+const SESSION: std::ops::RangeInclusive<Duration> =
+    Duration::from_mins(15)..=Duration::from_hours(12);
+
 /// Looks for mistakes that can be seen without asking anyone.
 #[must_use]
 pub fn validate(config: &Value) -> Diagnostics {
@@ -181,6 +187,14 @@ pub fn validate(config: &Value) -> Diagnostics {
     let root = Path::root;
     let known = |path: Path| config.at(&path).and_then(Value::as_str).map(str::to_owned);
     let given = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
+    let region = root().attribute("region");
+    if let Some(name) = known(region.clone())
+        && !name.is_empty()
+        && !names::is_region(&name)
+    {
+        let detail = format!("\"{name}\" is not the name of an AWS region such as eu-west-1.");
+        found.push(Diagnostic::error("Not a region", detail).at(region));
+    }
     for (one, other) in [("access_key", "secret_key"), ("secret_key", "access_key")] {
         if given(one) && !given(other) {
             let detail = format!(
@@ -213,7 +227,7 @@ pub fn validate(config: &Value) -> Diagnostics {
         let path = root().attribute("endpoints").attribute(*name);
         if let Some(url) = known(path.clone())
             && !url.is_empty()
-            && !(url.starts_with("https://") || url.starts_with("http://"))
+            && !is_url(&url)
         {
             let detail = format!("\"{url}\" is not a URL: it must begin with https:// or http://.");
             found.push(Diagnostic::error("Not a URL", detail).at(path));
@@ -233,12 +247,29 @@ pub fn validate(config: &Value) -> Diagnostics {
                 found.push(Diagnostic::error("No role to assume", detail).at(path));
             }
         }
-        let path = role.attribute("duration");
+        let path = role.clone().attribute("duration");
         if let Some(text) = known(path.clone())
-            && humantime::parse_duration(&text).is_err()
+            && !humantime::parse_duration(&text).is_ok_and(|length| SESSION.contains(&length))
         {
-            let detail = format!("\"{text}\" is not a duration such as 15m or 1h.");
+            let detail = format!("\"{text}\" is not a duration such as 1h, from 15m to 12h.");
             found.push(Diagnostic::error("Not a duration", detail).at(path));
+        }
+        let path = role.clone().attribute("session_name");
+        let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+        if let Some(text) = known(path.clone())
+            && !((2..=64).contains(&text.len()) && text.chars().all(legal))
+        {
+            let detail = format!(
+                "\"{text}\" is not a session's name: it has 2 to 64 letters, digits and characters of + = , . @ - _"
+            );
+            found.push(Diagnostic::error("Illegal name", detail).at(path));
+        }
+        let path = role.attribute("policy");
+        if let Some(text) = known(path.clone())
+            && !serde_json::from_str::<Json>(&text).is_ok_and(|policy| policy.is_object())
+        {
+            let detail = "policy is not a policy document, which is a JSON object.";
+            found.push(Diagnostic::error("Not a policy", detail).at(path));
         }
     }
     let at = root().attribute("default_tags").attribute("tags");
@@ -260,6 +291,13 @@ pub fn validate(config: &Value) -> Diagnostics {
         );
     }
     found
+}
+
+fn is_url(text: &str) -> bool {
+    ["https://", "http://"].iter().any(|scheme| {
+        text.strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty())
+    })
 }
 
 /// Reads the provider block. `None` while parts of it are unknown, as they may be during a plan.

@@ -72,6 +72,34 @@ pub fn partition_of(region: &str) -> &'static str {
     }
 }
 
+/// Whether this could be a region's name: `eu-west-1`, `us-gov-east-1`.
+#[must_use]
+pub fn is_region(name: &str) -> bool {
+    let mut words = name.split('-');
+    let legal = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    name.len() <= 32 && words.clone().count() > 1 && words.all(legal)
+}
+
+/// What the beginnings of names may hold, in words.
+pub const PART: &str =
+    "small letters, digits and hyphens, beginning and ending with a letter or a digit";
+
+/// Why names of parts cannot hold this text, if they cannot.
+#[must_use]
+pub fn not_a_part(text: &str) -> Option<String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = !text.is_empty()
+        && text.chars().all(legal)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    (!good).then(|| format!("is \"{text}\"; allowed are {PART}."))
+}
+
 /// The name of a part that was given none: `<name>-<part>-<environment>-<region>`.
 #[must_use]
 pub fn derived(name: &str, part: &str, environment: &str, region: &str) -> String {
@@ -147,6 +175,29 @@ const RESERVED_SUFFIXES: [&str; 6] = [
 ];
 
 impl Limit {
+    /// The letters, in words.
+    #[must_use]
+    pub fn letters(&self) -> &'static str {
+        if self.lower {
+            "small letters"
+        } else {
+            "letters"
+        }
+    }
+
+    /// The characters beside letters and digits, told apart.
+    #[must_use]
+    pub fn signs(&self) -> String {
+        let signs: Vec<String> = self.extra.chars().map(String::from).collect();
+        signs.join(" ")
+    }
+
+    /// How many characters a name has too many.
+    #[must_use]
+    pub fn excess(&self, name: &str) -> usize {
+        name.chars().count().saturating_sub(self.length)
+    }
+
     /// Says what is wrong with a name: its length or its first illegal character.
     #[must_use]
     pub fn complaint(&self, name: &str) -> Option<String> {
@@ -179,16 +230,18 @@ impl Limit {
         if (*self == QUEUE || *self == TOPIC) && name.ends_with(FIFO) {
             return Some(format!(
                 "The name of the {what}, \"{name}\", ends with .fifo as those of FIFO queues and topics do; a pipeline's are standard ones. \
-                 Allowed are letters, digits and the characters {extra}"
+                 Allowed are letters, digits and the characters {}",
+                self.signs()
             ));
         }
         let legal = |c: char| {
             (c.is_ascii_alphanumeric() && !(*lower && c.is_ascii_uppercase())) || extra.contains(c)
         };
         if let Some(bad) = name.chars().find(|c| !legal(*c)) {
-            let letters = if *lower { "small letters" } else { "letters" };
             return Some(format!(
-                "The name of the {what}, \"{name}\", contains {bad:?}; allowed are {letters}, digits and the characters {extra}"
+                "The name of the {what}, \"{name}\", contains {bad:?}; allowed are {}, digits and the characters {}",
+                self.letters(),
+                self.signs()
             ));
         }
         if *lower

@@ -84,14 +84,23 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.operation.is_empty() {
-            write!(f, "{}: {}", self.object, self.message)?;
+            write!(f, "{}: {}", self.object, self.why())
         } else {
             write!(
                 f,
                 "{} of \"{}\": {}",
-                self.operation, self.object, self.message
-            )?;
+                self.operation,
+                self.object,
+                self.why()
+            )
         }
+    }
+}
+
+impl Failure {
+    /// Why it did not succeed, without what was being done to what.
+    #[must_use]
+    pub fn why(&self) -> String {
         let mut facts = Vec::new();
         facts.extend(self.code.clone());
         if self.code.is_none() {
@@ -109,10 +118,11 @@ impl fmt::Display for Failure {
                 self.elapsed.as_secs_f64()
             ));
         }
-        if !facts.is_empty() {
-            write!(f, " ({})", facts.join(", "))?;
+        if facts.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{} ({})", self.message, facts.join(", "))
         }
-        Ok(())
     }
 }
 

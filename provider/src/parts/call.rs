@@ -334,7 +334,8 @@ fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The chain of causes, without repeating itself: what went wrong is at its end.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+#[must_use]
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(cause) = next {

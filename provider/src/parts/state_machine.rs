@@ -304,10 +304,13 @@ impl Part<Aws> for StateMachine {
             format!("{COUNTED} or more")
         };
         let shown: Vec<&str> = running.iter().take(SHOWN).map(String::as_str).collect();
-        let message = format!(
-            "{count} executions are running, among them {}",
-            shown.join(", ")
-        );
+        let message = match running.as_slice() {
+            [one] => format!("an execution is running, {one}"),
+            _ => format!(
+                "{count} executions are running, among them {}",
+                shown.join(", ")
+            ),
+        };
         Ok(Some(Failure::refusal(self.title(), message).advise(
             "Wait until they have ended, stop them, or set `force_destroy = true` for the bucket, apply, and destroy again: then they are \
              stopped.",

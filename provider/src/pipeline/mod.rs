@@ -64,7 +64,7 @@ fn told(failure: &Failure) -> Diagnostic {
     } else {
         format!("{} failed for \"{}\"", failure.operation, failure.object)
     };
-    let mut detail = failure.to_string();
+    let mut detail = failure.why();
     if let Some(advice) = &failure.advice {
         detail.push_str("\n\n");
         detail.push_str(advice);

@@ -252,6 +252,18 @@ fn complaints(config: &Value) -> Diagnostics {
         let detail = "Give either `name`, with `environment` where it is not \"devl\", or `state_machine_arn`.";
         found.push(at("name", "Which pipeline?", detail.to_owned()));
     }
+    for name in ["name", "environment"] {
+        let said = given(name)
+            .and_then(Json::as_str)
+            .and_then(names::not_a_part);
+        if let Some(said) = said {
+            found.push(at(name, "Illegal name", format!("{name} {said}")));
+        }
+    }
+    if given("state_machine_arn").is_some() && given("environment").is_some() {
+        let detail = "environment goes with `name`; a state machine's ARN needs none.";
+        found.push(at("environment", "Which pipeline?", detail.to_owned()));
+    }
     if let Some(arn) = given("state_machine_arn").and_then(Json::as_str)
         && !(arn.starts_with("arn:") && arn.contains(":states:") && arn.contains(":stateMachine:"))
     {

@@ -60,8 +60,8 @@ pub enum Check {
     Name(Limit),
     /// The beginning of names: a letter or a digit, then letters, digits and hyphens, all small.
     NamePart,
-    /// An ARN of one of these services.
-    Arn(&'static [&'static str]),
+    /// An ARN of this service, of something of this kind: `kms`, `key`.
+    Arn(&'static str, &'static str),
     /// A path of IAM: `/` or `/…/`.
     Path,
     /// A JSON object.
@@ -69,6 +69,9 @@ pub enum Check {
     /// A folder in the bucket: ends in `/`, does not begin with one.
     Prefix,
 }
+
+/// A key of S3 has 1,024 bytes, and an execution id with the name of an answer follows the prefix.
+pub const LONGEST_PREFIX: usize = 512;
 
 /// One argument or attribute.
 #[derive(Debug, Clone)]
@@ -181,8 +184,10 @@ impl Check {
         Some(match self {
             Self::None => return None,
             Self::Name(limit) => format!(
-                "at most {} characters: letters, digits and `{}`",
-                limit.length, limit.extra
+                "at most {} characters: {}, digits and `{}`",
+                limit.length,
+                limit.letters(),
+                limit.signs()
             ),
             Self::Whole(from, to) => format!("a whole number from {from} to {to}"),
             Self::OneOfWhole(list) => list
@@ -198,14 +203,13 @@ impl Check {
                 .join(", "),
             Self::Length(0, most) => format!("at most {most} characters"),
             Self::Length(least, most) => format!("{least} to {most} characters"),
-            Self::NamePart => {
-                "small letters, digits and hyphens, beginning and ending with a letter or a digit"
-                    .to_owned()
-            }
-            Self::Arn(services) => format!("an ARN of {}", services.join(" or ")),
+            Self::NamePart => names::PART.to_owned(),
+            Self::Arn(service, kind) => format!("the ARN of a {kind} of {service}"),
             Self::Path => "`/`, or a path that begins and ends with `/`".to_owned(),
             Self::Json => "a JSON object".to_owned(),
-            Self::Prefix => "a folder: ends with `/`, does not begin with `/`".to_owned(),
+            Self::Prefix => format!(
+                "at most {LONGEST_PREFIX} characters: a folder, or folders within each other, each of letters, digits and `! - _ . ' ( )` and ended by `/`"
+            ),
         })
     }
 }
@@ -289,18 +293,18 @@ pub const PRIVATE: &str = "private";
 #[must_use]
 pub fn fields() -> Vec<Field> {
     vec![
-        text("name", "The pipeline's name, with which the names of all parts begin.").required().check(Check::NamePart).replaces(),
+        text("name", "The pipeline's name, with which the names of all parts begin. Unless `bucket.bucket` is set, `name` and `environment` together may have 29 characters less those of the region's name: 20 in us-east-1, 17 in eu-central-1.").required().check(Check::NamePart).replaces(),
         text("environment", "The environment, which the names of all parts contain.").default("devl").check(Check::NamePart).replaces(),
         text("task_token", "Where the task token of an exchange is kept: beside the work in the folder of work handed out (`outbound`), where the business application can read it, too, or in the folder `private/`, which `business_application_policy_json` leaves out (`private`). Whoever has a token can answer its callback. Change it while no callback is open: those that are would no longer be found.")
             .default(OUTBOUND)
             .check(Check::OneOf(&[OUTBOUND, PRIVATE])),
         text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not.")
-            .check(Check::Arn(&["kms"])),
+            .check(Check::Arn("kms", "key")),
         number("log_retention_in_days", "How many days the log groups keep events; 0 keeps them for ever.")
             .default(14)
             .check(Check::OneOfWhole(RETENTIONS)),
         text("iam_path", "The path of the IAM roles.").default("/").check(Check::Path).replaces(),
-        text("permissions_boundary", "The ARN of the IAM policy that bounds the IAM roles.").check(Check::Arn(&["iam"])),
+        text("permissions_boundary", "The ARN of the IAM policy that bounds the IAM roles.").check(Check::Arn("iam", "policy")),
         Field::new("tags", Shape::TextMap, "Tags of every part that takes tags, over those of the provider's `default_tags`; at most 49 of both together. Allowed: letters, digits, spaces and `_ . : / = + - @`, in keys of up to 128 and values of up to 256 characters."),
         Field::new("tags_all", Shape::TextMap, "All tags, those of the provider's `default_tags` among them.").computed(),
         object("key", "The customer-managed KMS key that encrypts everything. None is made when `kms_key_arn` is set.", key()),
@@ -547,7 +551,7 @@ fn subscription() -> Vec<Field> {
             "subscription_role_arn",
             "The ARN of the role that delivers to Firehose.",
         )
-        .check(Check::Arn(&["iam"])),
+        .check(Check::Arn("iam", "role")),
         arn("The subscription's ARN."),
         Field::new(
             "pending_confirmation",

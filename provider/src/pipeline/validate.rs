@@ -7,9 +7,10 @@ use bellflower_contract::{IllegalLayout, Layout, TaskTokenPlace};
 use serde_json::{Map, Value as Json};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use super::schema::{Check, Field, Origin, Shape, fields};
+use super::schema::{Check, Field, LONGEST_PREFIX, Origin, Shape, fields};
 use crate::documents::Place;
-use crate::documents::names::FIFO;
+use crate::documents::names::{self, FIFO};
+use crate::parts::subscription::masked;
 use crate::parts::tags;
 
 /// Looks at each value by the table of fields, then at those that must fit each other. What is unknown is left for later.
@@ -29,7 +30,7 @@ pub fn validate(config: &Value) -> Diagnostics {
 #[must_use]
 pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagnostics {
     let mut found = Vec::new();
-    names(&fields(), config, planned, &Path::root(), &mut found);
+    names(config, planned, &mut found);
     twins(config, planned, &mut found);
     if let Some(all) = planned.get("tags_all").and_then(Value::as_map) {
         let none = BTreeMap::new();
@@ -151,6 +152,15 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
             "Value not allowed",
             format!("{name} is \"{text}\"; allowed is one of {}.", allowed()),
         )),
+        Check::Length(..)
+            if text
+                .chars()
+                .any(|c| c.is_control() && c != '\n' && c != '\t')
+                || (name == "display_name" && text.contains(['\n', '\t'])) =>
+        {
+            let said = format!("{name} is {text:?}, which holds a control character.");
+            Some(("Illegal character", said))
+        }
         Check::Length(least, most) => {
             let count = text.chars().count();
             let what = if count > *most {
@@ -175,19 +185,9 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
         }
         Check::Name(limit) => limit.complaint(text).map(|said| ("Illegal name", said)),
         Check::NamePart => {
-            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            let good = !text.is_empty()
-                && text.chars().all(legal)
-                && !text.starts_with('-')
-                && !text.ends_with('-');
-            (!good).then(|| {
-                (
-                    "Illegal name",
-                    format!("{name} is \"{text}\"; allowed are {}.", allowed()),
-                )
-            })
+            names::not_a_part(text).map(|said| ("Illegal name", format!("{name} {said}")))
         }
-        Check::Arn(services) => not_an_arn(name, text, services, &allowed()),
+        Check::Arn(service, kind) => not_an_arn(name, text, (service, kind), &allowed()),
         Check::Path => {
             let printable = text.chars().all(|c| c.is_ascii_graphic());
             let good =
@@ -208,6 +208,13 @@ fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
             };
             Some(("Not a JSON object", said))
         }
+        Check::Prefix if text.len() > LONGEST_PREFIX => Some((
+            "Prefix too long",
+            format!(
+                "{name} has {} characters; at most {LONGEST_PREFIX} are allowed, since a key in S3 has 1,024 at most.",
+                text.len()
+            ),
+        )),
         Check::Prefix => match Layout::new(text, "\u{1}/") {
             Err(IllegalLayout::Prefix(prefix)) if prefix == text => {
                 Some(("Illegal prefix", IllegalLayout::Prefix(prefix).to_string()))
@@ -232,42 +239,96 @@ fn kind(json: &Json) -> &'static str {
 fn not_an_arn(
     name: &str,
     text: &str,
-    services: &[&str],
+    (service, kind): (&str, &str),
     allowed: &str,
 ) -> Option<(&'static str, String)> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
-    let good = matches!(parts[..], ["arn", partition, service, _, _, resource]
-        if partition.starts_with("aws") && services.contains(&service) && !resource.is_empty()
-            && (service != "kms" || resource.starts_with("key/")));
-    let example = match services.first() {
-        Some(&"kms") => "arn:aws:kms:eu-west-1:123456789012:key/…",
-        _ => "arn:aws:iam::123456789012:policy/…",
+    let place = if service == "iam" {
+        ":123456789012"
+    } else {
+        "eu-west-1:123456789012"
     };
-    let said = || format!("{name} is \"{text}\"; needed is {allowed}, such as {example}.");
+    let named = |resource: &str| {
+        let id = resource.strip_prefix(kind)?.strip_prefix('/')?;
+        (!id.is_empty()).then_some(())
+    };
+    let good = matches!(parts[..], ["arn", partition, of, region, _, resource]
+        if partition.starts_with("aws") && of == service && named(resource).is_some()
+            && (region.is_empty() || partition == names::partition_of(region)));
+    let said = || {
+        format!(
+            "{name} is \"{text}\"; needed is {allowed}, such as arn:aws:{service}:{place}:{kind}/…."
+        )
+    };
     (!good).then(|| ("Not an ARN", said()))
 }
 
-/// Names at fault are shown where the user wrote them, or else at `name`, from which they follow.
-fn names(fields: &[Field], config: &Value, planned: &Value, at: &Path, found: &mut Diagnostics) {
+/// A derived name that its service does not take.
+struct Derived {
+    at: Path,
+    said: String,
+    /// How many characters it has too many.
+    excess: usize,
+}
+
+/// Names that were left out follow from `name`, where what is wrong with them is shown: too long ones together, since one shorter name mends all.
+fn names(config: &Value, planned: &Value, found: &mut Diagnostics) {
+    let mut derived = Vec::new();
+    collect_names(&fields(), config, planned, &Path::root(), &mut derived);
+    let (long, odd): (Vec<_>, Vec<_>) = derived.into_iter().partition(|one| one.excess > 0);
+    let at = || Path::root().attribute("name");
+    for Derived { at: path, said, .. } in odd {
+        let detail = format!(
+            "{said} It follows from name and environment: change these, or set {path} to a name of your own."
+        );
+        found.push(Diagnostic::error("Illegal derived name", detail).at(at()));
+    }
+    let Some(excess) = long.iter().map(|one| one.excess).max() else {
+        return;
+    };
+    let given = config.get("name").and_then(Value::as_str);
+    let room = given.map(|name| name.chars().count().saturating_sub(excess));
+    let way_on = match room {
+        Some(room) if room > 0 => {
+            format!("with this environment, in this region, name may have {room} characters")
+        }
+        _ => "even the shortest name would be too long with this environment".to_owned(),
+    };
+    let said: Vec<&str> = long.iter().map(|one| one.said.as_str()).collect();
+    let paths: Vec<String> = long.iter().map(|one| one.at.to_string()).collect();
+    let detail = format!(
+        "{}\nWhat is left out follows from name and environment: {way_on}. Shorten these, or give names of your own: {}.",
+        said.join("\n"),
+        paths.join(", ")
+    );
+    found.push(Diagnostic::error("Illegal derived name", detail).at(at()));
+}
+
+fn collect_names(
+    fields: &[Field],
+    config: &Value,
+    planned: &Value,
+    at: &Path,
+    found: &mut Vec<Derived>,
+) {
     for field in fields {
         let path = at.clone().attribute(field.name);
         let Some(value) = planned.get(field.name) else {
             continue;
         };
         match (&field.shape, &field.check) {
-            (Shape::Object(inner), _) => names(inner, config, value, &path, found),
+            (Shape::Object(inner), _) => collect_names(inner, config, value, &path, found),
             (Shape::Text, Check::Name(limit)) => {
                 let written = config.at(&path).is_some_and(|value| !value.is_null());
-                if let Some(said) = value.as_str().and_then(|name| limit.complaint(name))
-                    && !written
+                let name = value.as_str().filter(|_| !written);
+                if let Some((name, said)) =
+                    name.and_then(|name| Some((name, limit.complaint(name)?)))
                 {
-                    let detail = format!(
-                        "{said} It follows from name and environment: shorten these, or set {path} to a name of your own."
-                    );
-                    found.push(
-                        Diagnostic::error("Illegal derived name", detail)
-                            .at(Path::root().attribute("name")),
-                    );
+                    found.push(Derived {
+                        at: path,
+                        said,
+                        excess: limit.excess(name),
+                    });
                 }
             }
             _ => {}
@@ -632,13 +693,15 @@ fn subscriptions(view: &View, found: &mut Diagnostics) {
         let (Some(protocol), Some(endpoint)) = (text("protocol"), text("endpoint")) else {
             continue;
         };
-        if seen.contains(&(protocol, endpoint)) {
+        // SNS shows no passwords: those that differ in them alone could not be told apart.
+        let shown = masked(endpoint);
+        if seen.contains(&(protocol, shown.clone())) {
             let detail = format!(
-                "Another subscription delivers to \"{endpoint}\" by {protocol} already; SNS keeps one of them."
+                "Another subscription delivers to \"{shown}\" by {protocol} already; SNS keeps one of them."
             );
             found.push(Diagnostic::error("Subscription twice", detail).at(at("endpoint")));
         }
-        seen.push((protocol, endpoint));
+        seen.push((protocol, shown));
         if let Some(needed) = misfit(protocol, endpoint) {
             let detail = format!(
                 "The endpoint \"{endpoint}\" does not fit the protocol {protocol}: needed is {needed}."
@@ -663,6 +726,12 @@ fn subscriptions(view: &View, found: &mut Diagnostics) {
         {
             let detail = "The protocol firehose needs subscription_role_arn.";
             found.push(Diagnostic::error("No role", detail).at(at("protocol")));
+        }
+        if protocol != "firehose" && text("subscription_role_arn").is_some() {
+            let detail = format!("subscription_role_arn is for firehose, not for {protocol}.");
+            found.push(
+                Diagnostic::error("Value not allowed", detail).at(at("subscription_role_arn")),
+            );
         }
         if text("filter_policy_scope").is_some()
             && entry.get("filter_policy").is_none_or(Value::is_null)
