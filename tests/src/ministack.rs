@@ -1,6 +1,7 @@
 //! The local AWS as a child process.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -19,12 +20,12 @@ use crate::{Aws, Error, environment};
 const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs the emulator, and ends its whole process group when the standard input closes, which happens however the
-/// harness ends: a test run that is killed leaves no emulator behind.
+/// harness ends: a test run that is killed leaves no emulator behind. A line on it says that the emulator is to stay.
 const UNTIL_INPUT_CLOSES: &str = r#"
 exec 3<&0
 "$0" </dev/null 3<&- &
 emulator=$!
-(cat <&3 >/dev/null; kill -KILL 0) &
+(read -r stay <&3 || kill -KILL 0) &
 wait "$emulator"
 "#;
 
@@ -43,8 +44,6 @@ pub struct Options {
     pub event_retry_seconds: u32,
     /// Where functions find AWS, if not at the emulator itself: see [`crate::proxy::Door`].
     pub functions_endpoint: Option<String>,
-    /// Whether it may go on when this process ends: see [`MiniStack::leave_running`].
-    pub outlives_us: bool,
     /// The folder for its log, certificates and temporary files; without one, a temporary folder.
     pub folder: Option<PathBuf>,
 }
@@ -58,7 +57,6 @@ impl Default for Options {
             wait_scale: 1.0,
             event_retry_seconds: 1,
             functions_endpoint: None,
-            outlives_us: false,
             folder: None,
         }
     }
@@ -252,31 +250,30 @@ impl MiniStack {
         .to_vec()
     }
 
-    /// Lets it go on when this value is dropped; the files stay too. Only where [`Options::outlives_us`] is set does it
-    /// also go on when this process ends.
-    pub fn leave_running(mut self) {
+    /// Lets it go on when this value is dropped and when this process ends; the files stay too.
+    ///
+    /// # Errors
+    /// When it has ended meanwhile.
+    pub fn leave_running(mut self) -> Result<(), Error> {
+        if let Some(input) = &mut self.process.child.stdin {
+            let told = input.write_all(b"stay\n");
+            told.map_err(Error::file("leaving running what logs to", &self.log()))?;
+        }
         self.process.detached = true;
         if let Some(temporary) = self.temporary.take() {
             let _ = temporary.keep();
         }
+        Ok(())
     }
 }
 
 fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Command {
-    let mut command = if options.outlives_us {
-        let mut command = Command::new(environment::ministack());
-        command.stdin(Stdio::null());
-        command
-    } else {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", UNTIL_INPUT_CLOSES])
-            .arg(environment::ministack())
-            .stdin(Stdio::piped());
-        command
-    };
+    let mut command = Command::new("/bin/sh");
     environment::isolate(&mut command, folder);
     command
+        .args(["-c", UNTIL_INPUT_CLOSES])
+        .arg(environment::ministack())
+        .stdin(Stdio::piped())
         .current_dir(folder)
         // A group of its own: Lambda processes end with it, and a Ctrl-C for Terraform does not end it.
         .process_group(0)
@@ -511,6 +508,26 @@ mod tests {
             assert!(Instant::now() < deadline, "it still listens");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    #[test]
+    fn goes_on_without_us_once_it_is_left_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            folder: Some(folder.path().to_owned()),
+            ..Options::default()
+        };
+        let emulator = MiniStack::start_with(options).unwrap();
+        let group = Pid::from_raw(i32::try_from(emulator.id()).unwrap()).unwrap();
+        let endpoint = emulator.endpoint().to_owned();
+        let address = endpoint.trim_start_matches("https://");
+        // This also closes its standard input, as our end would.
+        emulator.leave_running().unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        let goes_on = TcpStream::connect(address).is_ok();
+        kill_process_group(group, Signal::KILL).unwrap();
+        assert!(goes_on);
+        assert_silent(address);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! Everything is in `target/demo`: the working copy of the example, Terraform's and the emulator's logs.
 
+mod by_hand;
 mod leftover;
 mod story;
 mod telling;
+mod turn;
 
 use std::process::ExitCode;
 
@@ -16,7 +18,15 @@ async fn main() -> ExitCode {
     let keep = std::env::args()
         .skip(1)
         .any(|argument| argument == "--keep");
-    let folder = environment::repository().join("target/demo");
+    let target = environment::repository().join("target");
+    let _turn = match turn::take(&target) {
+        Ok(turn) => turn,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let folder = target.join("demo");
     let telling = Telling::new();
     match story::tell(&telling, &folder, keep).await {
         Ok(()) => ExitCode::SUCCESS,

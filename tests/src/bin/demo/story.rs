@@ -8,16 +8,16 @@ use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use bellflower_contract::SIMULATE_FAILURE_FIELD;
 use bellflower_tests::{
     Aws, BusinessApplication, Error, Execution, MiniStack, Options, Pipeline, Run, Subscriber,
-    Terraform, environment, eventually, inventory,
+    Terraform, eventually, inventory,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::leftover;
 use crate::telling::{Telling, detail};
+use crate::{by_hand, leftover};
 
 const EXAMPLE: &str = "basic";
-const RESOURCE: &str = "bellflower_callback_pipeline";
+pub const RESOURCE: &str = "bellflower_callback_pipeline";
 /// The work takes long enough for the execution to be seen waiting.
 const INPUT: &str = r#"{"Comment": "Bellflower - Callback Pattern Example (Amazon SQS, Amazon SNS, Lambda)", "work": {"seconds": 3, "answer": "approved"}}"#;
 const FAILURE: &str = "the demo asked for this failure";
@@ -40,7 +40,6 @@ pub async fn tell(telling: &Telling, folder: &Path, keep: bool) -> Result<(), Er
 
     let emulator = MiniStack::start_with(Options {
         folder: Some(folder.to_owned()),
-        outlives_us: keep,
         ..Options::default()
     })?;
     telling.line(
@@ -61,7 +60,7 @@ pub async fn tell(telling: &Telling, folder: &Path, keep: bool) -> Result<(), Er
     }
     if keep {
         leftover::remember(folder, emulator.id()).map_err(file("writing to", folder))?;
-        emulator.leave_running();
+        emulator.leave_running()?;
     }
     Ok(())
 }
@@ -78,8 +77,16 @@ async fn tell_with(
 
     terraform.init(telling)?;
     let pipeline = terraform.apply(telling, &aws)?;
-    let made = inventory(&aws).await?;
-    telling.line("AWS API", &format!("the account now has {}", census(&made)));
+    let mut made = inventory(&aws).await?;
+    made.retain(|one| !before.contains(one));
+    telling.line(
+        "AWS API",
+        &format!(
+            "the account now has {} parts: {}",
+            made.len(),
+            census(&made)
+        ),
+    );
     let subscriber = Subscriber::new(
         aws.clone(),
         &pipeline.topic_arn,
@@ -135,7 +142,7 @@ async fn tell_with(
     }
     println!("  done in {:.0} s", telling.elapsed().as_secs_f64());
     if keep {
-        go_on(folder, &terraform, emulator, &pipeline)?;
+        by_hand::tell(folder, &terraform.terraform, emulator, &pipeline)?;
     }
     Ok(())
 }
@@ -465,46 +472,8 @@ async fn save_function_logs(aws: &Aws, folder: &Path) -> Result<(), Error> {
     append(&folder.join("lambda.log"), &text)
 }
 
-/// How to go on by hand.
-fn go_on(
-    folder: &Path,
-    workspace: &Workspace,
-    emulator: &MiniStack,
-    pipeline: &Pipeline,
-) -> Result<(), Error> {
-    let script = folder.join("environment.sh");
-    let mut text = String::from("# The environment of the demo: . environment.sh\n");
-    for (name, value) in emulator.environment() {
-        let _ = writeln!(text, "export {name}='{value}'");
-    }
-    let _ = writeln!(
-        text,
-        "export TF_CLI_CONFIG_FILE='{}'",
-        workspace.terraform.cli_configuration().display()
-    );
-    std::fs::write(&script, text).map_err(file("writing", &script))?;
-    let terraform = environment::terraform();
-    println!("\nEverything is still running. To go on by hand:");
-    println!("  . {}", script.display());
-    println!("  cd {}", workspace.terraform.directory().display());
-    println!("  {} plan", terraform.display());
-    println!(
-        "  aws stepfunctions start-execution --state-machine-arn {} --input '{{}}'",
-        pipeline.state_machine_arn
-    );
-    println!("  aws s3 ls --recursive s3://{}/outbound/", pipeline.bucket);
-    println!(
-        "  SSL_CERT_FILE={} {} --bucket={}",
-        emulator.authority_file().display(),
-        environment::business_application().display(),
-        pipeline.bucket
-    );
-    println!("To end it (everything is in its memory; the next `cargo xtask demo` ends it too):");
-    println!("  kill -- -{}", emulator.id());
-    Ok(())
-}
-
-fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+/// A closure for `map_err` on file operations.
+pub fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::File { what, path, source }
 }
