@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use crate::command::Error;
 use crate::{bench, docs, lambdas, package, provider, test, tools};
 
+/// Where in a line of help it says what a chore is about, and how long a line may be.
+const COLUMN: usize = 17;
+const WIDTH: usize = 100;
+
 /// One thing that can be typed after `cargo xtask`.
 pub struct Chore {
     pub name: &'static str,
@@ -22,6 +26,33 @@ impl Chore {
             given == *flag && !flag.ends_with('=')
                 || flag.ends_with('=') && given.starts_with(flag) && given != *flag
         })
+    }
+
+    /// What it takes and does, in lines that fit a terminal.
+    pub fn help(&self) -> String {
+        let mut text = format!("  {}", self.name);
+        for flag in self.flags {
+            let _ = write!(text, " [{flag}]");
+        }
+        let mut width = text.len();
+        // After a long list of flags, what it is about begins on the next line.
+        if width >= COLUMN {
+            width = WIDTH;
+        } else {
+            let _ = write!(text, "{:1$}", "", COLUMN - 1 - width);
+            width = COLUMN - 1;
+        }
+        for word in self.about.split_whitespace() {
+            if width + 1 + word.len() > WIDTH {
+                let _ = write!(text, "\n{:COLUMN$}{word}", "");
+                width = COLUMN + word.len();
+            } else {
+                let _ = write!(text, " {word}");
+                width += 1 + word.len();
+            }
+        }
+        text.push('\n');
+        text
     }
 }
 
@@ -104,20 +135,8 @@ fn done(result: Result<(), Error>) -> Result<ExitCode, Error> {
 
 /// The list a person sees who typed nothing, or something else.
 pub fn usage() -> String {
-    let mut text = String::from("usage: cargo xtask <chore>\n\n");
-    for chore in CHORES {
-        let flags: String = chore.flags.iter().fold(String::new(), |mut all, flag| {
-            let _ = write!(all, " [{flag}]");
-            all
-        });
-        let _ = writeln!(
-            text,
-            "  {:<14} {}",
-            format!("{}{flags}", chore.name),
-            chore.about
-        );
-    }
-    text
+    let chores: String = CHORES.iter().map(Chore::help).collect();
+    format!("usage: cargo xtask <chore>\n\n{chores}")
 }
 
 #[cfg(test)]
@@ -138,9 +157,14 @@ mod tests {
     #[test]
     fn usage_lists_every_chore_with_its_flags() {
         let usage = usage();
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         for chore in CHORES {
-            assert!(usage.contains(chore.about), "{} is missing", chore.name);
+            let about = words(&usage).contains(&words(chore.about));
+            assert!(about, "{} is missing", chore.name);
             assert!(chore.flags.iter().all(|flag| usage.contains(flag)));
         }
+        let longest = usage.lines().map(str::len).max();
+        assert!(longest <= Some(WIDTH), "{usage}");
+        assert!(usage.contains("\n  test           formatting"), "{usage}");
     }
 }

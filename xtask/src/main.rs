@@ -21,23 +21,45 @@ use std::process::ExitCode;
 
 use chore::{CHORES, Chore};
 
+/// What the command line asks for.
+enum Request {
+    /// To be told something.
+    Tell(String),
+    /// Nothing there is.
+    Refuse(String),
+    Run(&'static Chore, Vec<String>),
+}
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let Some(name) = arguments.next() else {
-        return usage(None);
-    };
-    if matches!(name.as_str(), "help" | "-h" | "--help") {
-        print!("{}", chore::usage());
-        return ExitCode::SUCCESS;
+    match request(std::env::args().skip(1).collect()) {
+        Request::Tell(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Request::Refuse(complaint) => {
+            eprint!("cargo xtask: {complaint}\n\n{}", chore::usage());
+            ExitCode::from(2)
+        }
+        Request::Run(chore, arguments) => run(chore, &arguments),
     }
+}
+
+fn request(mut arguments: Vec<String>) -> Request {
+    let wants_help = |argument: &String| matches!(argument.as_str(), "-h" | "--help");
+    if arguments.is_empty() || arguments[0] == "help" || wants_help(&arguments[0]) {
+        return Request::Tell(chore::usage());
+    }
+    let name = arguments.remove(0);
     let Some(chore) = CHORES.iter().find(|chore| chore.name == name) else {
-        return usage(Some(&format!("there is no chore called `{name}`")));
+        return Request::Refuse(format!("there is no chore called `{name}`"));
     };
-    let arguments: Vec<String> = arguments.collect();
-    if let Some(unknown) = arguments.iter().find(|given| !chore.takes(given)) {
-        return usage(Some(&format!("`{name}` does not take `{unknown}`")));
+    if arguments.iter().any(wants_help) {
+        return Request::Tell(chore.help());
     }
-    run(chore, &arguments)
+    match arguments.iter().find(|given| !chore.takes(given)) {
+        Some(unknown) => Request::Refuse(format!("`{name}` does not take `{unknown}`")),
+        None => Request::Run(chore, arguments),
+    }
 }
 
 fn run(chore: &Chore, arguments: &[String]) -> ExitCode {
@@ -50,10 +72,31 @@ fn run(chore: &Chore, arguments: &[String]) -> ExitCode {
     }
 }
 
-fn usage(complaint: Option<&str>) -> ExitCode {
-    if let Some(complaint) = complaint {
-        eprintln!("cargo xtask: {complaint}\n");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_is_told_and_who_errs_is_refused() {
+        let of = |line: &str| request(line.split_whitespace().map(str::to_owned).collect());
+        for line in ["", "help", "--help", "-h demo"] {
+            assert!(
+                matches!(of(line), Request::Tell(text) if text == chore::usage()),
+                "{line}"
+            );
+        }
+        for line in ["demo --help", "bench lifecycle -h", "test --help"] {
+            let name = line.split(' ').next().unwrap_or_default();
+            let Request::Tell(text) = of(line) else {
+                panic!("{line} is not answered");
+            };
+            assert!(text.contains(name) && text.len() < chore::usage().len());
+        }
+        for line in ["dance", "dance --help", "demo --full"] {
+            assert!(matches!(of(line), Request::Refuse(_)), "{line}");
+        }
+        assert!(
+            matches!(of("demo --keep"), Request::Run(chore, arguments) if chore.name == "demo" && arguments == ["--keep"])
+        );
     }
-    eprint!("{}", chore::usage());
-    ExitCode::from(2)
 }

@@ -29,9 +29,14 @@ pub fn chaos(arguments: &[String]) -> Result<ExitCode, Error> {
 fn with_tools(program: &str, arguments: &[String]) -> Result<ExitCode, Error> {
     let ministack = tools::ministack()?;
     let terraform = tools::terraform()?;
-    println!("building (the first time takes some minutes)");
+    let executable = layout::target().join("debug").join(program);
+    if executable.exists() {
+        println!("building what has changed");
+    } else {
+        println!("building: the first time takes some 15 minutes on two cores");
+    }
     let provider = build()?;
-    let status = command::command(layout::target().join("debug").join(program))
+    let status = command::command(executable)
         .args(arguments)
         .env("BELLFLOWER_MINISTACK", ministack)
         .env("BELLFLOWER_PROVIDER", provider)
