@@ -1,4 +1,4 @@
-# Every argument there is, set. Most values are the defaults or those of the CloudFormation stack this project began as;
+# Every argument there is, set or in a comment. Most values are the defaults or those of the CloudFormation stack this project began as;
 # that stack's alarm thresholds suit a demonstration, not production: an ordinary day sets them off.
 
 terraform {
