@@ -1,6 +1,7 @@
 //! What others do between one command and the next, and what a careless configuration does to itself: nothing may stay behind that no state knows, nothing of
 //! others may go, and no plan may say that all is well when it is not.
 
+use aws_sdk_iam::types::Tag;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{FunctionCode, Runtime};
 use bellflower_tests::proxy::{Fault, Rule};
@@ -255,7 +256,7 @@ async fn a_tag_may_change_its_case() -> Result<(), Error> {
         let tags = stage.aws.iam.list_role_tags();
         let tags = tags.role_name(&stage.names.processing_role).send();
         let tags = tags.await.unwrap().tags;
-        let mut keys: Vec<&str> = tags.iter().map(|tag| tag.key()).collect();
+        let mut keys: Vec<&str> = tags.iter().map(Tag::key).collect();
         keys.sort_unstable();
         let mut expected = ["bellflower:pipeline", key];
         expected.sort_unstable();
@@ -272,7 +273,7 @@ async fn a_replacement_cannot_come_first() -> Result<(), Error> {
     let stage = Stage::new(lifecycle).await?;
     stage.terraform.apply()?;
     let before = stage.left().await?;
-    let replace = format!("-replace={}", ADDRESS);
+    let replace = format!("-replace={ADDRESS}");
     let run = stage
         .terraform
         .run(&["apply", "-auto-approve", "-no-color", &replace])?;

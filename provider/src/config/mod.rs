@@ -233,45 +233,7 @@ pub fn validate(config: &Value) -> Diagnostics {
             found.push(Diagnostic::error("Not a URL", detail).at(path));
         }
     }
-    let role = root().attribute("assume_role");
-    if config
-        .at(&role)
-        .is_some_and(|value| value.as_map().is_some())
-    {
-        let path = role.clone().attribute("role_arn");
-        match config.at(&path) {
-            Some(Value::Unknown) => {}
-            Some(Value::String(arn)) if arn.starts_with("arn:") && arn.contains(":iam:") => {}
-            _ => {
-                let detail = "assume_role needs role_arn, the ARN of an IAM role: arn:aws:iam::123456789012:role/name.";
-                found.push(Diagnostic::error("No role to assume", detail).at(path));
-            }
-        }
-        let path = role.clone().attribute("duration");
-        if let Some(text) = known(path.clone())
-            && !humantime::parse_duration(&text).is_ok_and(|length| SESSION.contains(&length))
-        {
-            let detail = format!("\"{text}\" is not a duration such as 1h, from 15m to 12h.");
-            found.push(Diagnostic::error("Not a duration", detail).at(path));
-        }
-        let path = role.clone().attribute("session_name");
-        let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-        if let Some(text) = known(path.clone())
-            && !((2..=64).contains(&text.len()) && text.chars().all(legal))
-        {
-            let detail = format!(
-                "\"{text}\" is not a session's name: it has 2 to 64 letters, digits and characters of + = , . @ - _"
-            );
-            found.push(Diagnostic::error("Illegal name", detail).at(path));
-        }
-        let path = role.attribute("policy");
-        if let Some(text) = known(path.clone())
-            && !serde_json::from_str::<Json>(&text).is_ok_and(|policy| policy.is_object())
-        {
-            let detail = "policy is not a policy document, which is a JSON object.";
-            found.push(Diagnostic::error("Not a policy", detail).at(path));
-        }
-    }
+    found.extend(faults_of_role(config));
     let at = root().attribute("default_tags").attribute("tags");
     if let Some(map) = config.at(&at).and_then(Value::as_map) {
         for (key, value) in map {
@@ -289,6 +251,53 @@ pub fn validate(config: &Value) -> Diagnostics {
         found.push(
             Diagnostic::error("No CA bundle", detail).at(root().attribute("custom_ca_bundle")),
         );
+    }
+    found
+}
+
+/// What is wrong with `assume_role`.
+fn faults_of_role(config: &Value) -> Diagnostics {
+    let mut found = Vec::new();
+    let known = |path: &Path| config.at(path).and_then(Value::as_str).map(str::to_owned);
+    let role = Path::root().attribute("assume_role");
+    if config
+        .at(&role)
+        .is_none_or(|value| value.as_map().is_none())
+    {
+        return found;
+    }
+    let path = role.clone().attribute("role_arn");
+    match config.at(&path) {
+        Some(Value::Unknown) => {}
+        Some(Value::String(arn)) if arn.starts_with("arn:") && arn.contains(":iam:") => {}
+        _ => {
+            let detail = "assume_role needs role_arn, the ARN of an IAM role: arn:aws:iam::123456789012:role/name.";
+            found.push(Diagnostic::error("No role to assume", detail).at(path));
+        }
+    }
+    let path = role.clone().attribute("duration");
+    if let Some(text) = known(&path)
+        && !humantime::parse_duration(&text).is_ok_and(|length| SESSION.contains(&length))
+    {
+        let detail = format!("\"{text}\" is not a duration such as 1h, from 15m to 12h.");
+        found.push(Diagnostic::error("Not a duration", detail).at(path));
+    }
+    let path = role.clone().attribute("session_name");
+    let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    if let Some(text) = known(&path)
+        && !((2..=64).contains(&text.len()) && text.chars().all(legal))
+    {
+        let detail = format!(
+            "\"{text}\" is not a session's name: it has 2 to 64 letters, digits and characters of + = , . @ - _"
+        );
+        found.push(Diagnostic::error("Illegal name", detail).at(path));
+    }
+    let path = role.attribute("policy");
+    if let Some(text) = known(&path)
+        && !serde_json::from_str::<Json>(&text).is_ok_and(|policy| policy.is_object())
+    {
+        let detail = "policy is not a policy document, which is a JSON object.";
+        found.push(Diagnostic::error("Not a policy", detail).at(path));
     }
     found
 }
