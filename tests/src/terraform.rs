@@ -147,7 +147,7 @@ impl Terraform {
     ) -> Result<Self, Error> {
         let directory = folder.join(directory);
         create(&directory)?;
-        mirror(&folder)?;
+        mirror(&folder, temporary.is_none())?;
         Ok(Self {
             executable: environment::terraform(),
             directory,
@@ -400,7 +400,8 @@ fn failed(arguments: &[&str], run: &Run) -> Error {
 
 /// A filesystem mirror with the built provider and nothing else, and the CLI configuration that names it. With no
 /// `direct` block beside it, Terraform asks no registry: nothing but the built provider can be used by mistake.
-fn mirror(folder: &Path) -> Result<(), Error> {
+/// A folder that stays has a provider of its own: Terraform refuses one that another build has changed since `init`.
+fn mirror(folder: &Path, stays: bool) -> Result<(), Error> {
     let version = env!("CARGO_PKG_VERSION");
     let mirror = folder.join("mirror");
     for registry in REGISTRIES {
@@ -417,7 +418,9 @@ fn mirror(folder: &Path) -> Result<(), Error> {
                 provider.display()
             )));
         }
-        if !executable.exists() {
+        if stays {
+            std::fs::copy(&provider, &executable).map_err(Error::file("copying", &provider))?;
+        } else if !executable.exists() {
             std::os::unix::fs::symlink(&provider, &executable)
                 .map_err(Error::file("linking", &executable))?;
         }
