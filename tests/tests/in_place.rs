@@ -444,10 +444,12 @@ async fn an_old_folder_goes_when_it_is_empty() -> Result<(), Error> {
     let work = "outbound/1/data.json";
     let call = stage.aws.s3.put_object().bucket(&stage.names.bucket);
     call.key(work).send().await.unwrap();
-    applied_in_place(
-        &stage,
-        "bucket = { inbound_prefix = \"answers/\", outbound_prefix = \"work/\" }",
-    )?;
+    let other = "bucket = { inbound_prefix = \"answers/\", outbound_prefix = \"work/\" }";
+    stage.set(other)?;
+    let run = stage.terraform.run(&["plan", "-no-color"])?;
+    let warned = run.flat().matches("Open callbacks would be lost").count();
+    assert_eq!(warned, 2, "{}", run.flat());
+    applied_in_place(&stage, other)?;
     assert_eq!(
         objects().await,
         json!(["answers/", "outbound/", work, "work/"])

@@ -1,7 +1,6 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::{ExecutionId, TaskToken};
@@ -89,17 +88,37 @@ pub struct UndeliverableMessage {
 }
 
 impl UndeliverableMessage {
-    /// Reads a message's body.
+    /// Reads a message's body. What [`CallbackMessage::parse`] can read, this can: no value of the application's is looked into, however deep it is.
     #[must_use]
     pub fn parse(body: &str) -> Self {
-        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        #[derive(Default, Deserialize)]
+        struct Envelope<'a> {
+            #[serde(borrow, default, rename = "Input")]
+            input: Option<&'a RawValue>,
+            #[serde(borrow, default, rename = "TaskToken")]
+            task_token: Option<&'a RawValue>,
+        }
+        #[derive(Default, Deserialize)]
+        struct Input<'a> {
+            #[serde(borrow, default)]
+            execution_id: Option<&'a RawValue>,
+        }
+
+        let text = |json: &RawValue| serde_json::from_str::<String>(json.get()).ok();
+        let envelope: Envelope<'_> = parse_object(body).unwrap_or_default();
+        let input: Input<'_> = envelope
+            .input
+            .and_then(|input| parse_object(input.get()).ok())
+            .unwrap_or_default();
         Self {
-            task_token: body[TASK_TOKEN_FIELD]
-                .as_str()
-                .and_then(|text| TaskToken::parse(text).ok()),
-            execution_id: body[INPUT_FIELD][EXECUTION_ID_FIELD]
-                .as_str()
-                .and_then(|text| ExecutionId::parse(text).ok()),
+            task_token: envelope
+                .task_token
+                .and_then(text)
+                .and_then(|text| TaskToken::parse(&text).ok()),
+            execution_id: input
+                .execution_id
+                .and_then(text)
+                .and_then(|text| ExecutionId::parse(&text).ok()),
         }
     }
 }
@@ -144,6 +163,19 @@ mod tests {
             message.input.get(),
             r#"{"z": 1.10, "execution_id": "e-1", "a": 123456789012345678901234567890}"#
         );
+    }
+
+    #[test]
+    fn what_can_be_opened_can_be_given_up() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        for value in ["1", &deep, r#""\ud800""#, "1e999"] {
+            let body =
+                format!(r#"{{"Input":{{"execution_id":"e-1","x":{value}}},"TaskToken":"AQB8"}}"#);
+            assert!(CallbackMessage::parse(&body).is_ok(), "{value}");
+            let given_up = UndeliverableMessage::parse(&body);
+            assert!(given_up.task_token.is_some(), "{value}");
+            assert!(given_up.execution_id.is_some(), "{value}");
+        }
     }
 
     #[test]

@@ -80,11 +80,13 @@ fn success(body: &[u8]) -> Result<Reply, InvalidAnswer> {
     if text.is_empty() {
         return Ok(Reply::Success(EMPTY_ANSWER_RESULT.to_owned()));
     }
-    let json: &RawValue =
-        serde_json::from_str(text).map_err(|error| InvalidAnswer::NotJson(error.to_string()))?;
+    let not_json = |error: serde_json::Error| InvalidAnswer::NotJson(error.to_string());
+    let json: &RawValue = serde_json::from_str(text).map_err(not_json)?;
     if json.get().len() > MAX_RESULT_BYTES {
         return Err(InvalidAnswer::TooLong);
     }
+    // What is nested too deep, a number without end or half a character is JSON by its grammar alone: the execution would end over it.
+    serde_json::from_str::<serde_json::Value>(json.get()).map_err(not_json)?;
     Ok(Reply::Success(json.get().to_owned()))
 }
 
@@ -134,7 +136,7 @@ fn at_most(most: usize, field: &'static str, text: &str) -> Result<(), InvalidAn
 /// The bytes as text, without the byte order mark that Windows programs like to put in front, and without white space around it.
 fn text(body: &[u8]) -> Result<&str, InvalidAnswer> {
     let text = std::str::from_utf8(body).map_err(|_| InvalidAnswer::NotUtf8)?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).trim())
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii())
 }
 
 #[cfg(test)]
@@ -183,6 +185,20 @@ mod tests {
                 "{body}: {result:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_no_state_machine_can_read_is_no_answer() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for body in [deep.as_str(), "1e400", r#"{"a": "\ud800"}"#, "\u{a0}"] {
+            let result = result(body.as_bytes());
+            assert!(
+                matches!(result, Err(InvalidAnswer::NotJson(_))),
+                "{body}: {result:?}"
+            );
+        }
+        let fine = format!("{}{}", "[".repeat(120), "]".repeat(120));
+        assert_eq!(result(fine.as_bytes()), Ok(fine));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The end of a message that could not be handled.
 
-use bellflower_contract::{UndeliverableMessage, errors, metrics};
+use bellflower_contract::{ExecutionId, TaskToken, UndeliverableMessage, errors, metrics};
 use serde_json::json;
 
 use crate::answer::Reply;
 use crate::exchange::{ExchangeError, Exchanges};
-use crate::ports::{Callbacks, Outcome, Store, When};
+use crate::ports::{Callbacks, Fetched, Outcome, Store, When};
 
 impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     /// Fails the callback of the message, so that its execution ends now and says why, and not at its time-out.
@@ -29,6 +29,13 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             self.log.error("message without a task token", fields);
             return Ok(());
         };
+        if let Some(id) = id
+            && self.is_open(id, &token).await?
+        {
+            // The application has the work: it was the message that could not be taken out of its queue.
+            self.log.error("message of an open callback", fields);
+            return Ok(());
+        }
         let whose = id.map_or_else(String::new, |id| format!(" of execution_id {id}"));
         let reply = Reply::Failure {
             error: errors::UNDELIVERABLE.to_owned(),
@@ -52,6 +59,18 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             ),
         }
         Ok(())
+    }
+
+    /// Whether the work of this token's callback has been handed out.
+    async fn is_open(&self, id: &ExecutionId, token: &TaskToken) -> Result<bool, ExchangeError> {
+        let file = match self.read_tokens(id).await {
+            Ok(Some(file)) => file,
+            Ok(None) | Err(ExchangeError::SpoiltToken(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let known = file.tokens.newest_first().any(|known| known == token);
+        let data = self.store.get(&self.layout.data_key(id), 0).await?;
+        Ok(known && data != Fetched::Missing)
     }
 }
 
@@ -81,6 +100,28 @@ mod tests {
             ]
         );
         assert_eq!(store.text("outbound/e-1/task_token.txt"), None);
+    }
+
+    #[tokio::test]
+    async fn work_that_was_handed_out_is_not_undeliverable() {
+        let data = ("outbound/e-1/data.json", "{}");
+        let tokens = |text| ("outbound/e-1/task_token.txt", text);
+        for (files, ends) in [
+            (vec![tokens("AQB8a"), data], false),
+            (vec![tokens("AQB8c\nAQB8a"), data], false),
+            (vec![tokens("AQB8a")], true),
+            (vec![data], true),
+            (vec![tokens("AQB8c"), data], true),
+            (vec![tokens("two words"), data], true),
+        ] {
+            let (store, machine) = (Memory::with(&files), Machine::default());
+            let (done, _) = run(&store, &machine, async |exchanges| {
+                exchanges.undeliverable("m-1", BODY).await
+            })
+            .await;
+            assert_eq!(done, Ok(()));
+            assert_eq!(!machine.taken().is_empty(), ends, "{files:?}");
+        }
     }
 
     #[tokio::test]

@@ -182,7 +182,8 @@ fn result(with: &Definition) -> String {
         "{{% {} \
          ? {{'execution_id': $states.input.execution_id, 'result': $states.result}} \
          : {{'execution_id': $states.input.execution_id, {}}} %}}",
-        fits("[$states.result]", MAX_PAYLOAD_BYTES - SPARE_BYTES),
+        // The two brackets, without which nothing could be said of null, are not counted.
+        fits("[$states.result]", MAX_PAYLOAD_BYTES - SPARE_BYTES + 2),
         omitted(with),
     )
 }

@@ -405,11 +405,15 @@ fn bucket() -> Vec<Field> {
             true,
             "Whether the bucket uses an S3 Bucket Key, so that far fewer KMS calls are made.",
         ),
-        prefix("inbound_prefix", "inbound/", "The folder of answers."),
+        prefix(
+            "inbound_prefix",
+            "inbound/",
+            "The folder of answers. Change it while no callback is open: the answers to those that are would no longer be seen.",
+        ),
         prefix(
             "outbound_prefix",
             "outbound/",
-            "The folder of work handed out.",
+            "The folder of work handed out. Change it while no callback is open: those that are would no longer be found.",
         ),
         whole(
             "expiration_days",
