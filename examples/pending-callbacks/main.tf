@@ -16,6 +16,6 @@ output "waiting" {
   description = "The callbacks that wait for an answer, the longest wait first."
   value = [
     for callback in data.bellflower_pending_callbacks.orders.callbacks :
-    "${callback.name} waits since ${callback.since} for an answer to ${callback.data_key}, ${callback.seconds_left} s are left"
+    "${callback.name} waits since ${callback.since} for an answer to ${coalesce(callback.data_key, "work without an id")}, ${coalesce(callback.seconds_left, "no number of")} s are left"
   ]
 }

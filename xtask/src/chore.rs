@@ -124,7 +124,7 @@ pub const CHORES: &[Chore] = &[
     Chore {
         name: "tools",
         flags: &[],
-        about: "install the pinned tools (local AWS, zig, Terraform) into target/tools and nothing else",
+        about: "install the pinned tools (local AWS, zig, linters, Terraform) into target/tools and nothing else",
         run: |_| done(tools::install_all()),
     },
 ];

@@ -95,8 +95,11 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             "the execution_id is in use",
             json!({"execution_id": id, "key": key, "callback_failed": outcome == Outcome::Taken}),
         );
-        self.dimensions
-            .count(self.log, metrics::UNDELIVERABLE, Some(id), None);
+        // An answer of that other work may have reached it already.
+        if outcome == Outcome::Taken {
+            self.dimensions
+                .count(self.log, metrics::UNDELIVERABLE, Some(id), None);
+        }
         Ok(())
     }
 

@@ -41,7 +41,7 @@ pub enum SetupError {
     NoRegion,
     /// A region's name that is none.
     #[error(
-        "\"{0}\" is not the name of an AWS region such as eu-west-1. It comes from `region` in the provider block, AWS_REGION or the profile."
+        "\"{0}\" is not the name of an AWS region such as eu-west-1. It comes from `region` in the provider block, AWS_REGION, AWS_DEFAULT_REGION or the profile."
     )]
     NotARegion(String),
     /// An endpoint that is no URL.

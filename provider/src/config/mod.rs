@@ -123,10 +123,10 @@ pub fn schema() -> Schema {
         description: doc.to_owned(),
     };
     let assume_role = vec![
-        text("role_arn", "The ARN of the role."),
+        text("role_arn", "The ARN of the role; needed in this block."),
         text(
             "session_name",
-            "The name of the session, for the logs of AWS: 2 to 64 letters, digits and characters of `+ = , . @ - _`.",
+            "The name of the session, for the logs of AWS: 2 to 64 letters, digits and characters of `+ = , . @ - _`. Default: `terraform-provider-bellflower`.",
         ),
         text("external_id", "The external id the role's owner asks for."),
         text(

@@ -159,6 +159,12 @@ fn wait(with: &Definition) -> Value {
         "Catch": caught(&late, REMOVE_TOKEN),
         "Next": PUBLISH_SUCCESS,
     });
+    // The token file under this id is that of another execution, which may still wait.
+    let mut in_use = caught(&late, PUBLISH_FAILURE)[0].clone();
+    in_use["ErrorEquals"] = json!([errors::EXECUTION_ID_IN_USE]);
+    if let Some(catchers) = state["Catch"].as_array_mut() {
+        catchers.insert(0, in_use);
+    }
     if let Some(seconds) = with.callback_heartbeat {
         state["HeartbeatSeconds"] = json!(seconds);
     }
@@ -348,6 +354,26 @@ mod tests {
             inbound_prefix: "inbound/",
             token_prefix: "outbound/",
         }
+    }
+
+    #[test]
+    fn a_token_of_another_execution_is_left() {
+        let document: Value = serde_json::from_str(&definition(&with(None))).unwrap();
+        let catchers = &document["States"][WAIT_FOR_RESPONSE]["Catch"];
+        let ways: Vec<_> = catchers
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|catcher| (&catcher["ErrorEquals"][0], &catcher["Next"]))
+            .collect();
+        assert_eq!(
+            json!(ways),
+            json!([
+                ["Bellflower.ExecutionIdInUse", PUBLISH_FAILURE],
+                [TOO_LARGE, REMOVE_TOKEN],
+                ["States.ALL", REMOVE_TOKEN],
+            ])
+        );
     }
 
     #[test]

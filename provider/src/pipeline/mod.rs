@@ -136,7 +136,7 @@ fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
             continue;
         }
         let detail = format!(
-            "The pipeline is in {region} of account {account}, and the provider works in {} of account {}. Nothing was looked at or changed. Give the              provider the pipeline's region and credentials; to move the pipeline, destroy it there first.",
+            "The pipeline is in {region} of account {account}, and the provider works in {} of account {}. Nothing was looked at or changed. Give the provider the pipeline's region and credentials; to move the pipeline, destroy it there first.",
             place.region, place.account
         );
         return Err(vec![Diagnostic::error("Another region or account", detail)]);

@@ -163,12 +163,12 @@ impl DataSource for PendingCallbacks {
             (
                 "execution_id",
                 &text,
-                "The execution id, under which work and answer lie in the bucket.",
+                "The execution id, under which work and answer lie in the bucket. Null where the work has none.",
             ),
             (
                 "data_key",
                 &text,
-                "The key of the object that holds the work.",
+                "The key of the object that holds the work. Null where the work has no execution id.",
             ),
             ("since", &text, "When the wait began, RFC 3339."),
             (
@@ -190,7 +190,7 @@ impl DataSource for PendingCallbacks {
                 .to_owned(),
             attributes: vec![
                 attribute("name", text.clone(), "The pipeline's name. Give this or `state_machine_arn`.").optional(),
-                attribute("environment", text.clone(), "The pipeline's environment. Default: `devl`.").optional().computed(),
+                attribute("environment", text.clone(), "The pipeline's environment, with `name` only. Default: `devl`.").optional().computed(),
                 attribute("state_machine_arn", text.clone(), "The ARN of the pipeline's state machine, for one with a name of its own.")
                     .optional()
                     .computed(),
