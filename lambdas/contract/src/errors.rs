@@ -15,9 +15,6 @@ pub const APPLICATION_FAILURE: &str = "Bellflower.ApplicationFailure";
 /// The message that asks for a callback could not be handled, however often it was tried: the application never saw it.
 pub const UNDELIVERABLE: &str = "Bellflower.Undeliverable";
 
-/// The work of another exchange with the same `execution_id` lies in the bucket, so that this one's cannot be handed out.
-pub const EXECUTION_ID_IN_USE: &str = "Bellflower.ExecutionIdInUse";
-
 /// The integration function was invoked with an event that is neither an SQS batch nor one of S3.
 pub const UNKNOWN_EVENT: &str = "Bellflower.UnknownEvent";
 

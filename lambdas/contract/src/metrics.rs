@@ -31,7 +31,7 @@ pub const REJECTED: &str = "Rejected";
 /// Answers for which no callback was open: too late, given twice, or to an execution id that was never handed out.
 pub const LATE: &str = "Late";
 
-/// Work that could not be handed out: its message could not be handled, or its execution id is in use.
+/// Messages that could not be handled; each is kept in the dead-letter queue, and its execution fails.
 pub const UNDELIVERABLE: &str = "Undeliverable";
 
 /// Milliseconds from the callback's opening until it was closed by the application, to the second.

@@ -1,13 +1,12 @@
 //! Opening a callback: from a queue's message to the application's files.
 
 use bellflower_contract::{
-    Answer, CallbackMessage, ExecutionId, NotAMessage, TaskToken, TaskTokens, errors, metrics,
+    Answer, CallbackMessage, ExecutionId, NotAMessage, TaskToken, TaskTokens, metrics,
 };
 use serde_json::json;
 
-use crate::answer::Reply;
 use crate::exchange::{ExchangeError, Exchanges};
-use crate::ports::{CallError, Callbacks, Fetched, Outcome, Store, When, Write};
+use crate::ports::{CallError, Callbacks, Store, When, Write};
 
 /// How often a token is added to a file that others change at the same time.
 const TRIES: usize = 5;
@@ -49,9 +48,7 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         let key = self.layout.data_key(id);
         let data = message.input.get().as_bytes().to_vec();
         let bytes = data.len();
-        let put = self
-            .store
-            .put(&key, "application/json", data.clone(), When::Absent);
+        let put = self.store.put(&key, "application/json", data, When::Absent);
         let fields = json!({"execution_id": id, "key": key, "bytes": bytes});
         match put.await? {
             Write::Done => {
@@ -59,46 +56,7 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
                 self.dimensions
                     .count(self.log, metrics::OPENED, Some(id), None);
             }
-            Write::Lost if self.holds(&key, &data).await? => {
-                self.log.info("callback opened before", fields);
-            }
-            Write::Lost => self.fail_as_in_use(&message, &key).await?,
-        }
-        Ok(())
-    }
-
-    async fn holds(&self, key: &str, data: &[u8]) -> Result<bool, CallError> {
-        Ok(match self.store.get(key, data.len()).await? {
-            Fetched::Object(found) => found.body == data,
-            Fetched::TooLong => false,
-            // Somebody has taken it away since.
-            Fetched::Missing => true,
-        })
-    }
-
-    /// Nobody would ever see this work, and its execution would wait for its time-out.
-    async fn fail_as_in_use(
-        &self,
-        message: &CallbackMessage<'_>,
-        key: &str,
-    ) -> Result<(), OpenError> {
-        let id = &message.execution_id;
-        let reply = Reply::Failure {
-            error: errors::EXECUTION_ID_IN_USE.to_owned(),
-            cause: format!(
-                "{key} holds other work of the same execution_id {id}, so that this execution's could not be handed out. Each execution needs an \
-                 execution_id of its own."
-            ),
-        };
-        let outcome = self.callbacks.send(&message.task_token, &reply).await?;
-        self.log.error(
-            "the execution_id is in use",
-            json!({"execution_id": id, "key": key, "callback_failed": outcome == Outcome::Taken}),
-        );
-        // An answer of that other work may have reached it already.
-        if outcome == Outcome::Taken {
-            self.dimensions
-                .count(self.log, metrics::UNDELIVERABLE, Some(id), None);
+            Write::Lost => self.log.info("callback opened before", fields),
         }
         Ok(())
     }
@@ -191,26 +149,6 @@ mod tests {
         assert_eq!(store.text(TOKENS).as_deref(), Some("AQB8a"));
         assert_eq!(store.text(DATA).as_deref(), Some(data));
         assert!(machine.taken().is_empty());
-    }
-
-    #[tokio::test]
-    async fn other_work_of_the_same_id_fails_at_once() {
-        for other in [r#"{"execution_id": "e-1", "n": 2}"#, "{}"] {
-            let store = Memory::with(&[(DATA, other)]);
-            let machine = Machine::default();
-            let (done, told) = open(&store, &machine, "AQB8b").await;
-            assert_eq!(done, Ok(()));
-            assert_eq!(told.messages(), ["the execution_id is in use"]);
-            assert_eq!(told.metrics(), ["Undeliverable"]);
-            assert_eq!(store.text(DATA).as_deref(), Some(other));
-            let [taken] = &machine.taken()[..] else {
-                panic!("{:?}", machine.taken());
-            };
-            assert!(
-                taken.starts_with("AQB8b: Bellflower.ExecutionIdInUse: "),
-                "{taken}"
-            );
-        }
     }
 
     #[tokio::test]

@@ -159,12 +159,6 @@ fn wait(with: &Definition) -> Value {
         "Catch": caught(&late, REMOVE_TOKEN),
         "Next": PUBLISH_SUCCESS,
     });
-    // The token file under this id is that of another execution, which may still wait.
-    let mut in_use = caught(&late, PUBLISH_FAILURE)[0].clone();
-    in_use["ErrorEquals"] = json!([errors::EXECUTION_ID_IN_USE]);
-    if let Some(catchers) = state["Catch"].as_array_mut() {
-        catchers.insert(0, in_use);
-    }
     if let Some(seconds) = with.callback_heartbeat {
         state["HeartbeatSeconds"] = json!(seconds);
     }
@@ -357,26 +351,6 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_execution_is_left() {
-        let document: Value = serde_json::from_str(&definition(&with(None))).unwrap();
-        let catchers = &document["States"][WAIT_FOR_RESPONSE]["Catch"];
-        let ways: Vec<_> = catchers
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|catcher| (&catcher["ErrorEquals"][0], &catcher["Next"]))
-            .collect();
-        assert_eq!(
-            json!(ways),
-            json!([
-                ["Bellflower.ExecutionIdInUse", PUBLISH_FAILURE],
-                [TOO_LARGE, REMOVE_TOKEN],
-                ["States.ALL", REMOVE_TOKEN],
-            ])
-        );
-    }
-
-    #[test]
     fn every_next_leads_to_a_state() {
         let document: Value = serde_json::from_str(&definition(&with(Some(60)))).unwrap();
         let states = document["States"].as_object().unwrap();
@@ -442,11 +416,8 @@ mod tests {
                 .iter()
                 .map(|catch| &catch["ErrorEquals"])
                 .collect();
-            assert_eq!(
-                names,
-                [&json!([TOO_LARGE]), &json!(["States.ALL"])],
-                "{state}"
-            );
+            let last = [&json!([TOO_LARGE]), &json!(["States.ALL"])];
+            assert!(names.ends_with(&last), "{state}: {names:?}");
         }
     }
 

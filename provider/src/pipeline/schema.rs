@@ -889,7 +889,7 @@ pub const PIPELINE_ALARMS: &[AlarmRow] = &[
         statistic: "Sum",
         threshold: Some(1),
         periods: (300, 1, 1),
-        doc: "Answers of the business application that could not be passed on; error.json in the exchange's folder says why, or, of one that lies in no exchange's folder, the integration function's log.",
+        doc: "Answers of the business application that could not be passed on; error.json in the exchange's folder says why.",
     },
     AlarmRow {
         name: "callbacks_undeliverable",
@@ -899,7 +899,7 @@ pub const PIPELINE_ALARMS: &[AlarmRow] = &[
         statistic: "Sum",
         threshold: Some(1),
         periods: (60, 1, 1),
-        doc: "Work that could not be handed out, so that its callback failed: its message could not be handled, or its execution_id is in use.",
+        doc: "Callbacks that failed since their message could not be handled.",
     },
 ];
 
