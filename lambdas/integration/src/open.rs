@@ -142,12 +142,13 @@ mod tests {
         let data = r#"{"execution_id": "e-1", "n": 1.10}"#;
         assert_eq!(store.text(DATA).as_deref(), Some(data), "byte for byte");
 
+        store.set(DATA, "not to be touched");
         let (done, told) = open(&store, &machine, "AQB8a").await;
         assert_eq!(done, Ok(()));
         assert_eq!(told.messages(), ["callback opened before"]);
         assert!(told.metrics().is_empty());
         assert_eq!(store.text(TOKENS).as_deref(), Some("AQB8a"));
-        assert_eq!(store.text(DATA).as_deref(), Some(data));
+        assert_eq!(store.text(DATA).as_deref(), Some("not to be touched"));
         assert!(machine.taken().is_empty());
     }
 
@@ -172,8 +173,7 @@ mod tests {
             ),
         ] {
             let machine = Machine::closed(&["AQB8a"]);
-            let data = r#"{"execution_id": "e-1", "n": 1.10}"#;
-            let store = Memory::with(&[(TOKENS, "AQB8a"), (DATA, data)]);
+            let store = Memory::with(&[(TOKENS, "AQB8a"), (DATA, "{}")]);
             assert_eq!(open(&store, &machine, "AQB8b").await.0, Ok(()));
             assert_eq!(store.text(TOKENS).as_deref(), Some("AQB8a\nAQB8b"));
 
@@ -188,8 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_after_its_callback_was_closed_leaves_no_token() {
-        let data = r#"{"execution_id": "e-1", "n": 1.10}"#;
-        let store = Memory::with(&[(DATA, data), (SUCCESS, "{}")]);
+        let store = Memory::with(&[(DATA, "{}"), (SUCCESS, "{}")]);
         let machine = Machine::closed(&["AQB8a"]);
         let (done, _) = open(&store, &machine, "AQB8a").await;
         assert_eq!(done, Ok(()));
