@@ -10,7 +10,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use aws_sdk_iam::types::AccessKey;
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::authority::Authority;
@@ -236,18 +238,48 @@ impl MiniStack {
     /// The variables that make AWS tools use it, in the names every AWS tool knows.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment_as(&self.options.account, "secret")
+    }
+
+    /// The same with an access key of somebody's own.
+    #[must_use]
+    pub fn environment_as(&self, access_key: &str, secret_key: &str) -> Vec<(String, String)> {
         let authority = self.authority_file().display().to_string();
         [
             ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
             ("AWS_CA_BUNDLE", &authority),
             ("AWS_REGION", &self.options.region),
-            ("AWS_ACCESS_KEY_ID", &self.options.account),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_ACCESS_KEY_ID", access_key),
+            ("AWS_SECRET_ACCESS_KEY", secret_key),
             // Nothing here should ever wait for an instance role.
             ("AWS_EC2_METADATA_DISABLED", "true"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
+    }
+
+    /// Makes an IAM user who has this policy, or none, and no other; the user's access key.
+    ///
+    /// # Errors
+    /// When IAM refuses.
+    pub async fn user(&self, name: &str, policy: Option<&Value>) -> Result<AccessKey, Error> {
+        let iam = self.aws().iam;
+        let making = "making an IAM user";
+        let user = iam.create_user().user_name(name).send().await;
+        user.map_err(Error::aws(making))?;
+        if let Some(policy) = policy {
+            // A policy of its own and not the user's: those may have 2,048 characters at most.
+            let made = iam.create_policy().policy_name(name);
+            let made = made.policy_document(policy.to_string()).send().await;
+            let made = made.map_err(Error::aws(making))?;
+            let arn = made.policy().and_then(|policy| policy.arn());
+            let attach = iam.attach_user_policy().user_name(name);
+            let attach = attach.set_policy_arn(arn.map(str::to_owned)).send().await;
+            attach.map_err(Error::aws(making))?;
+        }
+        let key = iam.create_access_key().user_name(name).send().await;
+        let key = key.map_err(Error::aws(making))?.access_key;
+        key.ok_or_else(|| Error::Missing("IAM made no access key".to_owned()))
     }
 
     /// Lets it go on when this value is dropped and when this process ends; the files stay too.

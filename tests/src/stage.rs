@@ -60,7 +60,8 @@ impl Stage {
             region: REGION.to_owned(),
             ..options
         })?;
-        let environment = user(&emulator, "platform-engineer", policy).await?;
+        let key = emulator.user("platform-engineer", Some(policy)).await?;
+        let environment = emulator.environment_as(key.access_key_id(), key.secret_access_key());
         Self::on(emulator, arguments, &environment).await
     }
 
@@ -160,14 +161,6 @@ resource "bellflower_callback_pipeline" "this" {{
         }
     }
 
-    /// The environment of a program that an IAM user runs who has this policy and no other.
-    ///
-    /// # Errors
-    /// When IAM refuses.
-    pub async fn user(&self, name: &str, policy: &Value) -> Result<Vec<(String, String)>, Error> {
-        user(&self.emulator, name, policy).await
-    }
-
     /// What AWS says of the parts.
     pub async fn observe(&self) -> Value {
         observe(&self.aws, &self.names).await
@@ -217,41 +210,4 @@ resource "bellflower_callback_pipeline" "this" {{
             .map(|change| change["change"].clone())
             .ok_or_else(|| Error::Missing(format!("the plan has no change for {ADDRESS}")))
     }
-}
-
-async fn user(
-    emulator: &MiniStack,
-    name: &str,
-    policy: &Value,
-) -> Result<Vec<(String, String)>, Error> {
-    let iam = emulator.aws().iam;
-    let making = "making an IAM user";
-    // A policy of its own and not the user's: those may have 2,048 characters at most.
-    let made = iam.create_policy().policy_name(name);
-    let made = made.policy_document(policy.to_string()).send().await;
-    let made = made.map_err(Error::aws(making))?;
-    let arn = made.policy().and_then(|policy| policy.arn());
-    iam.create_user()
-        .user_name(name)
-        .send()
-        .await
-        .map_err(Error::aws(making))?;
-    let attach = iam.attach_user_policy().user_name(name);
-    attach
-        .set_policy_arn(arn.map(str::to_owned))
-        .send()
-        .await
-        .map_err(Error::aws(making))?;
-    let key = iam.create_access_key().user_name(name).send().await;
-    let key = key.map_err(Error::aws(making))?.access_key;
-    let key = key.ok_or_else(|| Error::Missing("IAM made no access key".to_owned()))?;
-    let mut environment = emulator.environment();
-    for (name, value) in &mut environment {
-        match name.as_str() {
-            "AWS_ACCESS_KEY_ID" => key.access_key_id().clone_into(value),
-            "AWS_SECRET_ACCESS_KEY" => key.secret_access_key().clone_into(value),
-            _ => {}
-        }
-    }
-    Ok(environment)
 }

@@ -97,21 +97,10 @@ impl Ground {
 
     /// The variables of a user who may do nothing.
     async fn nobody(&self) -> Result<Vec<(String, String)>, Error> {
-        let making = "making an IAM user";
-        let user = self.aws.iam.create_user().user_name("nobody").send().await;
-        user.map_err(Error::aws(making))?;
-        let key = self.aws.iam.create_access_key().user_name("nobody");
-        let key = key.send().await.map_err(Error::aws(making))?.access_key;
-        let key = key.ok_or_else(|| Error::Missing("IAM made no access key".to_owned()))?;
-        let mut environment = self.emulator.environment();
-        for (name, value) in &mut environment {
-            match name.as_str() {
-                "AWS_ACCESS_KEY_ID" => key.access_key_id().clone_into(value),
-                "AWS_SECRET_ACCESS_KEY" => key.secret_access_key().clone_into(value),
-                _ => {}
-            }
-        }
-        Ok(environment)
+        let key = self.emulator.user("nobody", None).await?;
+        Ok(self
+            .emulator
+            .environment_as(key.access_key_id(), key.secret_access_key()))
     }
 
     /// What applications have said, but for what they say when all is well.

@@ -229,20 +229,12 @@ async fn without_a_heartbeat_it_fails(ground: &Ground) -> Result<(), Error> {
 async fn an_application_needs_its_policy_alone(ground: &Ground, tokens: &str) -> Result<(), Error> {
     let policy = ground.stage.state()?["business_application_policy_json"].clone();
     let policy = serde_json::from_str(policy.as_str().unwrap_or_default()).unwrap();
-    let environment = ground.stage.user("application", &policy).await?;
+    let emulator = &ground.stage.emulator;
+    let user = emulator.user("application", Some(&policy)).await?;
+    let (id_of_key, secret) = (user.access_key_id(), user.secret_access_key());
     let bucket = &ground.pipeline.bucket;
     let (execution, id) = ground.open().await?;
-    let key = |name: &str| {
-        let mut found = environment.iter().filter(|(variable, _)| variable == name);
-        found
-            .next()
-            .map(|(_, value)| value.as_str())
-            .unwrap_or_default()
-    };
-    let emulator = &ground.stage.emulator;
-    let s3 = emulator
-        .aws_as(key("AWS_ACCESS_KEY_ID"), key("AWS_SECRET_ACCESS_KEY"))
-        .s3;
+    let s3 = emulator.aws_as(id_of_key, secret).s3;
     let token = format!("{tokens}/{id}/task_token.txt");
     let token = s3.get_object().bucket(bucket).key(token).send().await;
     assert_eq!(token.is_ok(), tokens == "outbound");
@@ -260,6 +252,7 @@ async fn an_application_needs_its_policy_alone(ground: &Ground, tokens: &str) ->
     assert!(policy.is_err(), "it can read the bucket's policy");
 
     let options = ["--every=0.2"];
+    let environment = emulator.environment_as(id_of_key, secret);
     let application = BusinessApplication::start(emulator, &environment, bucket, &options)?;
     let ended = ground.pipeline.ended(&execution, LIMIT).await?;
     assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");

@@ -68,9 +68,11 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             Ok(None) | Err(ExchangeError::SpoiltToken(_)) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let known = file.tokens.newest_first().any(|known| known == token);
+        if !file.tokens.newest_first().any(|known| known == token) {
+            return Ok(false);
+        }
         let data = self.store.get(&self.layout.data_key(id), 0).await?;
-        Ok(known && data != Fetched::Missing)
+        Ok(data != Fetched::Missing)
     }
 }
 

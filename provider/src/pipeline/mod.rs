@@ -123,6 +123,15 @@ async fn whereabouts(session: &Session) -> Result<Place, Diagnostics> {
         .map_err(|failure| vec![told(&failure)])
 }
 
+/// The same, which must be where the state's pipeline is.
+async fn home(session: &Session, state: Option<&Tree>) -> Result<Place, Diagnostics> {
+    let place = whereabouts(session).await?;
+    if let Some(state) = state {
+        at_home(state, &place)?;
+    }
+    Ok(place)
+}
+
 /// A pipeline is looked for where it was made: elsewhere there would seem to be none.
 fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
     let arn = |part: &Json| part.get("arn").and_then(Json::as_str).map(str::to_owned);
@@ -188,8 +197,7 @@ impl CallbackPipeline {
     async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
-        let place = whereabouts(&session).await?;
-        at_home(&base, &place)?;
+        let place = home(&session, Some(&base)).await?;
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
@@ -245,11 +253,7 @@ impl CallbackPipeline {
             ..Known::default()
         };
         if let Some(session) = self.shared.session().await? {
-            let place = whereabouts(&session).await?;
-            if let Some(prior) = &known.prior {
-                at_home(prior, &place)?;
-            }
-            known.place = Some(place);
+            known.place = Some(home(&session, known.prior.as_ref()).await?);
             known.default_tags = Some(session.config.default_tags());
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
@@ -271,14 +275,12 @@ impl CallbackPipeline {
 
     async fn make(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
         let nothing = request.prior.clone();
+        let prior = tree_of(&request.prior);
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let settings = settings_of(&base).map_err(|error| vec![error])?;
-            let place = whereabouts(&session).await?;
-            if let Some(prior) = tree_of(&request.prior) {
-                at_home(&prior, &place)?;
-            }
+            let place = home(&session, prior.as_ref()).await?;
             let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
             check_code(&base, &packages)?;
             Ok::<_, Diagnostics>((session, base, settings, place, packages))
@@ -287,7 +289,6 @@ impl CallbackPipeline {
             Ok(prepared) => prepared,
             Err(diagnostics) => return (nothing, diagnostics),
         };
-        let prior = tree_of(&request.prior);
         let creating = prior.is_none();
         let operation = if creating { "create" } else { "update" };
         let stop = stop_with(work);
@@ -376,8 +377,7 @@ impl CallbackPipeline {
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.prior).ok_or_else(not_configured)?;
-            let place = whereabouts(&session).await?;
-            at_home(&base, &place)?;
+            let place = home(&session, Some(&base)).await?;
             Ok::<_, Diagnostics>((session, base, place))
         };
         let (session, base, place) = match prepared.await {
