@@ -7,7 +7,7 @@ use terraform_provider_bellflower::documents::Place;
 use terraform_provider_bellflower::pipeline::plan::{Known, recorded};
 
 /// A part a line: where it stands, and the properties in which it may differ from what it should be.
-const LISTED: &str = include_str!("../../tests/tests/drift/properties.txt");
+const LISTED: &str = include_str!("../../tests/tests/e2e/drift/properties.txt");
 
 #[test]
 fn every_property_of_every_part_is_listed() {
@@ -39,6 +39,6 @@ fn every_property_of_every_part_is_listed() {
     let lines: String = lines.into_iter().collect();
     assert!(
         lines == LISTED,
-        "tests/tests/drift/properties.txt has to be:\n{lines}"
+        "tests/tests/e2e/drift/properties.txt has to be:\n{lines}"
     );
 }

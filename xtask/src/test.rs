@@ -15,7 +15,8 @@ fn starts_terraform(package: &str, name: &str) -> bool {
     package == "bellflower-tests" || (package == "tfplugin" && name == "terraform")
 }
 
-/// Tests about AWS or the provider alone, in which one version of Terraform tells what every other would: they run on the first.
+/// Tests about AWS or the provider alone, in which one version of Terraform tells what every other would: they run on the first. Each is an
+/// executable, or a module of [`MODULES`].
 const ON_ONE_VERSION: &[&str] = &[
     "application",
     "bad_input",
@@ -32,6 +33,9 @@ const ON_ONE_VERSION: &[&str] = &[
     "upsets",
     "weather",
 ];
+
+/// The executable whose modules are chosen one by one.
+const MODULES: &str = "e2e";
 
 /// How many tests with Terraform run at once: more than there are cores, since most of the time they wait.
 const AT_ONCE: &str = "4";
@@ -195,6 +199,16 @@ fn stages(tally: &mut Tally) -> Result<(), Error> {
                 continue;
             }
             let mut command = test_command(executable, terraform);
+            if turn > 0 && executable.name == MODULES {
+                println!(
+                    "--- what ran on {}: {}",
+                    terraforms[0].1,
+                    ON_ONE_VERSION.join(", ")
+                );
+                for module in ON_ONE_VERSION {
+                    command.args(["--skip", &format!("{module}::")]);
+                }
+            }
             command.env("RUST_TEST_THREADS", AT_ONCE);
             command.envs(variables.iter().map(|(name, value)| (name, value)));
             let name = format!("{} ({}) on {version}", executable.package, executable.name);

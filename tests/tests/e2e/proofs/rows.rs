@@ -3,8 +3,8 @@
 
 use bellflower_tests::Names;
 
-use crate::documents::{Document, Kind};
-use crate::evaluate::{ACCOUNT, Outcome, Row, Who};
+use super::documents::{Document, Kind};
+use super::evaluate::{ACCOUNT, Outcome, Row, Who};
 
 const REGION: &str = "eu-west-1";
 const OTHER: &str = "222222222222";

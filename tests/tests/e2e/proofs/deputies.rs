@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html>
 
-use crate::documents::{Document, conditions, texts};
+use super::documents::{Document, conditions, texts};
 
 /// Keys that tell for whom a service acts. The encryption context of a log group has its ARN, with the account in it: AWS documents it
 /// instead of the other two, <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html>.

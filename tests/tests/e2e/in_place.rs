@@ -1,16 +1,15 @@
 //! Changes in place that need more than another value: code of one's own, every alarm, every attribute of a subscription, and
 //! what only destroy shows.
 
-mod arguments;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
-use arguments::{arguments, hcl, put};
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
 use bellflower_tests::{Error, PIPELINE_ALARMS, Plan, Run, Stage, differences};
 use serde_json::{Value, json};
+
+use super::arguments::{arguments, hcl, put};
 use sha2::Digest as _;
 
 /// Applies the block's lines as an update in place, and sees that nothing is left to do.

@@ -12,11 +12,11 @@ mod shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::ground::{Ground, Kind, kind};
+use self::rows::{NOTHING, Row, Words, rows, untestable};
+use self::shown::Shown;
 use bellflower_tests::{Error, Plan, Stage, differences};
-use ground::{Ground, Kind, kind};
-use rows::{NOTHING, Row, Words, rows, untestable};
 use serde_json::{Value, json};
-use shown::Shown;
 
 const LIMIT: Duration = Duration::from_mins(1);
 

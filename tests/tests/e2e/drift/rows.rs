@@ -17,7 +17,7 @@ use aws_sdk_s3::types::{
 };
 use aws_sdk_sfn::types::{LogLevel, LoggingConfiguration};
 
-use crate::ground::{
+use super::ground::{
     Ground, Kind, alarm, block, code, extended, notify, notify_function, sent, set_queue,
     set_subscription, set_topic, statement_of_somebody, tag, update_function,
 };

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types::NotificationConfiguration;
 
-use crate::ground::{Ground, Kind, kind, sent};
+use super::ground::{Ground, Kind, kind, sent};
 
 /// The parts that go in each round. What hangs on another part goes before it: else it would go with it.
 ///

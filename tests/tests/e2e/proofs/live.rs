@@ -8,7 +8,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use bellflower_tests::{Error, Pipeline, Stage, eventually};
 use serde_json::{Value, json};
 
-use crate::documents::{Document, Kind, texts};
+use super::documents::{Document, Kind, texts};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

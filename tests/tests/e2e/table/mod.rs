@@ -4,9 +4,9 @@ mod expected;
 
 use std::collections::BTreeMap;
 
+use self::expected::Given;
 use base64::Engine as _;
 use bellflower_tests::{Error, Names, Plan, Stage, differences, environment, observe};
-use expected::Given;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 

@@ -3,8 +3,8 @@
 use aws_sdk_s3::types::EventBridgeConfiguration;
 use serde_json::{Value, json};
 
-use crate::ground::{alarm, notify, sent, set_queue, set_subscription, set_topic, tag};
-use crate::rows::{Change, live};
+use super::ground::{alarm, notify, sent, set_queue, set_subscription, set_topic, tag};
+use super::rows::{Change, live};
 
 /// An asynchronous block as a [`Change`], in which no part is named.
 macro_rules! by {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use bellflower_tests::environment;
 use serde_json::Value;
 
-use crate::documents::{Document, Kind, conditions, texts};
+use super::documents::{Document, Kind, conditions, texts};
 
 /// Something in a policy that needs a reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,18 +1,17 @@
 //! What is wrong is said at once, where it is, with what is allowed; and nothing comes of it.
 
-mod arguments;
-
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use arguments::{arguments, hcl, put};
 use bellflower_tests::{
     Aws, Error, MiniStack, Names, PIPELINE_ALARMS, Plan, Run, Stage, Terraform, differences,
     eventually, inventory, observe,
 };
 use serde_json::{Value, json};
+
+use super::arguments::{arguments, hcl, put};
 
 const KIND: &str = "bellflower_callback_pipeline";
 

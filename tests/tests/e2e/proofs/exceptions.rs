@@ -1,6 +1,6 @@
 //! What the lint of the policies finds and must, each with its reason. One that is not found any more fails the test.
 
-use crate::reference::Rule;
+use super::reference::Rule;
 
 /// A finding that has to be: document, statement, what, rule, reason. A `*` at the document's or the action's end stands for several.
 pub type Exception = (&'static str, &'static str, &'static str, Rule, &'static str);

@@ -10,7 +10,7 @@ use iam_rs::{
 };
 use serde_json::{Value, json};
 
-use crate::documents::{Document, Kind};
+use super::documents::{Document, Kind};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,7 +225,7 @@ pub fn without_one_thing(document: &Document) -> Vec<(String, Document)> {
             .into_iter()
             .map(|element| format!("/{element}"))
             .chain(
-                crate::documents::conditions(statement).map(|(operator, key, _)| {
+                super::documents::conditions(statement).map(|(operator, key, _)| {
                     format!("/Condition/{operator}/{}", key.replace('/', "~1"))
                 }),
             );
@@ -244,7 +244,7 @@ pub fn without_one_thing(document: &Document) -> Vec<(String, Document)> {
                 });
             }
         }
-        for (operator, key, _) in crate::documents::conditions(statement) {
+        for (operator, key, _) in super::documents::conditions(statement) {
             without(format!("the condition {operator} {key}"), &|all| {
                 let keys = all[number]["Condition"][operator].as_object_mut();
                 let none_left = keys.is_some_and(|keys| {

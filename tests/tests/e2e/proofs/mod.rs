@@ -24,10 +24,10 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use bellflower_tests::{Error, Options, Pipeline, Stage, environment};
 use serde_json::{Value, json};
 
-use crate::documents::{Document, Kind};
-use crate::evaluate::{ACCOUNT, Outcome, Policies, Row, Who};
-use crate::exceptions::EXCEPTIONS;
-use crate::reference::{Finding, Reference, Rule};
+use self::documents::{Document, Kind};
+use self::evaluate::{ACCOUNT, Outcome, Policies, Row, Who};
+use self::exceptions::EXCEPTIONS;
+use self::reference::{Finding, Reference, Rule};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
