@@ -56,6 +56,8 @@ pub enum Check {
     OneOf(&'static [&'static str]),
     /// So many characters from, to.
     Length(usize, usize),
+    /// A runtime of Lambda. Its families are fixed, their versions are not: a new one needs no new provider.
+    Runtime,
     /// A name that the service takes.
     Name(Limit),
     /// The beginning of names: a letter or a digit, then letters, digits and hyphens, all small.
@@ -69,6 +71,9 @@ pub enum Check {
     /// A folder in the bucket: ends in `/`, does not begin with one.
     Prefix,
 }
+
+/// The families of runtimes, in <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>.
+pub const RUNTIMES: &[&str] = &["dotnet", "java", "nodejs", "provided", "python", "ruby"];
 
 /// A key of S3 has 1,024 bytes, and an execution id with the name of an answer follows the prefix.
 pub const LONGEST_PREFIX: usize = 512;
@@ -203,6 +208,10 @@ impl Check {
                 .join(", "),
             Self::Length(0, most) => format!("at most {most} characters"),
             Self::Length(least, most) => format!("{least} to {most} characters"),
+            Self::Runtime => format!(
+                "a name that begins with one of {} and goes on with a version, such as `python3.13`",
+                RUNTIMES.join(", ")
+            ),
             Self::NamePart => names::PART.to_owned(),
             Self::Arn(service, kind) => format!("the ARN of a {kind} of {service}"),
             Self::Path => "`/`, or a path that begins and ends with `/`".to_owned(),
@@ -606,7 +615,9 @@ fn processing() -> Vec<Field> {
             .check(Check::Length(3, 63)),
             text("s3_key", "The key of that zip.").check(Check::Length(1, 1024)),
             text("s3_object_version", "The version of that zip.").check(Check::Length(1, 1024)),
-            text("runtime", "The runtime's name.").default("provided.al2023"),
+            text("runtime", "The runtime's name.")
+                .default("provided.al2023")
+                .check(Check::Runtime),
             text("handler", "The entry point.")
                 .default("bootstrap")
                 .check(Check::Length(1, 128)),

@@ -1,0 +1,511 @@
+//! What can be wrong with a configuration and seen before anything is asked or changed.
+
+mod planned;
+mod subscriptions;
+mod table;
+mod together;
+
+use tfplugin::{Diagnostic, Diagnostics, Path, Value};
+
+use super::schema::fields;
+pub use planned::validate_planned;
+
+/// Looks at each value by the table of fields, then at those that must fit each other. What is unknown is left for later.
+#[must_use]
+pub fn validate(config: &Value) -> Diagnostics {
+    let mut found = Vec::new();
+    table::each(&fields(), config, &Path::root(), &mut found);
+    together::look(config, &mut found);
+    found
+}
+
+fn path(dotted: &str) -> Path {
+    dotted.split('.').fold(Path::root(), Path::attribute)
+}
+
+fn complain(found: &mut Diagnostics, dotted: &str, summary: &str, detail: String) {
+    found.push(Diagnostic::error(summary, detail).at(path(dotted)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::Place;
+    use serde_json::{Value as Json, json};
+
+    fn found(given: &Json) -> Vec<(String, String)> {
+        let config = super::super::schema::schema().conform(Value::from_json(given));
+        let told = |said: Diagnostic| {
+            (
+                said.path.map(|path| path.to_string()).unwrap_or_default(),
+                said.detail,
+            )
+        };
+        validate(&config).into_iter().map(told).collect()
+    }
+
+    /// Each row: the arguments beside the name, where the fault is told, and what the message holds.
+    #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
+    fn each_fault_is_told_where_it_is() {
+        let rows: &[(Json, &str, &str)] = &[
+            (json!({"name": "Orders"}), "name", "small letters"),
+            (
+                json!({"environment": "-x"}),
+                "environment",
+                "beginning and ending",
+            ),
+            (
+                json!({"processing": {"filename": "a.zip", "runtime": "pyhton3.13"}}),
+                "processing.runtime",
+                "python3.13",
+            ),
+            (
+                json!({"processing": {"filename": "a.zip", "runtime": "provided.2023"}}),
+                "processing.runtime",
+                "provided",
+            ),
+            (
+                json!({"subscriptions": {"": {"protocol": "sms", "endpoint": "+491701234567"}}}),
+                "subscriptions[\"\"]",
+                "label",
+            ),
+            (
+                json!({"queue": {"delay_seconds": 901}}),
+                "queue.delay_seconds",
+                "0 to 900",
+            ),
+            (
+                json!({"queue": {"delay_seconds": 1.5}}),
+                "queue.delay_seconds",
+                "whole number",
+            ),
+            (
+                json!({"queue": {"name": "a.fifo"}}),
+                "queue.name",
+                "standard",
+            ),
+            (
+                json!({"bucket": {"bucket": "xn--orders"}}),
+                "bucket.bucket",
+                "xn--",
+            ),
+            (json!({"tags": {"a": "<b>"}}), "tags[\"a\"]", "'<'"),
+            (
+                json!({"tags": {"Stage": "a", "stage": "b"}}),
+                "tags[\"stage\"]",
+                "case",
+            ),
+            (
+                json!({"processing": {"variables": {"AWS_REGION": "y"}}}),
+                "processing.variables[\"AWS_REGION\"]",
+                "itself",
+            ),
+            (
+                json!({"timeouts": {"create": "0s"}}),
+                "timeouts.create",
+                "1s and more",
+            ),
+            (
+                json!({"timeouts": {"delete": "-5m"}}),
+                "timeouts.delete",
+                "duration",
+            ),
+            (
+                json!({"log_retention_in_days": 2}),
+                "log_retention_in_days",
+                "365",
+            ),
+            (json!({"kms_key_arn": "alias/x"}), "kms_key_arn", "ARN"),
+            (
+                json!({"kms_key_arn": "arn:aws:kms:eu-west-1:1:key/x", "key": {}}),
+                "key",
+                "kms_key_arn",
+            ),
+            (json!({"iam_path": "x"}), "iam_path", "begins and ends"),
+            (
+                json!({"key": {"alias": "alias/aws/x"}}),
+                "key.alias",
+                "alias/aws/",
+            ),
+            (
+                json!({"key": {"deletion_window_in_days": 6}}),
+                "key.deletion_window_in_days",
+                "7 to 30",
+            ),
+            (
+                json!({"integration": {"timeout": 400}}),
+                "integration.timeout",
+                "visibility",
+            ),
+            (
+                json!({"queue": {"visibility_timeout_seconds": 10}}),
+                "queue.visibility_timeout_seconds",
+                "at most",
+            ),
+            (
+                json!({"state_machine": {"callback_timeout_seconds": 60, "callback_heartbeat_seconds": 60}}),
+                "state_machine.callback_heartbeat_seconds",
+                "below",
+            ),
+            (
+                json!({"bucket": {"inbound_prefix": "/in/"}}),
+                "bucket.inbound_prefix",
+                "/",
+            ),
+            (
+                json!({"bucket": {"inbound_prefix": "outbound/in/"}}),
+                "bucket.inbound_prefix",
+                "overlap",
+            ),
+            (
+                json!({"task_token": "private", "bucket": {"outbound_prefix": "private/work/"}}),
+                "bucket.outbound_prefix",
+                "private/",
+            ),
+            (json!({"task_token": "nowhere"}), "task_token", "private"),
+            (
+                json!({"alarms": {"message_age": {"period": 90}}}),
+                "alarms.message_age.period",
+                "multiple of 60",
+            ),
+            (
+                json!({"event_invoke_config": {"maximum_retry_attempts": 3}}),
+                "event_invoke_config.maximum_retry_attempts",
+                "0 to 2",
+            ),
+            (
+                json!({"bucket": {"expiration_days": 1}}),
+                "bucket.expiration_days",
+                "longer",
+            ),
+            (
+                json!({"event_source": {"batch_size": 11}}),
+                "event_source.batch_size",
+                "window",
+            ),
+            (
+                json!({"processing": {"architectures": ["x86_64", "arm64"]}}),
+                "processing.architectures",
+                "one entry",
+            ),
+            (
+                json!({"processing": {"runtime": "python3.13"}}),
+                "processing.runtime",
+                "filename",
+            ),
+            (
+                json!({"processing": {"filename": "a.zip", "s3_bucket": "b", "s3_key": "k"}}),
+                "processing.filename",
+                "not from both",
+            ),
+            (
+                json!({"processing": {"s3_bucket": "b"}}),
+                "processing.s3_bucket",
+                "s3_key",
+            ),
+            (
+                json!({"processing": {"variables": {"1x": "y"}}}),
+                "processing.variables[\"1x\"]",
+                "letter",
+            ),
+            (
+                json!({"processing": {"alarms": {"errors": {"period": 90}}}}),
+                "processing.alarms.errors.period",
+                "multiple of 60",
+            ),
+            (
+                json!({"processing": {"alarms": {"errors": {"datapoints_to_alarm": 4}}}}),
+                "processing.alarms.errors.datapoints_to_alarm",
+                "evaluation_periods",
+            ),
+            (
+                json!({"subscriptions": {"ops": {"protocol": "email", "endpoint": "nobody"}}}),
+                "subscriptions[\"ops\"].endpoint",
+                "e-mail",
+            ),
+            (
+                json!({"subscriptions": {"ops": {"protocol": "fax", "endpoint": "1"}}}),
+                "subscriptions[\"ops\"].protocol",
+                "`email`",
+            ),
+            (
+                json!({"subscriptions": {"q": {"protocol": "sqs", "endpoint": "https://x"}}}),
+                "subscriptions[\"q\"].endpoint",
+                "ARN of an SQS queue",
+            ),
+            (json!({"tags": {"a": null}}), "tags[\"a\"]", "is null"),
+            (
+                json!({"subscriptions": {"a": null}}),
+                "subscriptions[\"a\"]",
+                "is null",
+            ),
+            (
+                json!({"subscriptions": {
+                    "a": {"protocol": "email", "endpoint": "a@b.cd"},
+                    "b": {"protocol": "email", "endpoint": "a@b.cd"},
+                }}),
+                "subscriptions[\"b\"].endpoint",
+                "already",
+            ),
+            (
+                json!({"tags": {"aws:x": "y"}}),
+                "tags[\"aws:x\"]",
+                "AWS keeps",
+            ),
+            (
+                json!({"tags": {crate::parts::tags::MARK: "y"}}),
+                "tags[\"bellflower:pipeline\"]",
+                "own",
+            ),
+            (
+                json!({"timeouts": {"create": "soon"}}),
+                "timeouts.create",
+                "duration",
+            ),
+        ];
+        for (given, path, part) in rows {
+            let mut given = given.clone();
+            if given.get("name").is_none() {
+                given["name"] = json!("orders");
+            }
+            let found = found(&given);
+            assert!(
+                found
+                    .iter()
+                    .any(|(at, said)| at == path && said.contains(part)),
+                "{given}: wanted {part:?} at {path}, found {found:?}"
+            );
+        }
+    }
+
+    /// Each row: an argument of a subscription, its value, and what the message holds.
+    #[test]
+    fn policies_of_subscriptions_are_looked_into() {
+        let many = |count: usize| {
+            let keys = (0..count).map(|number| (format!("k{number}"), json!(["v"])));
+            Json::Object(keys.collect()).to_string()
+        };
+        let product = json!({"a": vec!["v"; 13], "b": vec!["v"; 12]}).to_string();
+        let rows = [
+            ("filter_policy", "[]", "a JSON array"),
+            ("filter_policy", "{", "JSON object"),
+            ("filter_policy", r#"{"a": "b"}"#, "an array of values"),
+            ("filter_policy", r#"{"a": {"b": ["c"]}}"#, "MessageBody"),
+            ("filter_policy", &many(6), "at most 5"),
+            ("filter_policy", &product, "156 combinations"),
+            ("redrive_policy", "1", "a JSON number"),
+            ("redrive_policy", "{}", "deadLetterTargetArn"),
+            (
+                "redrive_policy",
+                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q.fifo"}"#,
+                "standard SQS queue",
+            ),
+        ];
+        let with = |argument: &str, value: &str, scope: Json| {
+            found(&json!({"name": "orders", "subscriptions": {"ops": {
+                "protocol": "email", "endpoint": "a@b.cd", argument: value, "filter_policy_scope": scope,
+            }}}))
+        };
+        for (argument, value, part) in rows {
+            let found = with(argument, value, Json::Null);
+            assert!(
+                found.len() == 1
+                    && found[0].0 == format!("subscriptions[\"ops\"].{argument}")
+                    && found[0].1.contains(part),
+                "{argument} = {value}: wanted {part:?}, found {found:?}"
+            );
+        }
+        let good = [
+            ("filter_policy", "{}".to_owned(), Json::Null),
+            ("filter_policy", many(5), json!("MessageAttributes")),
+            (
+                "filter_policy",
+                r#"{"a": {"b": ["c", {"prefix": "d"}]}}"#.to_owned(),
+                json!("MessageBody"),
+            ),
+            (
+                "filter_policy",
+                r#"{"$or": [{"a": ["b"]}, {"c": ["d"]}]}"#.to_owned(),
+                Json::Null,
+            ),
+            (
+                "redrive_policy",
+                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q"}"#.to_owned(),
+                Json::Null,
+            ),
+        ];
+        for (argument, value, scope) in good {
+            assert_eq!(with(argument, &value, scope), [], "{argument} = {value}");
+        }
+    }
+
+    #[test]
+    fn tags_are_counted_with_those_of_the_provider() {
+        let tags = |range: std::ops::Range<usize>| {
+            let each = range.map(|number| (format!("k{number:02}"), json!("v")));
+            Json::Object(each.collect())
+        };
+        let place = place();
+        let told = |written: Json, all: Json| {
+            let given = json!({"name": "orders", "tags": written});
+            let config = super::super::schema::schema().conform(Value::from_json(&given));
+            let planned = Value::from_json(&json!({"name": "orders", "tags_all": all}));
+            validate_planned(&config, &planned, &place)
+        };
+        assert!(told(tags(0..49), tags(0..49)).is_empty());
+        let many = told(tags(0..10), tags(0..50));
+        assert!(
+            many.len() == 1 && many[0].detail.contains("40 of which"),
+            "{many:?}"
+        );
+        let twice = told(json!({"Stage": "a"}), json!({"Stage": "a", "stage": "b"}));
+        let at = twice[0].path.as_ref().map(ToString::to_string);
+        assert_eq!(at.as_deref(), Some("tags[\"Stage\"]"), "{twice:?}");
+    }
+
+    #[test]
+    fn undelivered_messages_stay_in_account_and_region() {
+        let arn = |region: &str, account: &str| format!("arn:aws:sqs:{region}:{account}:q");
+        let told = |arn: String| {
+            let policy = json!({"deadLetterTargetArn": arn}).to_string();
+            let given = json!({"name": "orders", "subscriptions": {"ops": {
+                "protocol": "email", "endpoint": "a@b.cd", "redrive_policy": policy,
+            }}});
+            let config = super::super::schema::schema().conform(Value::from_json(&given));
+            validate_planned(&config, &config, &place())
+        };
+        assert!(told(arn("eu-west-1", "123456789012")).is_empty());
+        for elsewhere in [
+            arn("us-east-1", "123456789012"),
+            arn("eu-west-1", "210987654321"),
+        ] {
+            let told = told(elsewhere.clone());
+            assert!(
+                told.len() == 1 && told[0].detail.contains(&elsewhere),
+                "{told:?}"
+            );
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+        }
+    }
+
+    #[test]
+    fn runtimes_of_every_family_and_of_later_versions_are_taken() {
+        for runtime in [
+            "dotnet10",
+            "java8.al2",
+            "java25",
+            "nodejs24.x",
+            "provided",
+            "provided.al2",
+            "provided.al2023",
+            "python3.19",
+            "ruby3.4",
+        ] {
+            let given =
+                json!({"name": "orders", "processing": {"filename": "a.zip", "runtime": runtime}});
+            assert_eq!(found(&given), [], "{runtime}");
+        }
+    }
+
+    /// What is out of its own range is not held against others.
+    #[test]
+    fn one_slip_is_told_once() {
+        for (given, at) in [
+            (
+                json!({"integration": {"timeout": 901}}),
+                "integration.timeout",
+            ),
+            (
+                json!({"event_source": {"batch_size": 10_001}}),
+                "event_source.batch_size",
+            ),
+            (
+                json!({"processing": {"alarms": {"errors": {"period": 30}}}}),
+                "processing.alarms.errors.period",
+            ),
+            (
+                json!({"state_machine": {"callback_timeout_seconds": 99_999_999}}),
+                "state_machine.callback_timeout_seconds",
+            ),
+        ] {
+            let mut given = given;
+            given["name"] = json!("orders");
+            let told = found(&given);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(told[0].0, at);
+        }
+    }
+
+    #[test]
+    fn a_name_must_be_given() {
+        let found = found(&json!({"name": null}));
+        assert!(
+            found[0].0 == "name" && found[0].1.contains("must have a value"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn the_shortest_configuration_has_no_fault() {
+        assert_eq!(found(&json!({"name": "orders"})), []);
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_for_later() {
+        let mut config = super::super::schema::schema().empty();
+        if let Value::Map(map) = &mut config {
+            for value in map.values_mut() {
+                *value = Value::Unknown;
+            }
+        }
+        assert!(validate(&config).is_empty());
+    }
+
+    #[test]
+    fn derived_names_are_measured() {
+        let place = Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+        };
+        let config = super::super::schema::schema()
+            .conform(Value::from_json(&json!({"name": "a-name-too-long-for-s3"})));
+        let planned = Value::from_json(&json!({
+            "bucket": {"bucket": names_of("a-name-too-long-for-s3", &place)},
+            "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/1",
+        }));
+        let told = validate_planned(&config, &planned, &place);
+        assert!(
+            told[0].detail.contains("S3 bucket") && told[0].detail.contains("63"),
+            "{told:?}"
+        );
+        assert!(told[1].detail.contains("us-east-1"), "{told:?}");
+    }
+
+    #[test]
+    fn two_parts_of_one_name_are_told() {
+        let given =
+            json!({"name": "orders", "queue": {"name": "q"}, "dead_letter_queue": {"name": "q"}});
+        let config = super::super::schema::schema().conform(Value::from_json(&given));
+        let place = Place {
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+        };
+        let told = validate_planned(&config, &config, &place);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].detail.contains("queue.name"), "{told:?}");
+    }
+
+    fn names_of(name: &str, place: &Place) -> String {
+        crate::documents::names::bucket(name, place, "devl")
+    }
+}

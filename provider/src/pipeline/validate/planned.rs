@@ -1,0 +1,201 @@
+//! What is wrong with a configuration in its place: an account, a region, the provider's tags.
+
+use std::collections::BTreeMap;
+
+use tfplugin::{Diagnostic, Diagnostics, Path, Value};
+
+use super::subscriptions::dead_letter_target;
+use super::{complain, path};
+use crate::documents::Place;
+use crate::parts::tags;
+use crate::pipeline::schema::{Check, Field, Shape, fields};
+
+/// Looks at what follows from the configuration and the place: names too long for their service, a key of another region.
+#[must_use]
+pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagnostics {
+    let mut found = Vec::new();
+    names(config, planned, &mut found);
+    twins(config, planned, &mut found);
+    if let Some(all) = planned.get("tags_all").and_then(Value::as_map) {
+        let none = BTreeMap::new();
+        let written = config.get("tags").and_then(Value::as_map).unwrap_or(&none);
+        crowd(all, written, &mut found);
+    }
+    elsewhere(config, place, &mut found);
+    let path = Path::root().attribute("kms_key_arn");
+    if let Some(arn) = planned.at(&path).and_then(Value::as_str) {
+        let region = arn.split(':').nth(3).unwrap_or_default();
+        if region != place.region {
+            let detail = format!(
+                "The key is in {region}, the pipeline in {}. S3, SQS, SNS and CloudWatch Logs take keys of their own region only: give a key of {}.",
+                place.region, place.region
+            );
+            found.push(Diagnostic::error("Key of another region", detail).at(path));
+        }
+    }
+    found
+}
+
+/// SNS puts what it cannot deliver only into queues of the topic's own account and region.
+fn elsewhere(config: &Value, place: &Place, found: &mut Diagnostics) {
+    let map = config.get("subscriptions").and_then(Value::as_map);
+    for (name, entry) in map.into_iter().flatten() {
+        let policy = entry.get("redrive_policy").and_then(Value::as_str);
+        let Some(arn) = policy.and_then(dead_letter_target) else {
+            continue;
+        };
+        let mut parts = arn.split(':').skip(3);
+        let (region, account) = (parts.next(), parts.next());
+        if (region, account) != (Some(&place.region), Some(&place.account)) {
+            let detail = format!(
+                "deadLetterTargetArn is \"{arn}\"; SNS takes queues of the topic's own account and region only: {} and {}.",
+                place.account, place.region
+            );
+            let path = path("subscriptions").key(name).attribute("redrive_policy");
+            found.push(Diagnostic::error("Dead-letter queue elsewhere", detail).at(path));
+        }
+    }
+}
+
+/// A derived name that its service does not take.
+struct Derived {
+    at: Path,
+    said: String,
+    /// How many characters it has too many.
+    excess: usize,
+}
+
+/// Names that were left out follow from `name`, where what is wrong with them is shown: too long ones together, since one shorter name mends all.
+fn names(config: &Value, planned: &Value, found: &mut Diagnostics) {
+    let mut derived = Vec::new();
+    collect_names(&fields(), config, planned, &Path::root(), &mut derived);
+    let (long, odd): (Vec<_>, Vec<_>) = derived.into_iter().partition(|one| one.excess > 0);
+    let at = || Path::root().attribute("name");
+    for Derived { at: path, said, .. } in odd {
+        let detail = format!(
+            "{said} It follows from name and environment: change these, or set {path} to a name of your own."
+        );
+        found.push(Diagnostic::error("Illegal derived name", detail).at(at()));
+    }
+    let Some(excess) = long.iter().map(|one| one.excess).max() else {
+        return;
+    };
+    let given = config.get("name").and_then(Value::as_str);
+    let room = given.map(|name| name.chars().count().saturating_sub(excess));
+    let way_on = match room {
+        Some(room) if room > 0 => {
+            format!("with this environment, in this region, name may have {room} characters")
+        }
+        _ => "even the shortest name would be too long with this environment".to_owned(),
+    };
+    let said: Vec<&str> = long.iter().map(|one| one.said.as_str()).collect();
+    let paths: Vec<String> = long.iter().map(|one| one.at.to_string()).collect();
+    let detail = format!(
+        "{}\nWhat is left out follows from name and environment: {way_on}. Shorten these, or give names of your own: {}.",
+        said.join("\n"),
+        paths.join(", ")
+    );
+    found.push(Diagnostic::error("Illegal derived name", detail).at(at()));
+}
+
+fn collect_names(
+    fields: &[Field],
+    config: &Value,
+    planned: &Value,
+    at: &Path,
+    found: &mut Vec<Derived>,
+) {
+    for field in fields {
+        let path = at.clone().attribute(field.name);
+        let Some(value) = planned.get(field.name) else {
+            continue;
+        };
+        match (&field.shape, &field.check) {
+            (Shape::Object(inner), _) => collect_names(inner, config, value, &path, found),
+            (Shape::Text, Check::Name(limit)) => {
+                let written = config.at(&path).is_some_and(|value| !value.is_null());
+                let name = value.as_str().filter(|_| !written);
+                if let Some((name, said)) =
+                    name.and_then(|name| Some((name, limit.complaint(name)?)))
+                {
+                    found.push(Derived {
+                        at: path,
+                        said,
+                        excess: limit.excess(name),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Names of which no two may be alike, since they are of one kind of part.
+const APART: &[&[&str]] = &[
+    &[
+        "queue.name",
+        "undeliverable_queue.name",
+        "dead_letter_queue.name",
+    ],
+    &["processing.function_name", "integration.function_name"],
+    &[
+        "processing.role.name",
+        "integration.role.name",
+        "state_machine.role.name",
+    ],
+];
+
+fn twins(config: &Value, planned: &Value, found: &mut Diagnostics) {
+    for group in APART {
+        for (index, one) in group.iter().enumerate() {
+            for other in &group[index + 1..] {
+                let [first, second] =
+                    [one, other].map(|at| planned.at(&path(at)).and_then(Value::as_str));
+                let alike = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+                if first.zip(second).is_some_and(|(a, b)| alike(a, b)) {
+                    let written = config
+                        .at(&path(other))
+                        .is_some_and(|value| !value.is_null());
+                    let at = if written { other } else { one };
+                    let name = first.unwrap_or_default();
+                    let detail = format!(
+                        "{one} and {other} are both \"{name}\": each needs a name of its own."
+                    );
+                    complain(found, at, "Two parts of one name", detail);
+                }
+            }
+        }
+    }
+}
+
+/// Looks at tags as a set, told on `tags` as the user wrote them: how many there are, and keys that IAM takes for one.
+pub fn crowd(
+    all: &BTreeMap<String, Value>,
+    written: &BTreeMap<String, Value>,
+    found: &mut Diagnostics,
+) {
+    let path = Path::root().attribute("tags");
+    let count = all.keys().filter(|key| *key != tags::MARK).count();
+    if count >= tags::MOST {
+        let inherited = all.keys().filter(|key| !written.contains_key(*key)).count();
+        let from = match inherited {
+            0 => String::new(),
+            number => format!(", {number} of which come from the provider's default_tags,"),
+        };
+        let detail = format!(
+            "{count} tags{from} are too many: AWS takes {}, of which Bellflower needs one.",
+            tags::MOST
+        );
+        found.push(Diagnostic::error("Too many tags", detail).at(path.clone()));
+    }
+    if let Some((one, other)) = tags::alike(all.keys()) {
+        let detail = format!(
+            "The tags \"{one}\" and \"{other}\" differ in their case alone, and IAM, whose roles carry them too, takes them for one."
+        );
+        let at = [other, one]
+            .into_iter()
+            .find(|key| written.contains_key(*key));
+        let path = at.map_or(path.clone(), |key| path.key(key));
+        found.push(Diagnostic::error("Tag twice", detail).at(path));
+    }
+}

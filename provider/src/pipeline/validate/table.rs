@@ -1,0 +1,217 @@
+//! What one value may be, by the table of fields.
+
+use bellflower_contract::{IllegalLayout, Layout};
+use serde_json::Value as Json;
+use tfplugin::{Diagnostic, Diagnostics, Path, Value};
+
+use crate::documents::names;
+use crate::pipeline::schema::{Check, Field, LONGEST_PREFIX, Origin, RUNTIMES, Shape};
+
+/// Holds each known value against its field's check, and looks for nulls where values are needed.
+pub fn each(fields: &[Field], config: &Value, at: &Path, found: &mut Diagnostics) {
+    for field in fields {
+        let Some(value) = config.get(field.name) else {
+            continue;
+        };
+        let path = at.clone().attribute(field.name);
+        match (&field.shape, value) {
+            (_, Value::Null) if field.origin == Origin::Required => {
+                let detail = format!("{} must have a value; it is null.", field.name);
+                found.push(Diagnostic::error("Value missing", detail).at(path));
+            }
+            (_, Value::Null | Value::Unknown) => {}
+            (Shape::Object(inner), value) => each(inner, value, &path, found),
+            (Shape::ObjectMap(inner), Value::Map(map)) => {
+                for (name, entry) in map {
+                    if entry.is_null() {
+                        found.push(null_entry(field, name, path.clone()));
+                        continue;
+                    }
+                    each(inner, entry, &path.clone().key(name), found);
+                }
+            }
+            (Shape::TextMap, Value::Map(map)) => {
+                for (name, _) in map.iter().filter(|(_, value)| value.is_null()) {
+                    found.push(null_entry(field, name, path.clone()));
+                }
+            }
+            (_, value) if field.origin != Origin::Computed => {
+                if let Some((summary, detail)) = complaint(field, value) {
+                    found.push(Diagnostic::error(summary, detail).at(path));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn null_entry(field: &Field, name: &str, path: Path) -> Diagnostic {
+    let detail = format!(
+        "The entry \"{name}\" of {} is null: give it a value or leave it out.",
+        field.name
+    );
+    Diagnostic::error("Value missing", detail).at(path.key(name))
+}
+
+/// What is wrong with a known value, in short and in full.
+pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)> {
+    let name = field.name;
+    let allowed = || field.check.allowed().unwrap_or_default();
+    let text = value.as_str().unwrap_or_default();
+    let whole = || value.as_i64();
+    let out_of_range = |said: String| Some(("Number out of range", said));
+    match &field.check {
+        Check::None => None,
+        Check::Whole(from, to) if whole().is_some_and(|number| (*from..=*to).contains(&number)) => {
+            None
+        }
+        Check::OneOfWhole(list) if whole().is_some_and(|number| list.contains(&number)) => None,
+        Check::Between(from, to)
+            if value
+                .as_f64()
+                .is_some_and(|number| (*from..=*to).contains(&number)) =>
+        {
+            None
+        }
+        Check::Whole(..) | Check::OneOfWhole(_) | Check::Between(..) => {
+            let shown = value.to_json().unwrap_or(Json::Null);
+            out_of_range(format!("{name} is {shown}; allowed is {}.", allowed()))
+        }
+        Check::OneOf(list) if list.contains(&text) => None,
+        Check::OneOf(_) => Some((
+            "Value not allowed",
+            format!("{name} is \"{text}\"; allowed is one of {}.", allowed()),
+        )),
+        Check::Length(..)
+            if text
+                .chars()
+                .any(|c| c.is_control() && c != '\n' && c != '\t')
+                || (name == "display_name" && text.contains(['\n', '\t'])) =>
+        {
+            let said = format!("{name} is {text:?}, which holds a control character.");
+            Some(("Illegal character", said))
+        }
+        Check::Length(least, most) => {
+            let count = text.chars().count();
+            let what = if count > *most {
+                "Text too long"
+            } else {
+                "Text too short"
+            };
+            (!(*least..=*most).contains(&count)).then(|| {
+                let said = format!("{name} has {count} characters; allowed is {}.", allowed());
+                (what, said)
+            })
+        }
+        Check::Name(limit) if name == "alias" => {
+            let rest = text.strip_prefix("alias/").unwrap_or_default();
+            if rest.is_empty() || rest.starts_with("aws/") {
+                let said = format!(
+                    "The alias \"{text}\" must begin with alias/ and must not begin with alias/aws/."
+                );
+                return Some(("Illegal name", said));
+            }
+            limit.complaint(text).map(|said| ("Illegal name", said))
+        }
+        Check::Name(limit) => limit.complaint(text).map(|said| ("Illegal name", said)),
+        Check::NamePart => {
+            names::not_a_part(text).map(|said| ("Illegal name", format!("{name} {said}")))
+        }
+        Check::Runtime => (!is_runtime(text)).then(|| {
+            let said = format!("{name} is \"{text}\"; allowed is {}.", allowed());
+            ("Value not allowed", said)
+        }),
+        Check::Arn(service, kind) => not_an_arn(name, text, (service, kind), &allowed()),
+        Check::Path => {
+            let printable = text.chars().all(|c| c.is_ascii_graphic());
+            let good =
+                text == "/" || (text.len() > 2 && text.starts_with('/') && text.ends_with('/'));
+            let good = good && printable && text.len() <= 512 && !text.contains("//");
+            (!good).then(|| {
+                (
+                    "Illegal path",
+                    format!("{name} is \"{text}\"; allowed is {}.", allowed()),
+                )
+            })
+        }
+        Check::Json => {
+            let said = match serde_json::from_str::<Json>(text) {
+                Ok(Json::Object(_)) => return None,
+                Ok(other) => format!("{name} is {}; needed is a JSON object.", kind(&other)),
+                Err(error) => format!("{name} is not JSON: {error}. Needed is a JSON object."),
+            };
+            Some(("Not a JSON object", said))
+        }
+        Check::Prefix if text.len() > LONGEST_PREFIX => Some((
+            "Prefix too long",
+            format!(
+                "{name} has {} characters; at most {LONGEST_PREFIX} are allowed, since a key in S3 has 1,024 at most.",
+                text.len()
+            ),
+        )),
+        Check::Prefix => match Layout::new(text, "\u{1}/") {
+            Err(IllegalLayout::Prefix(prefix)) if prefix == text => {
+                Some(("Illegal prefix", IllegalLayout::Prefix(prefix).to_string()))
+            }
+            _ => None,
+        },
+    }
+}
+
+/// `python3.13`, `nodejs22.x`, `java8.al2`, `provided`, `provided.al2023`.
+fn is_runtime(text: &str) -> bool {
+    let version = RUNTIMES.iter().find_map(|family| text.strip_prefix(family));
+    let version = match version {
+        Some("") => return text == "provided",
+        Some(version) if text.starts_with("provided") => version.strip_prefix(".al"),
+        version => version,
+    };
+    version.is_some_and(|version| {
+        let part = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        version.starts_with(|c: char| c.is_ascii_digit()) && version.split('.').all(part)
+    })
+}
+
+/// What a JSON document is, in words.
+pub fn kind(json: &Json) -> &'static str {
+    match json {
+        Json::Null => "the JSON value null",
+        Json::Bool(_) => "a JSON boolean",
+        Json::Number(_) => "a JSON number",
+        Json::String(_) => "a JSON string",
+        Json::Array(_) => "a JSON array",
+        Json::Object(_) => "a JSON object",
+    }
+}
+
+fn not_an_arn(
+    name: &str,
+    text: &str,
+    (service, kind): (&str, &str),
+    allowed: &str,
+) -> Option<(&'static str, String)> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let place = if service == "iam" {
+        ":123456789012"
+    } else {
+        "eu-west-1:123456789012"
+    };
+    let named = |resource: &str| {
+        let id = resource.strip_prefix(kind)?.strip_prefix('/')?;
+        (!id.is_empty()).then_some(())
+    };
+    let good = matches!(parts[..], ["arn", partition, of, region, _, resource]
+        if partition.starts_with("aws") && of == service && named(resource).is_some()
+            && (region.is_empty() || partition == names::partition_of(region)));
+    let said = || {
+        format!(
+            "{name} is \"{text}\"; needed is {allowed}, such as arn:aws:{service}:{place}:{kind}/…."
+        )
+    };
+    (!good).then(|| ("Not an ARN", said()))
+}

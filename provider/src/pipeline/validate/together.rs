@@ -1,0 +1,423 @@
+//! What must fit each other, one function for each matter.
+
+use std::time::Duration;
+
+use bellflower_contract::{IllegalLayout, Layout, TaskTokenPlace};
+use tfplugin::{Diagnostic, Diagnostics, Path, Value};
+
+use super::planned::crowd;
+use super::subscriptions::subscriptions;
+use super::table::complaint;
+use super::{complain, path};
+use crate::parts::tags;
+use crate::pipeline::schema::{ALL_ALARMS, Field, Origin, Shape, fields};
+
+/// The configuration, asked for known values only.
+pub struct View<'a> {
+    config: &'a Value,
+}
+
+impl View<'_> {
+    pub fn at(&self, dotted: &str) -> Option<&Value> {
+        dotted
+            .split('.')
+            .try_fold(self.config, |here, step| here.get(step))
+    }
+
+    /// True when the user wrote a value that is known to be one.
+    fn given(&self, dotted: &str) -> bool {
+        self.at(dotted)
+            .is_some_and(|value| !value.is_null() && !value.is_unknown())
+    }
+
+    /// True when it is certain that there is no value.
+    fn missing(&self, dotted: &str) -> bool {
+        !self.given(dotted) && !self.unknown(dotted)
+    }
+
+    fn unknown(&self, dotted: &str) -> bool {
+        let mut here = self.config;
+        for step in dotted.split('.') {
+            if here.is_unknown() {
+                return true;
+            }
+            match here.get(step) {
+                Some(next) => here = next,
+                None => return false,
+            }
+        }
+        here.is_unknown()
+    }
+
+    fn text(&self, dotted: &str) -> Option<&str> {
+        self.at(dotted).and_then(Value::as_str)
+    }
+
+    /// The number that counts: the one given, else the default; none while it is unknown, and none if the table complains of it already.
+    fn number(&self, dotted: &str) -> Option<i64> {
+        if self.unknown(dotted) {
+            return None;
+        }
+        let field = field(dotted)?;
+        match (self.at(dotted), &field.origin) {
+            (Some(value), _) if !value.is_null() => match complaint(&field, value) {
+                Some(_) => None,
+                None => value.as_i64(),
+            },
+            (_, Origin::Default(value)) => value.as_i64(),
+            _ => None,
+        }
+    }
+}
+
+fn field(dotted: &str) -> Option<Field> {
+    let mut inner = fields();
+    let mut steps = dotted.split('.').peekable();
+    while let Some(step) = steps.next() {
+        let field = inner.into_iter().find(|field| field.name == step)?;
+        inner = match field.shape {
+            _ if steps.peek().is_none() => return Some(field),
+            Shape::Object(fields) => fields,
+            _ => return None,
+        };
+    }
+    None
+}
+
+type Together = fn(&View, &mut Diagnostics);
+
+const TOGETHER: &[Together] = &[
+    key,
+    code,
+    architectures,
+    time_outs,
+    prefixes,
+    expiry,
+    batching,
+    alarms,
+    subscriptions,
+    tags,
+    variables,
+];
+
+/// Looks at what must fit each other.
+pub fn look(config: &Value, found: &mut Diagnostics) {
+    let view = View { config };
+    for check in TOGETHER {
+        check(&view, found);
+    }
+    timeouts(config, found);
+}
+
+fn key(view: &View, found: &mut Diagnostics) {
+    if view.given("kms_key_arn") && view.given("key") {
+        let detail = "key describes a key of the pipeline's own, which is not made when kms_key_arn is set: remove one of the two.";
+        complain(found, "key", "Two keys", detail.to_owned());
+    }
+}
+
+fn code(view: &View, found: &mut Diagnostics) {
+    let at = |name: &str| format!("processing.{name}");
+    let given = |name: &str| view.given(&at(name));
+    if given("filename") && given("s3_bucket") {
+        let detail =
+            "Code comes from filename or from s3_bucket and s3_key, not from both.".to_owned();
+        complain(found, &at("filename"), "Two packages", detail);
+    }
+    for (one, other) in [
+        ("s3_bucket", "s3_key"),
+        ("s3_key", "s3_bucket"),
+        ("s3_object_version", "s3_key"),
+    ] {
+        if given(one) && view.missing(&at(other)) {
+            complain(
+                found,
+                &at(one),
+                "Incomplete package",
+                format!("{one} is given without {other}."),
+            );
+        }
+    }
+    let own = !view.missing(&at("filename")) || !view.missing(&at("s3_key"));
+    for name in ["runtime", "handler"] {
+        let default = if name == "runtime" {
+            "provided.al2023"
+        } else {
+            "bootstrap"
+        };
+        if !own && view.text(&at(name)).is_some_and(|text| text != default) {
+            let detail = format!(
+                "{name} belongs to code of your own: give filename, or s3_bucket and s3_key, too."
+            );
+            complain(found, &at(name), "No code of your own", detail);
+        }
+    }
+}
+
+fn architectures(view: &View, found: &mut Diagnostics) {
+    for function in ["processing", "integration"] {
+        let at = format!("{function}.architectures");
+        let Some(list) = view.at(&at).and_then(Value::as_list) else {
+            continue;
+        };
+        let good = match list {
+            [Value::Unknown] => true,
+            [one] => one
+                .as_str()
+                .is_some_and(|text| matches!(text, "x86_64" | "arm64")),
+            _ => false,
+        };
+        if !good {
+            complain(
+                found,
+                &at,
+                "Value not allowed",
+                "architectures takes one entry: \"x86_64\" or \"arm64\".".to_owned(),
+            );
+        }
+    }
+}
+
+fn time_outs(view: &View, found: &mut Diagnostics) {
+    let (function, queue) = ("integration.timeout", "queue.visibility_timeout_seconds");
+    if let (Some(timeout), Some(visibility)) = (view.number(function), view.number(queue))
+        && timeout > visibility
+    {
+        let at = if view.given(function) {
+            function
+        } else {
+            queue
+        };
+        let detail = format!(
+            "The integration function's time-out ({timeout} s) is above the queue's visibility time-out ({visibility} s): a message would \
+             come again while it is being handled, and Lambda refuses such an event source. {function} must be at most {queue}."
+        );
+        complain(
+            found,
+            at,
+            "Time-out above the queue's visibility time-out",
+            detail,
+        );
+    }
+    let (heartbeat, callback) = (
+        "state_machine.callback_heartbeat_seconds",
+        "state_machine.callback_timeout_seconds",
+    );
+    if let (Some(beat), Some(timeout)) = (view.number(heartbeat), view.number(callback))
+        && beat >= timeout
+    {
+        let detail =
+            format!("The heartbeat ({beat} s) must be below the callback time-out ({timeout} s).");
+        complain(
+            found,
+            heartbeat,
+            "Heartbeat not below the callback time-out",
+            detail,
+        );
+    }
+}
+
+fn prefixes(view: &View, found: &mut Diagnostics) {
+    let (inbound, outbound) = ("bucket.inbound_prefix", "bucket.outbound_prefix");
+    if view.unknown(inbound) || view.unknown(outbound) {
+        return;
+    }
+    let text = |at: &str, default: &str| view.text(at).unwrap_or(default).to_owned();
+    let layout = Layout::new(
+        text(inbound, bellflower_contract::DEFAULT_INBOUND_PREFIX),
+        text(outbound, bellflower_contract::DEFAULT_OUTBOUND_PREFIX),
+    );
+    let place = view.text("task_token").and_then(TaskTokenPlace::parse);
+    let layout = layout.and_then(|layout| layout.with_task_token(place.unwrap_or_default()));
+    let at = match &layout {
+        Err(IllegalLayout::Private(prefix)) if view.text(outbound) == Some(prefix) => outbound,
+        Err(IllegalLayout::Overlap { .. }) if !view.given(inbound) => outbound,
+        Err(IllegalLayout::Overlap { .. } | IllegalLayout::Private(_)) => inbound,
+        _ => return,
+    };
+    if let Err(overlap) = layout {
+        complain(found, at, "Overlapping prefixes", format!("{overlap}."));
+    }
+}
+
+fn expiry(view: &View, found: &mut Diagnostics) {
+    let (days, timeout) = (
+        "bucket.expiration_days",
+        "state_machine.callback_timeout_seconds",
+    );
+    if let (Some(number), Some(seconds)) = (view.number(days), view.number(timeout))
+        && number > 0
+        && number.saturating_mul(86400) <= seconds
+    {
+        let at = if view.given(days) { days } else { timeout };
+        let unit = if number == 1 { "day" } else { "days" };
+        let detail = format!(
+            "Objects expire after {number} {unit}, but an execution waits up to {seconds} s for its answer: its work could be gone before \
+             it is done. {days} must be longer than {timeout}, or 0 to keep objects."
+        );
+        complain(found, at, "Expiry before the callback time-out", detail);
+    }
+}
+
+fn batching(view: &View, found: &mut Diagnostics) {
+    let (size, window) = (
+        "event_source.batch_size",
+        "event_source.maximum_batching_window_in_seconds",
+    );
+    if let (Some(messages), Some(0)) = (view.number(size), view.number(window))
+        && messages > 10
+    {
+        let detail =
+            format!("A batch of more than 10 messages ({messages}) needs {window} of at least 1.");
+        complain(found, size, "Batch without a window", detail);
+    }
+}
+
+/// The longest an alarm looks back, in seconds, if its periods are an hour or longer; a day if they are shorter.
+const LONGEST_ALARM: i64 = 7 * 86400;
+
+fn alarms(view: &View, found: &mut Diagnostics) {
+    for (place, rows) in ALL_ALARMS {
+        for row in rows {
+            let at = |name: &str| format!("{place}.{}.{name}", row.name);
+            let [period, periods, datapoints] =
+                ["period", "evaluation_periods", "datapoints_to_alarm"]
+                    .map(|name| view.number(&at(name)));
+            if let Some(seconds) = period.filter(|seconds| seconds % 60 != 0) {
+                let detail = format!("period is {seconds}; allowed is a multiple of 60.");
+                complain(found, &at("period"), "Number out of range", detail);
+            }
+            if let (Some(of), Some(some)) = (periods, datapoints)
+                && some > of
+            {
+                let name = if view.given(&at("datapoints_to_alarm")) {
+                    "datapoints_to_alarm"
+                } else {
+                    "evaluation_periods"
+                };
+                let detail = format!(
+                    "datapoints_to_alarm ({some}) must be at most evaluation_periods ({of})."
+                );
+                complain(found, &at(name), "Number out of range", detail);
+            }
+            if let (Some(seconds), Some(of)) = (period, periods) {
+                let most = if seconds >= 3600 {
+                    LONGEST_ALARM
+                } else {
+                    86400
+                };
+                if seconds * of > most {
+                    let detail = format!(
+                        "period times evaluation_periods is {} s; at most {most} s are allowed.",
+                        seconds * of
+                    );
+                    complain(
+                        found,
+                        &at("evaluation_periods"),
+                        "Number out of range",
+                        detail,
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn tags(view: &View, found: &mut Diagnostics) {
+    let Some(map) = view.at("tags").and_then(Value::as_map) else {
+        return;
+    };
+    for (key, value) in map {
+        if let Some(detail) = tags::complaint(key, value.as_str().unwrap_or_default()) {
+            let path = Path::root().attribute("tags").key(key);
+            found.push(Diagnostic::error("Illegal tag", detail).at(path));
+        }
+    }
+    crowd(map, map, found);
+}
+
+/// The names that Lambda keeps for its runtimes and that begin as a name may, in
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>.
+const RESERVED_VARIABLES: &[&str] = &[
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+];
+
+fn variables(view: &View, found: &mut Diagnostics) {
+    let Some(map) = view.at("processing.variables").and_then(Value::as_map) else {
+        return;
+    };
+    for name in map.keys() {
+        let first = name.starts_with(|c: char| c.is_ascii_alphabetic());
+        let legal =
+            name.len() > 1 && first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let reserved = RESERVED_VARIABLES.contains(&name.as_str());
+        if !legal || reserved {
+            let detail = if reserved {
+                format!("Lambda sets {name} itself: choose another name.")
+            } else {
+                format!(
+                    "\"{name}\" is no name Lambda takes: a letter, then letters, digits and underscores, at least two in all."
+                )
+            };
+            let path = path("processing.variables").key(name);
+            found.push(Diagnostic::error("Illegal environment variable", detail).at(path));
+        }
+    }
+    let size: usize = map
+        .iter()
+        .map(|(name, value)| name.len() + value.as_str().map_or(0, str::len))
+        .sum();
+    if size > 4096 {
+        let detail =
+            format!("The environment variables have {size} bytes; Lambda takes at most 4,096.");
+        complain(
+            found,
+            "processing.variables",
+            "Environment too large",
+            detail,
+        );
+    }
+}
+
+/// The shortest time-out; less than that is a slip of the pen.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+fn timeouts(config: &Value, found: &mut Diagnostics) {
+    let Some(map) = config.get("timeouts").and_then(Value::as_map) else {
+        return;
+    };
+    for (name, value) in map {
+        let Some(text) = value.as_str() else {
+            continue;
+        };
+        let path = Path::root().attribute("timeouts").attribute(name);
+        match humantime::parse_duration(text) {
+            Ok(limit) if limit >= SHORTEST => {}
+            Ok(_) => {
+                let detail = format!(
+                    "\"{text}\" leaves no time to do anything: allowed is 1s and more, such as 30s, 20m or 1h."
+                );
+                found.push(Diagnostic::error("Time-out too short", detail).at(path));
+            }
+            Err(_) => {
+                let detail = format!("\"{text}\" is not a duration such as 30s, 20m or 1h.");
+                found.push(Diagnostic::error("Not a duration", detail).at(path));
+            }
+        }
+    }
+}
