@@ -82,27 +82,7 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
             "Value not allowed",
             format!("{name} is \"{text}\"; allowed is one of {}.", allowed()),
         )),
-        Check::Length(..)
-            if text
-                .chars()
-                .any(|c| c.is_control() && c != '\n' && c != '\t')
-                || (name == "display_name" && text.contains(['\n', '\t'])) =>
-        {
-            let said = format!("{name} is {text:?}, which holds a control character.");
-            Some(("Illegal character", said))
-        }
-        Check::Length(least, most) => {
-            let count = text.chars().count();
-            let what = if count > *most {
-                "Text too long"
-            } else {
-                "Text too short"
-            };
-            (!(*least..=*most).contains(&count)).then(|| {
-                let said = format!("{name} has {count} characters; allowed is {}.", allowed());
-                (what, said)
-            })
-        }
+        Check::Length(least, most) => unfit_text(name, text, (*least, *most), &allowed()),
         Check::Name(limit) if name == "alias" => {
             let rest = text.strip_prefix("alias/").unwrap_or_default();
             if rest.is_empty() || rest.starts_with("aws/") {
@@ -156,6 +136,30 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
             _ => None,
         },
     }
+}
+
+fn unfit_text(
+    name: &str,
+    text: &str,
+    (least, most): (usize, usize),
+    allowed: &str,
+) -> Option<(&'static str, String)> {
+    let one_line = name == "display_name";
+    if text
+        .chars()
+        .any(|c| c.is_control() && (one_line || !matches!(c, '\n' | '\t')))
+    {
+        let said = format!("{name} is {text:?}, which holds a control character.");
+        return Some(("Illegal character", said));
+    }
+    let count = text.chars().count();
+    let summary = match count {
+        _ if count > most => "Text too long",
+        _ if count < least => "Text too short",
+        _ => return None,
+    };
+    let said = format!("{name} has {count} characters; allowed is {allowed}.");
+    Some((summary, said))
 }
 
 /// `python3.13`, `nodejs22.x`, `java8.al2`, `provided`, `provided.al2023`.
