@@ -29,6 +29,11 @@ pub enum InvalidAnswer {
     /// Its file has no name of an answer.
     #[error("an answer's file is named {SUCCESS_FILE}, {FAILURE_FILE} or {HEARTBEAT_FILE}")]
     UnknownFile,
+    /// S3 does not give it to the function: it is encrypted otherwise than the bucket, or archived. The text is S3's error code.
+    #[error(
+        "the answer cannot be read ({0}): it must be encrypted as the bucket does it by default, and not be archived"
+    )]
+    Unreadable(String),
     /// It is longer than the state machine takes.
     #[error(
         "the answer is longer than the {MAX_RESULT_BYTES} bytes that the state machine can pass on"

@@ -1,6 +1,8 @@
 //! The two ports, with the AWS SDK.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -12,6 +14,9 @@ use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
+use aws_sdk_sfn::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_sfn::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_sfn::error::BoxError;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -262,22 +267,53 @@ impl When<'_> {
 impl Callbacks for StepFunctions {
     async fn send(&self, token: &TaskToken, reply: &Reply) -> Result<Outcome, CallError> {
         let client = &self.client;
-        match reply {
+        let silence = Silence::default();
+        let mut sent = match reply {
             Reply::Success(result) => {
                 let call = client.send_task_success().task_token(token.reveal());
-                let sent = call.output(result).send().await;
-                outcome("calling SendTaskSuccess", sent, token)
+                let call = call.output(result).customize().interceptor(silence.clone());
+                outcome("calling SendTaskSuccess", call.send().await, token)
             }
             Reply::Failure { error, cause } => {
                 let call = client.send_task_failure().task_token(token.reveal());
-                let sent = call.error(error).cause(cause).send().await;
-                outcome("calling SendTaskFailure", sent, token)
+                let call = call.error(error).cause(cause);
+                let call = call.customize().interceptor(silence.clone());
+                outcome("calling SendTaskFailure", call.send().await, token)
             }
             Reply::Heartbeat => {
                 let call = client.send_task_heartbeat().task_token(token.reveal());
                 outcome("calling SendTaskHeartbeat", call.send().await, token)
             }
+        }?;
+        if let Outcome::NotOpen { after_silence, .. } = &mut sent {
+            *after_silence = silence.0.load(Ordering::Relaxed);
         }
+        Ok(sent)
+    }
+}
+
+/// Whether an attempt of a call may have had its effect though AWS never said so.
+#[derive(Clone, Debug, Default)]
+struct Silence(Arc<AtomicBool>);
+
+impl Intercept for Silence {
+    fn name(&self) -> &'static str {
+        "Silence"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answered = context
+            .response()
+            .is_some_and(|response| !response.status().is_server_error());
+        if !answered {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -299,7 +335,10 @@ where
         _ => "",
     };
     if NOT_OPEN.contains(&code) {
-        return Ok(Outcome::NotOpen(code.to_owned()));
+        return Ok(Outcome::NotOpen {
+            code: code.to_owned(),
+            after_silence: false,
+        });
     }
     if REFUSED.contains(&code) {
         return Ok(Outcome::Refused(code.to_owned()));

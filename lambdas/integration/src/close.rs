@@ -20,12 +20,12 @@ const TOKEN_WAITS: [Duration; 4] = [
     Duration::from_secs(1),
 ];
 
-/// An answer older than this without a token is not waited for any longer.
+/// An answer older than this is not waited for any longer, be it that its token is not there or that it may not be read.
 ///
 /// Lambda invokes the function again one and three minutes after an S3 event's first failure and then gives up, see
 /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>: so a young answer gets a second chance, an old one
 /// does not count as an error. Should its message come after all, opening the callback finds the answer.
-const TOKEN_PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// An answer could not be passed on now; the event has to come again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,8 +96,9 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     }
 
     async fn unknown_file(&self, id: &ExecutionId, key: &str) -> Result<(), CloseError> {
-        if self.read_tokens(id).await?.is_some() {
-            self.reject(id, key, &InvalidAnswer::UnknownFile).await?;
+        if let Some(file) = self.read_tokens(id).await? {
+            self.pass_on(id, key, Err(InvalidAnswer::UnknownFile), file)
+                .await?;
         } else {
             self.ignored(key, "no answer has this name, and no callback waits");
         }
@@ -118,9 +119,9 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
                 return Ok(());
             }
         };
-        match self.read_answer(answer, id).await? {
+        match self.read_answer(answer, id, age > PATIENCE).await? {
             Some(reply) => {
-                self.pass_on(id, answer, reply, file).await?;
+                self.pass_on(id, &key, reply, file).await?;
             }
             None => self.log.warn(
                 "answer dropped",
@@ -143,7 +144,7 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
                     None => Sought::Never("the callback is closed"),
                 });
             }
-            if age > TOKEN_PATIENCE {
+            if age > PATIENCE {
                 return Ok(Sought::Never("there is no callback of this execution id"));
             }
             let Some(wait) = waits.next() else {
@@ -267,6 +268,27 @@ mod tests {
         }
     }
 
+    /// The first attempt closed the callback, though nobody heard of it: the second only finds it closed.
+    #[tokio::test]
+    async fn an_answer_whose_taking_went_unheard_is_no_late_one() {
+        for (key, metric) in [(KEY, "Answered"), (FAILURE, "Failed")] {
+            let store = Memory::with(&[(TOKENS, "AQB8a\nAQB8b"), DATA, (key, "")]);
+            let mut machine = Machine::closed(&["AQB8a", "AQB8b"]);
+            machine.silent = true;
+            let (done, told) = close(&store, &machine, key, NOW).await;
+            assert_eq!(done, Ok(()));
+            assert_eq!(told.metrics(), [metric]);
+            assert_eq!(store.text(TOKENS), None);
+        }
+
+        // Silence about a token that is closed says nothing about the others.
+        let store = Memory::with(&[(TOKENS, "AQB8a\nAQB8b"), DATA, (KEY, "{}")]);
+        let mut machine = Machine::closed(&["AQB8b"]);
+        machine.silent = true;
+        assert_eq!(close(&store, &machine, KEY, NOW).await.0, Ok(()));
+        assert_eq!(machine.taken(), ["AQB8a: {}"]);
+    }
+
     #[tokio::test]
     async fn a_token_that_comes_while_the_old_one_proves_dead_is_not_deleted() {
         let store = Memory::with(&[TOKEN, DATA, (KEY, "{}")]);
@@ -310,12 +332,49 @@ mod tests {
             assert_eq!(note["error"], "Bellflower.InvalidAnswer");
             assert_eq!(note["key"], decode_object_key(key).unwrap());
             assert!(note["cause"].as_str().unwrap().contains(cause), "{note}");
-            assert!(machine.taken().is_empty());
+            // Step Functions was asked whether anybody waits.
+            assert!(machine.taken().iter().all(|taken| taken == "AQB8a: alive"));
 
             let machine = Machine::default();
             store.set(KEY, "{}");
             assert_eq!(close(&store, &machine, KEY, NOW).await.0, Ok(()));
             assert_eq!(machine.taken(), ["AQB8a: {}"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bad_answer_nobody_waits_for_is_late_and_no_bad_one() {
+        for key in [KEY, "inbound/e-1/Success.json"] {
+            let store = Memory::with(&[TOKEN, DATA, (key, "OK")]);
+            let (done, told) = close(&store, &Machine::closed(&["AQB8a"]), key, NOW).await;
+            assert_eq!(done, Ok(()));
+            assert_eq!(told.metrics(), ["Late"], "{key}");
+            assert_eq!(store.text(ERROR), None, "{key}");
+            assert_eq!(store.text(TOKENS), None, "{key}");
+        }
+    }
+
+    /// A refusal that may be the role's is waited out; one that is the object's is told at once.
+    #[tokio::test]
+    async fn an_answer_that_may_not_be_read_leaves_a_note_in_the_end() {
+        let old = Duration::from_mins(3);
+        for (code, age, noted) in [
+            ("AccessDenied", NOW, false),
+            ("AccessDenied", old, true),
+            ("KMS.DisabledException", NOW, false),
+            ("KMS.DisabledException", old, true),
+            ("InvalidObjectState", NOW, true),
+            ("InvalidRequest", NOW, true),
+            ("SlowDown", old, false),
+        ] {
+            let store = Memory::with(&[TOKEN, DATA, (KEY, "{}")]);
+            store.refuse(KEY, code);
+            let (done, told) = close(&store, &Machine::default(), KEY, age).await;
+            assert_eq!(done.is_ok(), noted, "{code} {age:?}");
+            let expected = if noted { &["Rejected"][..] } else { &[] };
+            assert_eq!(told.metrics(), expected, "{code} {age:?}");
+            let note = store.text(ERROR).unwrap_or_default();
+            assert_eq!(note.contains(code), noted, "{note}");
         }
     }
 

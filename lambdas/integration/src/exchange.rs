@@ -74,49 +74,71 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     }
 
     /// What the application's answer tells; `None` if there is none. It is read as it is now, not as it was when an event was sent: events
-    /// come late, twice and in any order.
+    /// come late, twice and in any order. A refusal to read it is the answer's fault if it is `final_say`; before, it may be a role that AWS does
+    /// not know everywhere yet.
     pub(crate) async fn read_answer(
         &self,
         answer: Answer,
         id: &ExecutionId,
+        final_say: bool,
     ) -> Result<Option<Result<Reply, InvalidAnswer>>, ExchangeError> {
         if answer == Answer::Heartbeat {
             // There is nothing to read in it.
             return Ok(Some(Ok(Reply::Heartbeat)));
         }
         let key = self.layout.answer_key(answer, id);
-        Ok(match self.store.get(&key, ANSWER_READ_LIMIT).await? {
-            Fetched::Missing => None,
-            Fetched::TooLong => Some(Err(InvalidAnswer::TooLong)),
-            Fetched::Object(object) => Some(answer::read(answer, &key, &object.body)),
+        Ok(match self.store.get(&key, ANSWER_READ_LIMIT).await {
+            Ok(Fetched::Missing) => None,
+            Ok(Fetched::TooLong) => Some(Err(InvalidAnswer::TooLong)),
+            Ok(Fetched::Object(object)) => Some(answer::read(answer, &key, &object.body)),
+            Err(error) if error.is_refusal(final_say) => {
+                Some(Err(InvalidAnswer::Unreadable(error.code)))
+            }
+            Err(error) => return Err(error.into()),
         })
     }
 
-    /// Passes an answer on to the callback; `true` if the callback is closed now.
+    /// Passes the answer in the object `key` on to the callback; `true` if the callback is closed now.
+    ///
+    /// In the place of one that makes no sense goes a heartbeat, which tells whether anybody still waits for a better one.
     pub(crate) async fn pass_on(
         &self,
         id: &ExecutionId,
-        answer: Answer,
+        key: &str,
         reply: Result<Reply, InvalidAnswer>,
         mut file: TokenFile,
     ) -> Result<bool, ExchangeError> {
-        let key = self.layout.answer_key(answer, id);
-        let reply = match reply {
-            Ok(reply) => reply,
-            Err(invalid) => {
-                self.reject(id, &key, &invalid).await?;
-                return Ok(false);
-            }
-        };
+        let sent = reply.as_ref().unwrap_or(&Reply::Heartbeat);
         let token_key = self.layout.task_token_key(id);
+        let mut perhaps_taken = false;
         loop {
-            let code = match self.try_tokens(&file.tokens, &reply).await? {
-                Outcome::Taken => return self.taken(id, answer, &file).await,
-                Outcome::Refused(code) => {
-                    self.reject(id, &key, &InvalidAnswer::Refused(code)).await?;
+            let code = match (self.try_tokens(&file.tokens, sent).await?, &reply) {
+                (Outcome::Taken, Ok(reply)) => {
+                    self.count_taken(id, key, reply, &file);
+                    let closed = *reply != Reply::Heartbeat;
+                    if closed {
+                        self.store.delete(&token_key, When::Always).await?;
+                    }
+                    return Ok(closed);
+                }
+                (Outcome::Taken | Outcome::Refused(_), Err(invalid)) => {
+                    self.reject(id, key, invalid).await?;
                     return Ok(false);
                 }
-                Outcome::NotOpen(code) => code,
+                (Outcome::Refused(code), Ok(_)) => {
+                    self.reject(id, key, &InvalidAnswer::Refused(code)).await?;
+                    return Ok(false);
+                }
+                (
+                    Outcome::NotOpen {
+                        code,
+                        after_silence,
+                    },
+                    _,
+                ) => {
+                    perhaps_taken |= after_silence;
+                    code
+                }
             };
             // A file that has changed may hold a good token by now.
             let when = When::Unchanged(&file.version);
@@ -124,53 +146,57 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
                 Write::Done => None,
                 Write::Lost => self.read_tokens(id).await?,
             };
-            let Some(newer) = newer else {
-                self.late(id, &key, &format!("the callback is not open ({code})"));
-                return Ok(true);
-            };
-            file = newer;
+            match (newer, &reply) {
+                (Some(newer), _) => file = newer,
+                (None, Ok(reply)) if perhaps_taken => {
+                    self.count_taken(id, key, reply, &file);
+                    return Ok(true);
+                }
+                (None, _) => {
+                    self.late(id, key, &format!("the callback is not open ({code})"));
+                    return Ok(true);
+                }
+            }
         }
     }
 
+    /// Tries each token until one is good. Of several that are not, it matters whether one may have become so by this very reply.
     async fn try_tokens(
         &self,
         tokens: &TaskTokens,
         reply: &Reply,
     ) -> Result<Outcome, ExchangeError> {
-        let mut last = Outcome::NotOpen("no token".to_owned());
+        let mut last = String::from("no token");
+        let mut silence = false;
         for token in tokens.newest_first() {
-            last = self.callbacks.send(token, reply).await?;
-            if !matches!(last, Outcome::NotOpen(_)) {
-                break;
+            match self.callbacks.send(token, reply).await? {
+                Outcome::NotOpen {
+                    code,
+                    after_silence,
+                } => {
+                    last = code;
+                    silence |= after_silence;
+                }
+                outcome => return Ok(outcome),
             }
         }
-        Ok(last)
+        Ok(Outcome::NotOpen {
+            code: last,
+            after_silence: silence,
+        })
     }
 
-    async fn taken(
-        &self,
-        id: &ExecutionId,
-        answer: Answer,
-        file: &TokenFile,
-    ) -> Result<bool, ExchangeError> {
-        let (message, metric) = match answer {
-            Answer::Success => ("callback answered", metrics::ANSWERED),
-            Answer::Failure => ("callback failed", metrics::FAILED),
-            Answer::Heartbeat => ("heartbeat passed on", metrics::HEARTBEATS),
+    fn count_taken(&self, id: &ExecutionId, key: &str, reply: &Reply, file: &TokenFile) {
+        let (message, metric) = match reply {
+            Reply::Success(_) => ("callback answered", metrics::ANSWERED),
+            Reply::Failure { .. } => ("callback failed", metrics::FAILED),
+            Reply::Heartbeat => ("heartbeat passed on", metrics::HEARTBEATS),
         };
-        let key = self.layout.answer_key(answer, id);
         self.log
             .info(message, json!({"execution_id": id, "key": key}));
-        if answer == Answer::Heartbeat {
-            self.dimensions.count(self.log, metric, Some(id), None);
-            return Ok(false);
-        }
         let age = file.written.and_then(|written| written.elapsed().ok());
-        let age = age.unwrap_or(Duration::ZERO);
-        self.dimensions.count(self.log, metric, Some(id), Some(age));
-        let token_key = self.layout.task_token_key(id);
-        self.store.delete(&token_key, When::Always).await?;
-        Ok(true)
+        let age = (*reply != Reply::Heartbeat).then(|| age.unwrap_or(Duration::ZERO));
+        self.dimensions.count(self.log, metric, Some(id), age);
     }
 
     /// Nobody waits for this answer, and nobody will.
@@ -184,7 +210,7 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     }
 
     /// Tells the application what is wrong with its answer. The callback stays open.
-    pub(crate) async fn reject(
+    async fn reject(
         &self,
         id: &ExecutionId,
         key: &str,

@@ -128,7 +128,7 @@ impl<S: Store, C: Callbacks> Handler<S, C> {
                     within(deadline, self.end(message, log)).await
                 } else {
                     let body = message.body.as_deref().unwrap_or_default();
-                    within(deadline, self.exchanges(log).open(body)).await
+                    within(deadline, self.exchanges(log).open(body, waited(message))).await
                 };
                 if let Err(error) = &done {
                     log.error(
@@ -226,6 +226,17 @@ impl<S: Store, C: Callbacks> Handler<S, C> {
             .unwrap_or_default();
         within(deadline, self.exchanges(log).close(key, age)).await
     }
+}
+
+/// How long ago a message was sent; no time at all if it does not say.
+fn waited(message: &SqsMessage) -> Duration {
+    let sent = message.attributes.get("SentTimestamp");
+    let sent = sent.and_then(|millis| millis.parse().ok());
+    sent.and_then(|millis| {
+        let sent = UNIX_EPOCH + Duration::from_millis(millis);
+        SystemTime::now().duration_since(sent).ok()
+    })
+    .unwrap_or_default()
 }
 
 /// When to stop, given the invocation's deadline in milliseconds since 1970 as Lambda tells it: before it by a fifth of the time that is

@@ -23,6 +23,8 @@ pub struct Memory {
     writes: Cell<u64>,
     /// Reads of the token file that still find nothing.
     pub missing_reads: Cell<usize>,
+    /// The code with which reads of a key are refused.
+    refused: RefCell<BTreeMap<String, &'static str>>,
     /// What someone else does just before the calls whose `operation key` these are, in this order.
     meanwhile: RefCell<VecDeque<(String, &'static str, Option<&'static str>)>>,
 }
@@ -41,6 +43,11 @@ impl Memory {
         self.writes.set(version);
         let object = (body.as_bytes().to_vec(), version);
         self.objects.borrow_mut().insert(key.to_owned(), object);
+    }
+
+    /// From now on nobody may read the object `key`.
+    pub fn refuse(&self, key: &str, code: &'static str) {
+        self.refused.borrow_mut().insert(key.to_owned(), code);
     }
 
     pub fn text(&self, key: &str) -> Option<String> {
@@ -99,6 +106,14 @@ impl Store for Memory {
 
     async fn get(&self, key: &str, limit: usize) -> Result<Fetched, CallError> {
         self.before("get", key);
+        if let Some(code) = self.refused.borrow().get(key) {
+            return Err(CallError {
+                doing: format!("reading {key}"),
+                code: (*code).to_owned(),
+                message: None,
+                request_id: None,
+            });
+        }
         if key.ends_with("task_token.txt") && self.missing_reads.get() > 0 {
             self.missing_reads.set(self.missing_reads.get() - 1);
             return Ok(Fetched::Missing);
@@ -128,8 +143,10 @@ impl Store for Memory {
 #[derive(Default)]
 pub struct Machine {
     closed: RefCell<BTreeSet<String>>,
-    /// The code with which every reply is refused.
+    /// The code with which every reply but a heartbeat is refused.
     refusal: Option<&'static str>,
+    /// Whether its first answer was lost each time.
+    pub silent: bool,
     taken: RefCell<Vec<(String, Reply)>>,
 }
 
@@ -143,7 +160,7 @@ impl Machine {
         }
     }
 
-    /// One that refuses every reply with this code, if there is one.
+    /// One that refuses every reply but heartbeats with this code, if there is one.
     pub fn refusing(refusal: Option<&'static str>) -> Self {
         Self {
             refusal,
@@ -169,9 +186,12 @@ impl Callbacks for Machine {
     async fn send(&self, token: &TaskToken, reply: &Reply) -> Result<Outcome, CallError> {
         let token = token.reveal().to_owned();
         if self.closed.borrow().contains(&token) {
-            return Ok(Outcome::NotOpen("TaskTimedOut".to_owned()));
+            return Ok(Outcome::NotOpen {
+                code: "TaskTimedOut".to_owned(),
+                after_silence: self.silent,
+            });
         }
-        if let Some(code) = self.refusal {
+        if let Some(code) = self.refusal.filter(|_| *reply != Reply::Heartbeat) {
             return Ok(Outcome::Refused(code.to_owned()));
         }
         if *reply != Reply::Heartbeat {

@@ -1,15 +1,23 @@
 //! Opening a callback: from a queue's message to the application's files.
 
+use std::time::Duration;
+
 use bellflower_contract::{
     Answer, CallbackMessage, ExecutionId, NotAMessage, TaskToken, TaskTokens, metrics,
 };
 use serde_json::json;
 
+use crate::answer::Reply;
 use crate::exchange::{ExchangeError, Exchanges};
-use crate::ports::{CallError, Callbacks, Store, When, Write};
+use crate::ports::{CallError, Callbacks, Outcome, Store, When, Write};
 
 /// How often a token is added to a file that others change at the same time.
 const TRIES: usize = 5;
+
+/// Of a message that waited longer than this, Step Functions is asked whether its callback is still open.
+///
+/// A younger one is believed: its token may be so new that not all of Step Functions knows it.
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// A message could not be handled; SQS delivers it again, and in the end to the undeliverable queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,14 +43,28 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     /// Writes the token, then the data, of the message `body`. Done again, it changes nothing.
     ///
     /// In between it passes on an answer that is there already: of an application that was faster than the message, or of one that answered an
-    /// earlier try of the same state, whose token is no longer good.
+    /// earlier try of the same state, whose token is no longer good. A message that `waited` so long that its execution ended meanwhile is dropped:
+    /// nobody is to work for nothing.
     ///
     /// # Errors
     ///
     /// [`OpenError`] if the message makes no sense or a call failed. What is there by then stays and is not written again.
-    pub async fn open(&self, body: &str) -> Result<(), OpenError> {
+    pub async fn open(&self, body: &str, waited: Duration) -> Result<(), OpenError> {
         let message = CallbackMessage::parse(body)?;
         let id = &message.execution_id;
+        if waited > BELIEVED
+            && let Outcome::NotOpen { code, .. } = self
+                .callbacks
+                .send(&message.task_token, &Reply::Heartbeat)
+                .await?
+        {
+            let reason = format!("the callback is not open ({code})");
+            self.log.warn(
+                "message dropped",
+                json!({"execution_id": id, "reason": reason}),
+            );
+            return Ok(());
+        }
         self.add_token(id, &message.task_token).await?;
         self.pass_on_waiting(id).await?;
         let key = self.layout.data_key(id);
@@ -94,14 +116,15 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
 
     async fn pass_on_waiting(&self, id: &ExecutionId) -> Result<(), ExchangeError> {
         let answers = Answer::CLOSING.iter().map(async |&answer| {
-            Ok::<_, ExchangeError>((answer, self.read_answer(answer, id).await?))
+            Ok::<_, ExchangeError>((answer, self.read_answer(answer, id, true).await?))
         });
         for (answer, reply) in futures::future::try_join_all(answers).await? {
             let Some(reply) = reply else { continue };
             let Some(file) = self.read_tokens(id).await? else {
                 break;
             };
-            if self.pass_on(id, answer, reply, file).await? {
+            let key = self.layout.answer_key(answer, id);
+            if self.pass_on(id, &key, reply, file).await? {
                 break;
             }
         }
@@ -126,7 +149,7 @@ mod tests {
     async fn open(store: &Memory, machine: &Machine, token: &str) -> (Result<(), OpenError>, Told) {
         let body = message(token);
         run(store, machine, async |exchanges| {
-            exchanges.open(&body).await
+            exchanges.open(&body, Duration::ZERO).await
         })
         .await
     }
@@ -203,7 +226,8 @@ mod tests {
         let (done, told) = open(&store, &machine, "AQB8a").await;
         assert_eq!(done, Ok(()));
         assert_eq!(told.metrics(), ["Rejected", "Failed", "Opened"]);
-        assert_eq!(machine.taken().len(), 1);
+        assert_eq!(machine.taken()[0], "AQB8a: alive");
+        assert_eq!(machine.taken().len(), 2);
     }
 
     #[tokio::test]
@@ -226,11 +250,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn work_that_waited_longer_than_its_execution_is_not_handed_out() {
+        let (young, old) = (Duration::from_secs(59), Duration::from_secs(61));
+        for (closed, waited, opened) in [
+            (&["AQB8a"][..], old, false),
+            (&["AQB8a"], young, true),
+            (&[], old, true),
+        ] {
+            let (store, machine) = (Memory::default(), Machine::closed(closed));
+            let body = message("AQB8a");
+            let (done, told) = run(&store, &machine, async |exchanges| {
+                exchanges.open(&body, waited).await
+            })
+            .await;
+            assert_eq!(done, Ok(()));
+            assert_eq!(store.text(DATA).is_some(), opened, "{closed:?} {waited:?}");
+            assert_eq!(store.text(TOKENS).is_some(), opened);
+            let message = if opened {
+                "callback opened"
+            } else {
+                "message dropped"
+            };
+            assert_eq!(told.messages(), [message]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_may_not_be_read_does_not_keep_the_work_back() {
+        let store = Memory::with(&[(SUCCESS, "{}")]);
+        store.refuse(SUCCESS, "AccessDenied");
+        let (done, told) = open(&store, &Machine::default(), "AQB8a").await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(told.metrics(), ["Rejected", "Opened"]);
+    }
+
+    #[tokio::test]
     async fn what_is_no_message_is_not_opened() {
         let store = Memory::default();
         let (done, _) = run(&store, &Machine::default(), async |exchanges| {
             exchanges
-                .open(r#"{"Input": {}, "TaskToken": "AQB8"}"#)
+                .open(r#"{"Input": {}, "TaskToken": "AQB8"}"#, Duration::ZERO)
                 .await
         })
         .await;

@@ -83,8 +83,13 @@ pub struct Object {
 pub enum Outcome {
     /// It was open and has taken the reply.
     Taken,
-    /// It was no longer open, and will never be again. The text is AWS's error code.
-    NotOpen(String),
+    /// It was no longer open, and will never be again.
+    NotOpen {
+        /// AWS's error code.
+        code: String,
+        /// An earlier attempt of the same call had no answer, and may be what closed it.
+        after_silence: bool,
+    },
     /// It is open, since AWS does not take this reply and never will. The text is AWS's error code.
     Refused(String),
 }
@@ -100,6 +105,20 @@ pub struct CallError {
     pub message: Option<String>,
     /// AWS's request id, for a support case.
     pub request_id: Option<String>,
+}
+
+/// Codes with which S3 refuses an object for what it is: encrypted with a key of the customer's own, or archived.
+const UNREADABLE: [&str; 2] = ["InvalidObjectState", "InvalidRequest"];
+
+impl CallError {
+    /// Whether S3 refuses to give an object away, and would again. With another KMS key, or one that is disabled, it says what it also says
+    /// while a new role is not known everywhere: that counts if it is `final_say`.
+    #[must_use]
+    pub fn is_refusal(&self, final_say: bool) -> bool {
+        let code = self.code.as_str();
+        UNREADABLE.contains(&code)
+            || (final_say && (code == "AccessDenied" || code.starts_with("KMS.")))
+    }
 }
 
 impl fmt::Display for CallError {

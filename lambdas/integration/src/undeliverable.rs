@@ -52,8 +52,15 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
                     self.store.delete(&key, When::Always).await?;
                 }
             }
+            Outcome::NotOpen {
+                after_silence: true,
+                ..
+            } => {
+                count();
+                self.log.error("callback ended as undeliverable", fields);
+            }
             // Told before, or the callback has had its time-out.
-            Outcome::NotOpen(code) | Outcome::Refused(code) => self.log.info(
+            Outcome::NotOpen { code, .. } | Outcome::Refused(code) => self.log.info(
                 "undeliverable message of a closed callback",
                 json!({"message_id": message_id, "execution_id": id, "code": code}),
             ),

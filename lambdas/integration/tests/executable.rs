@@ -277,8 +277,8 @@ fn a_failed_answer_fails_the_invocation_after_the_others_are_done() {
     }
 
     let outcome = lambda.invoke(&event(&[
-        created("inbound/e-1/success.json"),
-        created("inbound/e-2/success.json"),
+        now("inbound/e-1/success.json"),
+        now("inbound/e-2/success.json"),
     ]));
 
     assert_eq!(
@@ -388,6 +388,51 @@ fn a_bad_answer_is_noted_and_the_next_good_one_counts() {
     );
     assert_eq!(aws.answers(), [(TOKEN.to_owned(), "[]".to_owned())]);
     stop(lambda);
+}
+
+/// It is encrypted with a key of the customer's own, say, or archived.
+#[test]
+fn an_answer_that_s3_does_not_give_away_is_noted_and_the_next_good_one_counts() {
+    for code in ["InvalidRequest", "InvalidObjectState", "AccessDenied"] {
+        let aws = Aws::start();
+        let lambda = start(&aws, &[]);
+        aws.put("outbound/e-1/task_token.txt", TOKEN);
+        aws.put("inbound/e-1/success.json", "{}");
+        aws.fail(Fault {
+            call: "GET /bucket/inbound/e-1/success.json",
+            times: 1,
+            answer: Answer::S3(403, code),
+        });
+        let answered = event(&[created("inbound/e-1/success.json")]);
+        assert_eq!(lambda.invoke(&answered), all_done());
+        let note = aws.object("outbound/e-1/error.json").unwrap();
+        assert!(note.contains(code), "{note}");
+        assert_eq!(aws.answers(), []);
+        assert_eq!(lambda.invoke(&answered), all_done());
+        assert_eq!(aws.answers(), [(TOKEN.to_owned(), "{}".to_owned())]);
+        assert_eq!(metrics(&stop(lambda)), ["Rejected", "Answered"]);
+    }
+}
+
+/// Its execution was stopped, or had its time-out, while the message waited.
+#[test]
+fn work_that_nobody_waits_for_is_not_handed_out() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    aws.time_out(&format!("{TOKEN}e-1"));
+    let mut old = open_message("e-1");
+    old["attributes"]["SentTimestamp"] = json!("1767225600000");
+    let mut other = open_message("e-2");
+    other["attributes"] = old["attributes"].clone();
+    assert_eq!(lambda.invoke(&event(&[old, other])), all_done());
+    assert_eq!(aws.object("outbound/e-1/data.json"), None);
+    assert_eq!(aws.object("outbound/e-1/task_token.txt"), None);
+    assert!(aws.object("outbound/e-2/data.json").is_some());
+    let lines = stop(lambda);
+    let dropped = line(&lines, "message dropped");
+    assert_eq!(dropped["execution_id"], "e-1");
+    assert_eq!(dropped["reason"], "the callback is not open (TaskTimedOut)");
+    assert_eq!(metrics(&lines), ["Opened"]);
 }
 
 #[test]
@@ -619,7 +664,8 @@ fn a_failure_and_a_heartbeat_are_passed_on() {
         assert_eq!(lambda.invoke(&event(&[now(&key)])), all_done());
     }
     let told: Vec<String> = aws.answers().into_iter().map(|(_, told)| told).collect();
-    assert_eq!(told, ["alive", "alive", "Orders.NoStock: none left"]);
+    assert_eq!(told, ["Orders.NoStock: none left"]);
+    assert_eq!(aws.heartbeats(), 2);
     let lines = stop(lambda);
     assert_eq!(
         metrics(&lines),
@@ -759,7 +805,7 @@ const CALLS: [&str; 8] = [
 ];
 
 /// A whole exchange in which each call goes wrong once, as `answer` says.
-fn exchange_with_faults(calls: &[&'static str], answer: fn() -> Answer) -> Aws {
+fn exchange_with_faults(calls: &[&'static str], answer: fn() -> Answer) -> (Aws, Vec<Value>) {
     let aws = Aws::start();
     for &call in calls {
         aws.fail(Fault {
@@ -779,8 +825,8 @@ fn exchange_with_faults(calls: &[&'static str], answer: fn() -> Answer) -> Aws {
     }
     assert_eq!(aws.object("outbound/e-1/task_token.txt"), None);
     assert!(aws.object("outbound/e-1/data.json").is_some());
-    stop(lambda);
-    aws
+    let lines = stop(lambda);
+    (aws, lines)
 }
 
 #[test]
@@ -792,20 +838,19 @@ fn an_exchange_survives_throttling_errors_and_silence_of_every_call() {
             Answer::StepFunctions("ThrottlingException", "Rate exceeded")
         }),
     ] {
-        let aws = exchange_with_faults(calls, answer);
-        assert_eq!(aws.answers().len(), 2, "a heartbeat and an answer");
+        let (aws, _) = exchange_with_faults(calls, answer);
+        assert_eq!((aws.heartbeats(), aws.answers().len()), (1, 1));
     }
     // Silence takes its time.
-    let aws = exchange_with_faults(&[CALLS[1], CALLS[6]], || Answer::Hang);
-    assert_eq!(aws.answers().len(), 2);
+    let (aws, _) = exchange_with_faults(&[CALLS[1], CALLS[6]], || Answer::Hang);
+    assert_eq!((aws.heartbeats(), aws.answers().len()), (1, 1));
 }
 
 #[test]
 fn a_call_whose_answer_was_lost_has_one_effect() {
-    let aws = exchange_with_faults(&CALLS, || Answer::DoneButBroken);
-    let answers = aws.answers();
-    let closing = answers.iter().filter(|(_, told)| told == "{}");
-    assert_eq!(closing.count(), 1, "{answers:?}");
+    let (aws, lines) = exchange_with_faults(&CALLS, || Answer::DoneButBroken);
+    assert_eq!(aws.answers().len(), 1);
+    assert_eq!(metrics(&lines), ["Heartbeats", "Answered"]);
     let writes = aws.writes();
     assert_eq!(writes.len(), 2, "{writes:?}");
 }

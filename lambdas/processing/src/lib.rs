@@ -25,6 +25,8 @@
 //! [`Bellflower.SimulatedFailure`](bellflower_contract::errors::SIMULATED_FAILURE) and that message, so that retries, the failure message and
 //! the alarms can be tried on a pipeline as it stands. `true` (or any value but `false` and `null`) fails with a standard message.
 
+use std::collections::BTreeMap;
+
 use bellflower_contract::{ExecutionId, MAX_WORK_BYTES, SIMULATE_FAILURE_FIELD, errors};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
@@ -58,18 +60,20 @@ pub fn process(
     input: &RawValue,
     execution_id: ExecutionId,
 ) -> Result<Payload<'_>, SimulatedFailure> {
-    let fields: Value = serde_json::from_str(input.get()).unwrap_or_default();
-    match fields.get(SIMULATE_FAILURE_FIELD) {
-        None | Some(Value::Null | Value::Bool(false)) => {}
-        Some(Value::String(message)) => return Err(SimulatedFailure(message.clone())),
+    // An input that is no object has no fields. What they hold stays raw: it may be nested deeper than a value can be.
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(input.get()).unwrap_or_default();
+    let field = |name: &str| fields.get(name).map(|raw| serde_json::from_str(raw.get()));
+    match field(SIMULATE_FAILURE_FIELD) {
+        None | Some(Ok(Value::Null | Value::Bool(false))) => {}
+        Some(Ok(Value::String(message))) => return Err(SimulatedFailure(message)),
         Some(_) => {
             return Err(SimulatedFailure(format!(
                 "the input asked for this failure with \"{SIMULATE_FAILURE_FIELD}\""
             )));
         }
     }
-    let info = match fields.get("Comment").and_then(Value::as_str) {
-        Some(comment) if !comment.trim().is_empty() => comment.to_owned(),
+    let info = match field("Comment") {
+        Some(Ok(Value::String(comment))) if !comment.trim().is_empty() => comment,
         _ => "The input has no Comment.".to_owned(),
     };
     Ok(Payload {
@@ -132,6 +136,18 @@ mod tests {
         let input: &RawValue = serde_json::from_str(input).unwrap();
         let payload = process(input, ExecutionId::parse("e-1").unwrap())?;
         Ok(serde_json::to_value(payload).unwrap())
+    }
+
+    #[test]
+    fn what_is_nested_deep_hides_no_field() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let input = format!(r#"{{"a": {deep}, "Comment": "an order"}}"#);
+        let input: &RawValue = serde_json::from_str(&input).unwrap();
+        let payload = process(input, ExecutionId::parse("e-1").unwrap()).unwrap();
+        assert_eq!(payload.info, "an order");
+        let failing = format!(r#"{{"simulate_failure": {deep}}}"#);
+        let failing: &RawValue = serde_json::from_str(&failing).unwrap();
+        assert!(process(failing, ExecutionId::parse("e-1").unwrap()).is_err());
     }
 
     #[test]

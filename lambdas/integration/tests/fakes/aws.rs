@@ -146,7 +146,15 @@ impl Aws {
 
     /// Tokens and what was told of them, in order: a result, or `error: cause`, or `alive`.
     pub fn answers(&self) -> Vec<(String, String)> {
-        self.state().answers.clone()
+        let mut answers = self.state().answers.clone();
+        answers.retain(|(_, told)| told != "alive");
+        answers
+    }
+
+    /// How many heartbeats Step Functions took.
+    pub fn heartbeats(&self) -> usize {
+        let answers = &self.state().answers;
+        answers.iter().filter(|(_, told)| told == "alive").count()
     }
 }
 
