@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_sdk_resourcegroupstagging::types::{ResourceTagMapping, TagFilter};
 use futures::future::join_all;
 use tokio::sync::OnceCell;
 
@@ -68,6 +69,29 @@ impl Aws {
         ask().await
     }
 
+    /// The ARNs of everything in this region that carries this tag, as far as the index knows; none where there is no way to it.
+    pub async fn tagged(&self, key: &str, value: &str) -> Vec<String> {
+        let filter = TagFilter::builder().key(key).values(value).build();
+        let mut arns = Vec::new();
+        let mut token = None;
+        loop {
+            let get = || {
+                let request = self.tagging.get_resources().tag_filters(filter.clone());
+                request.set_pagination_token(token.clone()).send()
+            };
+            let call = self.attempt("tag:GetResources", "the pipeline's parts", &get);
+            let Ok(Ok(page)) = tokio::time::timeout(PATIENCE, call).await else {
+                return arns;
+            };
+            let entries = page.resource_tag_mapping_list.unwrap_or_default();
+            arns.extend(entries.into_iter().filter_map(|entry| entry.resource_arn));
+            token = page.pagination_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return arns;
+            }
+        }
+    }
+
     async fn indexed(&self) -> HashMap<String, Tags> {
         let chunks = self.index.arns.chunks(AT_ONCE);
         let pages = join_all(chunks.map(|arns| self.page(arns))).await;
@@ -88,7 +112,7 @@ impl Aws {
             return Vec::new();
         };
         let entries = answer.resource_tag_mapping_list.unwrap_or_default();
-        let entry = |entry: aws_sdk_resourcegroupstagging::types::ResourceTagMapping| {
+        let entry = |entry: ResourceTagMapping| {
             let tags = entry.tags.unwrap_or_default();
             let tags = Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value)));
             Some((entry.resource_arn?, tags))

@@ -132,7 +132,7 @@ pub fn id(settings: &Settings) -> String {
 }
 
 /// The value of the mark: which pipeline. It holds the region, since roles are shared by all of them.
-fn mark(settings: &Settings, place: &Place) -> String {
+pub(super) fn mark(settings: &Settings, place: &Place) -> String {
     format!("{}/{}", id(settings), place.region)
 }
 

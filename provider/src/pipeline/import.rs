@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bellflower_contract::env;
 use serde_json::{Map, Value as Json, json};
+use tfplugin::Diagnostic;
 
 use super::apply::{Findings, look};
 use super::blueprint::{Blueprint, Facts};
@@ -145,6 +146,29 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
             set(base, &[], json!({"task_token": place}));
         }
     }
+}
+
+/// Warns of parts that carry the pipeline's mark under names that an import does not know.
+pub fn by_other_names(marked: &[String], findings: &Findings) -> Option<Diagnostic> {
+    let known: Vec<&str> = findings
+        .values()
+        .flatten()
+        .map(|found| found.text("arn").trim_end_matches(":*"))
+        .collect();
+    let others: Vec<&str> = marked
+        .iter()
+        .map(|arn| arn.trim_end_matches(":*"))
+        // A key has no name; one of an earlier pipeline that waits for its deletion is marked as well.
+        .filter(|arn| !known.contains(arn) && arn.split(':').nth(2) != Some("kms"))
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    let detail = format!(
+        "These carry the pipeline's tag {MARK} and have names that the import does not know: {}. Once the configuration names them, the next apply takes          them over; a destroy before that would leave them.",
+        others.join(", ")
+    );
+    Some(Diagnostic::warning("Parts under names of their own", detail))
 }
 
 /// SQS has told whole numbers as texts, too.

@@ -233,7 +233,12 @@ impl CallbackPipeline {
             recognise(&blueprint, &blueprint, &mut findings);
         }
         disown(&blueprint, &mut findings);
-        let warnings = unmarked(&blueprint, &findings);
+        let mut warnings = unmarked(&blueprint, &findings);
+        if imported {
+            let mark = blueprint::mark(&settings, &facts.place);
+            let marked = aws.tagged(MARK, &mark).await;
+            warnings.extend(import::by_other_names(&marked, &findings));
+        }
         let refreshed = Refreshed {
             state: state::state(&base, &blueprint, &ours(&findings)),
             memory: memory::written(&blueprint, &findings),
@@ -555,7 +560,7 @@ fn too_late(operation: &str, limit: Duration) -> Diagnostic {
 /// What AWS alone says was known in the plan and came out otherwise.
 fn made_anew(attributes: &[String]) -> Diagnostic {
     let detail = format!(
-        "Between the plan and now somebody removed what these attributes tell of, and this apply made it anew: {}. Everything was applied, and the state has          the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
+        "Between the plan and now somebody removed what these attributes tell of, and this apply made it anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
         attributes.join(", ")
     );
     Diagnostic::error("Made anew since the plan", detail)

@@ -136,6 +136,29 @@ async fn what_import_does_not_know_is_found_by_apply() -> Result<(), Error> {
     assert_nothing_is_left(&stage).await
 }
 
+/// An import asks the index of tags for what has another name than it looks for; applying takes that over, and then it can be destroyed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_warns_of_parts_under_names_of_their_own() -> Result<(), Error> {
+    let arguments = r#"queue = { name = "incoming" }
+  topic = { name = "outgoing" }"#;
+    let stage = Stage::new(arguments).await?;
+    stage.terraform.apply()?;
+    let other = fresh(&stage, arguments)?;
+    let told = other.import(ADDRESS, "orders")?.flat();
+    for word in [
+        "Parts under names of their own",
+        ":incoming",
+        ":outgoing",
+        "a destroy before that would leave them",
+    ] {
+        assert!(told.contains(word), "no {word} in: {told}");
+    }
+    other.apply()?;
+    assert_no_changes(&other)?;
+    other.destroy()?;
+    assert_nothing_is_left(&stage).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_imported_says_why() -> Result<(), Error> {
     let stage = Stage::new("").await?;
