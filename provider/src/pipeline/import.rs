@@ -168,7 +168,10 @@ pub fn by_other_names(marked: &[String], findings: &Findings) -> Option<Diagnost
         "These carry the pipeline's tag {MARK} and have names that the import does not know: {}. Once the configuration names them, the next apply takes          them over; a destroy before that would leave them.",
         others.join(", ")
     );
-    Some(Diagnostic::warning("Parts under names of their own", detail))
+    Some(Diagnostic::warning(
+        "Parts under names of their own",
+        detail,
+    ))
 }
 
 /// SQS has told whole numbers as texts, too.

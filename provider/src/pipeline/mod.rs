@@ -12,6 +12,7 @@ pub mod settings;
 mod state;
 mod upgrade;
 pub mod validate;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,35 +154,6 @@ fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
     Ok(())
 }
 
-/// Where the files of an exchange are; an exchange that is under way is looked for in the new place.
-const PLACES: [&[&str]; 3] = [
-    &["task_token"],
-    &["bucket", "inbound_prefix"],
-    &["bucket", "outbound_prefix"],
-];
-
-/// Warns of changes that would leave open callbacks behind.
-fn would_lose_callbacks(prior: &Value, planned: &Value) -> Diagnostics {
-    let mut found = Vec::new();
-    for place in PLACES {
-        let path = place
-            .iter()
-            .fold(Path::root(), |path, step| path.attribute(*step));
-        let text = |value: &Value| value.at(&path).and_then(Value::as_str).map(str::to_owned);
-        let (Some(before), Some(after)) = (text(prior), text(planned)) else {
-            continue;
-        };
-        if before != after {
-            let detail = format!(
-                "Callbacks that are open while {path} changes from \"{before}\" to \"{after}\" are lost: their answers are not seen, or their tokens not \
-                 found, and their executions wait for their time-out. The data source bellflower_pending_callbacks lists them."
-            );
-            found.push(Diagnostic::warning("Open callbacks would be lost", detail).at(path));
-        }
-    }
-    found
-}
-
 /// What a refresh found.
 struct Refreshed {
     state: Option<Tree>,
@@ -264,7 +236,7 @@ impl CallbackPipeline {
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
         let mut diagnostics = planned.warnings;
         if !request.prior.is_null() {
-            diagnostics.extend(would_lose_callbacks(&request.prior, &planned.value));
+            diagnostics.extend(warnings::of_change(&request.prior, &planned.value));
         }
         if let Some(place) = &known.place {
             let found = validate::validate_planned(&request.config, &planned.value, place);

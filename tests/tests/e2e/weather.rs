@@ -120,6 +120,43 @@ async fn an_email_is_confirmed_later() -> Result<(), Error> {
     assert_nothing_is_left(&stage).await
 }
 
+/// SNS takes no change of a subscription before its receiver has agreed: the plan says so, and the apply after that makes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_an_unconfirmed_subscription_comes_after_it() -> Result<(), Error> {
+    let lines = |filter: &str| {
+        format!(
+            "subscriptions = {{ operator = {{ protocol = \"email\", endpoint = \"operator@example.com\"{filter} }} }}"
+        )
+    };
+    let (stage, proxy) = Stage::behind_proxy(&lines("")).await?;
+    proxy.play(Play::EmailPending);
+    stage.terraform.apply()?;
+    stage.set(&lines(
+        ", filter_policy = jsonencode({ status = [\"FAILED\"] })",
+    ))?;
+    let planned = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    assert!(
+        planned.contains("Subscription not confirmed yet"),
+        "{planned}"
+    );
+    stage.terraform.apply()?;
+    assert_no_changes(&stage)?;
+    let topic = stage.state()?["topic"]["arn"].as_str().unwrap().to_owned();
+    let filter = async || {
+        let list = stage.aws.sns.list_subscriptions_by_topic();
+        let list = list.topic_arn(&topic).send().await.unwrap();
+        let arn = list.subscriptions()[0].subscription_arn().unwrap();
+        let get = stage.aws.sns.get_subscription_attributes();
+        let have = get.subscription_arn(arn).send().await.unwrap();
+        have.attributes()?.get("FilterPolicy").cloned()
+    };
+    assert_eq!(filter().await.filter(|text| text != "{}"), None);
+    proxy.confirm("operator@example.com");
+    stage.terraform.apply()?;
+    assert_eq!(filter().await.as_deref(), Some(r#"{"status":["FAILED"]}"#));
+    assert_no_changes(&stage)
+}
+
 /// One operation for each service that makes something, and the state of things a retry has to cope with.
 const CREATES: [&str; 10] = [
     "kms:CreateKey",
