@@ -307,10 +307,11 @@ impl Intercept for Silence {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let answered = context
+        // A success whose body broke off is no answer either.
+        let refused = context
             .response()
-            .is_some_and(|response| !response.status().is_server_error());
-        if !answered {
+            .is_some_and(|response| response.status().is_client_error());
+        if !refused {
             self.0.store(true, Ordering::Relaxed);
         }
         Ok(())

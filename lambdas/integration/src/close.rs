@@ -6,7 +6,7 @@ use bellflower_contract::{Answer, ExecutionId, InboundKey, decode_object_key, me
 use serde_json::json;
 
 use crate::answer::InvalidAnswer;
-use crate::exchange::{ExchangeError, Exchanges, TokenFile};
+use crate::exchange::{ExchangeError, Exchanges, PATIENCE, TokenFile};
 use crate::ports::{CallError, Callbacks, Fetched, Store};
 
 /// How long to wait between attempts to read a token that is not there.
@@ -19,13 +19,6 @@ const TOKEN_WAITS: [Duration; 4] = [
     Duration::from_millis(600),
     Duration::from_secs(1),
 ];
-
-/// An answer older than this is not waited for any longer, be it that its token is not there or that it may not be read.
-///
-/// Lambda invokes the function again one and three minutes after an S3 event's first failure and then gives up, see
-/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>: so a young answer gets a second chance, an old one
-/// does not count as an error. Should its message come after all, opening the callback finds the answer.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// An answer could not be passed on now; the event has to come again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -278,6 +271,7 @@ mod tests {
             let (done, told) = close(&store, &machine, key, NOW).await;
             assert_eq!(done, Ok(()));
             assert_eq!(told.metrics(), [metric]);
+            assert_eq!(told.field("confirmed"), false);
             assert_eq!(store.text(TOKENS), None);
         }
 
@@ -366,6 +360,7 @@ mod tests {
             ("InvalidObjectState", NOW, true),
             ("InvalidRequest", NOW, true),
             ("SlowDown", old, false),
+            ("KMS.ThrottlingException", old, false),
         ] {
             let store = Memory::with(&[TOKEN, DATA, (KEY, "{}")]);
             store.refuse(KEY, code);

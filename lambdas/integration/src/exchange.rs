@@ -16,6 +16,13 @@ use crate::ports::{CallError, Callbacks, Fetched, Outcome, Store, When, Write};
 /// Room around the JSON: a byte order mark, line ends, indentation by an editor.
 const ANSWER_READ_LIMIT: usize = 2 * MAX_PAYLOAD_BYTES;
 
+/// Of an answer older than this, or of a message that waited longer, what is missing is no longer waited for: a token, the permission to read.
+///
+/// Lambda invokes the function again one and three minutes after an S3 event's first failure and then gives up, see
+/// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>: so a young answer gets a second chance, an old one
+/// does not count as an error. Should its message come after all, opening the callback finds the answer.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
 /// All that one invocation needs to work on exchanges.
 pub struct Exchanges<'a, S, C> {
     /// The bucket.
@@ -114,7 +121,7 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         loop {
             let code = match (self.try_tokens(&file.tokens, sent).await?, &reply) {
                 (Outcome::Taken, Ok(reply)) => {
-                    self.count_taken(id, key, reply, &file);
+                    self.count_taken(id, key, reply, Some(&file));
                     let closed = *reply != Reply::Heartbeat;
                     if closed {
                         self.store.delete(&token_key, When::Always).await?;
@@ -149,7 +156,7 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             match (newer, &reply) {
                 (Some(newer), _) => file = newer,
                 (None, Ok(reply)) if perhaps_taken => {
-                    self.count_taken(id, key, reply, &file);
+                    self.count_taken(id, key, reply, None);
                     return Ok(true);
                 }
                 (None, _) => {
@@ -186,16 +193,21 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         })
     }
 
-    fn count_taken(&self, id: &ExecutionId, key: &str, reply: &Reply, file: &TokenFile) {
+    /// Tells of a reply that was taken, or, where there is no `file` to take its age from, that most probably was.
+    fn count_taken(&self, id: &ExecutionId, key: &str, reply: &Reply, file: Option<&TokenFile>) {
         let (message, metric) = match reply {
             Reply::Success(_) => ("callback answered", metrics::ANSWERED),
             Reply::Failure { .. } => ("callback failed", metrics::FAILED),
             Reply::Heartbeat => ("heartbeat passed on", metrics::HEARTBEATS),
         };
-        self.log
-            .info(message, json!({"execution_id": id, "key": key}));
-        let age = file.written.and_then(|written| written.elapsed().ok());
-        let age = (*reply != Reply::Heartbeat).then(|| age.unwrap_or(Duration::ZERO));
+        let mut fields = json!({"execution_id": id, "key": key});
+        if file.is_none() {
+            fields["confirmed"] = json!(false);
+        }
+        self.log.info(message, fields);
+        let age = |file: &TokenFile| file.written.and_then(|written| written.elapsed().ok());
+        let closing = file.filter(|_| *reply != Reply::Heartbeat);
+        let age = closing.map(|file| age(file).unwrap_or(Duration::ZERO));
         self.dimensions.count(self.log, metric, Some(id), age);
     }
 

@@ -147,6 +147,8 @@ pub struct Machine {
     refusal: Option<&'static str>,
     /// Whether its first answer was lost each time.
     pub silent: bool,
+    /// Whether it answers no call at all.
+    pub failing: bool,
     taken: RefCell<Vec<(String, Reply)>>,
 }
 
@@ -184,6 +186,14 @@ impl Machine {
 
 impl Callbacks for Machine {
     async fn send(&self, token: &TaskToken, reply: &Reply) -> Result<Outcome, CallError> {
+        if self.failing {
+            return Err(CallError {
+                doing: "calling Step Functions".to_owned(),
+                code: "ThrottlingException".to_owned(),
+                message: None,
+                request_id: None,
+            });
+        }
         let token = token.reveal().to_owned();
         if self.closed.borrow().contains(&token) {
             return Ok(Outcome::NotOpen {

@@ -8,15 +8,14 @@ use bellflower_contract::{
 use serde_json::json;
 
 use crate::answer::Reply;
-use crate::exchange::{ExchangeError, Exchanges};
-use crate::ports::{CallError, Callbacks, Outcome, Store, When, Write};
+use crate::exchange::{ExchangeError, Exchanges, PATIENCE};
+use crate::ports::{CallError, Callbacks, Fetched, Outcome, Store, When, Write};
 
 /// How often a token is added to a file that others change at the same time.
 const TRIES: usize = 5;
 
-/// Of a message that waited longer than this, Step Functions is asked whether its callback is still open.
-///
-/// A younger one is believed: its token may be so new that not all of Step Functions knows it.
+/// Of a message that waited longer than this, Step Functions is asked whether its callback is still open. Nearly all are younger: of these each
+/// would be one call more.
 const BELIEVED: Duration = Duration::from_mins(1);
 
 /// A message could not be handled; SQS delivers it again, and in the end to the undeliverable queue.
@@ -52,22 +51,22 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     pub async fn open(&self, body: &str, waited: Duration) -> Result<(), OpenError> {
         let message = CallbackMessage::parse(body)?;
         let id = &message.execution_id;
+        let key = self.layout.data_key(id);
         if waited > BELIEVED
-            && let Outcome::NotOpen { code, .. } = self
-                .callbacks
-                .send(&message.task_token, &Reply::Heartbeat)
-                .await?
+            && let Some(code) = self.is_over(id, &message.task_token).await
         {
-            let reason = format!("the callback is not open ({code})");
-            self.log.warn(
-                "message dropped",
-                json!({"execution_id": id, "reason": reason}),
-            );
+            if self.store.get(&key, 0).await? == Fetched::Missing {
+                let reason = format!("the callback is not open ({code})");
+                let fields = json!({"execution_id": id, "reason": reason});
+                self.log.warn("message dropped", fields);
+            } else {
+                let fields = json!({"execution_id": id, "key": key});
+                self.log.info("callback opened before", fields);
+            }
             return Ok(());
         }
         self.add_token(id, &message.task_token).await?;
-        self.pass_on_waiting(id).await?;
-        let key = self.layout.data_key(id);
+        self.pass_on_waiting(id, waited > PATIENCE).await?;
         let data = message.input.get().as_bytes().to_vec();
         let bytes = data.len();
         let put = self.store.put(&key, "application/json", data, When::Absent);
@@ -81,6 +80,20 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             Write::Lost => self.log.info("callback opened before", fields),
         }
         Ok(())
+    }
+
+    /// The code with which Step Functions says that a callback is no longer open; none if it is, or does not say so: that alone is no reason to
+    /// keep work back.
+    async fn is_over(&self, id: &ExecutionId, token: &TaskToken) -> Option<String> {
+        match self.callbacks.send(token, &Reply::Heartbeat).await {
+            Ok(Outcome::NotOpen { code, .. }) => Some(code),
+            Ok(Outcome::Taken | Outcome::Refused(_)) => None,
+            Err(error) => {
+                let fields = json!({"execution_id": id, "cause": error.to_string()});
+                self.log.warn("open callback not confirmed", fields);
+                None
+            }
+        }
     }
 
     async fn add_token(&self, id: &ExecutionId, token: &TaskToken) -> Result<(), OpenError> {
@@ -114,9 +127,13 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         self.store.put(key, "text/plain", body, when).await
     }
 
-    async fn pass_on_waiting(&self, id: &ExecutionId) -> Result<(), ExchangeError> {
+    async fn pass_on_waiting(
+        &self,
+        id: &ExecutionId,
+        final_say: bool,
+    ) -> Result<(), ExchangeError> {
         let answers = Answer::CLOSING.iter().map(async |&answer| {
-            Ok::<_, ExchangeError>((answer, self.read_answer(answer, id, true).await?))
+            Ok::<_, ExchangeError>((answer, self.read_answer(answer, id, final_say).await?))
         });
         for (answer, reply) in futures::future::try_join_all(answers).await? {
             let Some(reply) = reply else { continue };
@@ -275,13 +292,52 @@ mod tests {
         }
     }
 
+    /// Nor does it keep work back that Step Functions does not answer the question.
     #[tokio::test]
-    async fn an_answer_that_may_not_be_read_does_not_keep_the_work_back() {
-        let store = Memory::with(&[(SUCCESS, "{}")]);
-        store.refuse(SUCCESS, "AccessDenied");
-        let (done, told) = open(&store, &Machine::default(), "AQB8a").await;
+    async fn what_cannot_be_asked_is_handed_out() {
+        let (store, mut machine) = (Memory::default(), Machine::default());
+        machine.failing = true;
+        let body = message("AQB8a");
+        let (done, told) = run(&store, &machine, async |exchanges| {
+            exchanges.open(&body, Duration::from_mins(6)).await
+        })
+        .await;
         assert_eq!(done, Ok(()));
-        assert_eq!(told.metrics(), ["Rejected", "Opened"]);
+        assert_eq!(told.metrics(), ["Opened"]);
+    }
+
+    #[tokio::test]
+    async fn a_message_again_after_its_answer_is_no_dropped_one() {
+        let store = Memory::with(&[(DATA, "{}")]);
+        let body = message("AQB8a");
+        let (done, told) = run(&store, &Machine::closed(&["AQB8a"]), async |exchanges| {
+            exchanges.open(&body, Duration::from_mins(6)).await
+        })
+        .await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(told.messages(), ["callback opened before"]);
+    }
+
+    /// At first it may be the role that is not known everywhere yet: the message comes again.
+    #[tokio::test]
+    async fn an_answer_that_may_not_be_read_does_not_keep_the_work_back_for_ever() {
+        for (waited, metrics) in [
+            (Duration::ZERO, None),
+            (Duration::from_mins(6), Some(["Rejected", "Opened"])),
+        ] {
+            let store = Memory::with(&[(SUCCESS, "{}")]);
+            store.refuse(SUCCESS, "AccessDenied");
+            let body = message("AQB8a");
+            let (done, told) = run(&store, &Machine::default(), async |exchanges| {
+                exchanges.open(&body, waited).await
+            })
+            .await;
+            assert_eq!(done.is_ok(), metrics.is_some());
+            assert_eq!(
+                told.metrics(),
+                metrics.as_ref().map_or(&[][..], |all| &all[..])
+            );
+        }
     }
 
     #[tokio::test]

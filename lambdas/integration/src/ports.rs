@@ -110,14 +110,20 @@ pub struct CallError {
 /// Codes with which S3 refuses an object for what it is: encrypted with a key of the customer's own, or archived.
 const UNREADABLE: [&str; 2] = ["InvalidObjectState", "InvalidRequest"];
 
+/// Codes with which S3 refuses an object whose KMS key may not be used, among them the one it also has while a new role is not known everywhere.
+const DENIED: [&str; 4] = [
+    "AccessDenied",
+    "KMS.DisabledException",
+    "KMS.KMSInvalidStateException",
+    "KMS.NotFoundException",
+];
+
 impl CallError {
-    /// Whether S3 refuses to give an object away, and would again. With another KMS key, or one that is disabled, it says what it also says
-    /// while a new role is not known everywhere: that counts if it is `final_say`.
+    /// Whether S3 refuses to give an object away, and would again. That a key may not be used counts only if it is `final_say`.
     #[must_use]
     pub fn is_refusal(&self, final_say: bool) -> bool {
         let code = self.code.as_str();
-        UNREADABLE.contains(&code)
-            || (final_say && (code == "AccessDenied" || code.starts_with("KMS.")))
+        UNREADABLE.contains(&code) || (final_say && DENIED.contains(&code))
     }
 }
 

@@ -57,6 +57,8 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
                 ..
             } => {
                 count();
+                let mut fields = fields;
+                fields["confirmed"] = json!(false);
                 self.log.error("callback ended as undeliverable", fields);
             }
             // Told before, or the callback has had its time-out.

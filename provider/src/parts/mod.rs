@@ -8,7 +8,6 @@ pub mod dashboard;
 pub mod event_invoke_config;
 pub mod event_source;
 pub mod execution;
-pub mod folder;
 pub mod function;
 pub mod key;
 pub mod log_group;

@@ -29,7 +29,7 @@ use crate::config::{Session, Shared};
 use crate::documents::Place;
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
-use crate::parts::folder::remove_empty;
+use crate::parts::bucket::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
     Deadline, Findings, Outcome, Progress, converge, disown, look_again, look_for, ours, recognise,
@@ -236,7 +236,11 @@ impl CallbackPipeline {
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
         let mut diagnostics = planned.warnings;
         if !request.prior.is_null() {
-            diagnostics.extend(warnings::of_change(&request.prior, &planned.value));
+            diagnostics.extend(warnings::of_change(
+                &request.prior,
+                &planned.value,
+                planned.replace.is_empty(),
+            ));
         }
         if let Some(place) = &known.place {
             let found = validate::validate_planned(&request.config, &planned.value, place);

@@ -209,7 +209,7 @@ impl Check {
             Self::Length(0, most) => format!("at most {most} characters"),
             Self::Length(least, most) => format!("{least} to {most} characters"),
             Self::Runtime => format!(
-                "a name that begins with one of {} and goes on with a version, such as `python3.13`",
+                "one of {} with a version, such as `python3.13` or `provided.al2023`",
                 RUNTIMES.join(", ")
             ),
             Self::NamePart => names::PART.to_owned(),
@@ -657,7 +657,7 @@ fn event_source() -> Vec<Field> {
             "batch_size",
             10,
             (1, 10000),
-            "The most messages one invocation gets; more than 10 need a batching window.",
+            "The most messages one invocation gets; more than 10 need a batching window. The function handles ten at a time; those that `integration.timeout` leaves no room for are given back and have used up an attempt.",
         ),
         whole(
             "maximum_batching_window_in_seconds",

@@ -1,5 +1,10 @@
 //! The arguments of a pipeline, typed. Every default is already filled in (see [`super::schema::with_defaults`]).
 
+#![allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
+
 use std::collections::BTreeMap;
 
 use bellflower_contract::PRIVATE_PREFIX;
@@ -10,10 +15,6 @@ use super::schema::{self, OUTBOUND};
 
 /// All arguments. Names that are `None` follow from `name`, `environment` and the place.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Settings {
     pub name: String,
     pub environment: String,
@@ -42,19 +43,11 @@ pub struct Settings {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Dashboard {
     pub dashboard_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Key {
     pub alias: Option<String>,
     pub description: Option<String>,
@@ -65,10 +58,6 @@ pub struct Key {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 #[allow(clippy::struct_excessive_bools, reason = "S3 has these four switches")]
 pub struct Bucket {
     pub bucket: Option<String>,
@@ -84,10 +73,6 @@ pub struct Bucket {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Queue {
     pub name: Option<String>,
     pub url: Option<String>,
@@ -100,20 +85,12 @@ pub struct Queue {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct UndeliverableQueue {
     pub name: Option<String>,
     pub url: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct DeadLetterQueue {
     pub name: Option<String>,
     pub url: Option<String>,
@@ -122,20 +99,12 @@ pub struct DeadLetterQueue {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Topic {
     pub name: Option<String>,
     pub display_name: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Subscription {
     pub protocol: String,
     pub endpoint: String,
@@ -147,10 +116,6 @@ pub struct Subscription {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Function {
     pub function_name: Option<String>,
     pub memory_size: i64,
@@ -165,10 +130,6 @@ pub struct Function {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Processing {
     #[serde(flatten)]
     pub function: Function,
@@ -182,19 +143,11 @@ pub struct Processing {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Role {
     pub name: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Alarm {
     pub enabled: bool,
     pub threshold: Option<f64>,
@@ -205,10 +158,6 @@ pub struct Alarm {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct EventSource {
     pub batch_size: i64,
     pub maximum_batching_window_in_seconds: i64,
@@ -218,29 +167,17 @@ pub struct EventSource {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct UndeliverableEventSource {
     pub arn: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct EventInvokeConfig {
     pub maximum_event_age_in_seconds: i64,
     pub maximum_retry_attempts: i64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct StateMachine {
     pub name: Option<String>,
     pub callback_timeout_seconds: i64,
@@ -253,10 +190,6 @@ pub struct StateMachine {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "each field is documented where users see it: in the schema"
-)]
 pub struct Retry {
     pub max_attempts: i64,
     pub interval_seconds: i64,

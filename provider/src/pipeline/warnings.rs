@@ -2,11 +2,13 @@
 
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-/// What a user should know of a change of a pipeline that exists.
-pub fn of_change(prior: &Value, planned: &Value) -> Diagnostics {
+/// What a user should know of a change of a pipeline that exists, be it in place or by a replacement.
+pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
     let mut found = Vec::new();
     lost_callbacks(prior, planned, &mut found);
-    unconfirmed(prior, planned, &mut found);
+    if in_place {
+        unconfirmed(prior, planned, &mut found);
+    }
     found
 }
 

@@ -22,7 +22,7 @@ pub fn subscriptions(view: &View, found: &mut Diagnostics) {
         };
         let text = |argument: &str| entry.get(argument).and_then(Value::as_str);
         if name.trim().is_empty() {
-            let detail = "A subscription needs a label, by which plans and errors name it: it is empty here.";
+            let detail = "A subscription needs a label, by which plans and errors name it: this one is empty or blank.";
             let path = Path::root().attribute("subscriptions").key(name);
             found.push(Diagnostic::error("No label", detail).at(path));
         }
