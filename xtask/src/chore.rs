@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use crate::command::Error;
-use crate::{bench, docs, lambdas, package, provider, test, tools};
+use crate::{bench, docs, fuzz, lambdas, package, provider, test, tools};
 
 /// Where in a line of help it says what a chore is about, and how long a line may be.
 const COLUMN: usize = 17;
@@ -82,6 +82,13 @@ pub const CHORES: &[Chore] = &[
         about: "interrupt create, update and destroy at a sample of their calls (--full: at all of them) and print what came of it; \
                 --point=create/37/answer-lost runs one again",
         run: provider::chaos,
+    },
+    Chore {
+        name: "fuzz",
+        flags: &["values", "states", "object_keys", "--seconds="],
+        about: "feed the codec, state files and object keys with what a fuzzer thinks of, all or those named, for a minute each; needs a C++ \
+                compiler",
+        run: |arguments| done(fuzz::run(arguments)),
     },
     Chore {
         name: "build",

@@ -9,6 +9,7 @@ mod chore;
 mod command;
 mod docs;
 mod elf;
+mod fuzz;
 mod lambdas;
 mod layout;
 mod package;

@@ -160,7 +160,10 @@ pub fn by_other_names(marked: &[String], findings: &Findings) -> Option<Diagnost
     let others: Vec<&str> = marked
         .iter()
         .map(|arn| arn.trim_end_matches(":*"))
-        .filter(|arn| !known.contains(arn) && !(key && arn.split(':').nth(2) == Some("kms")))
+        .filter(|arn| {
+            let counts = !key || arn.split(':').nth(2) != Some("kms");
+            counts && !known.contains(arn)
+        })
         .collect();
     if others.is_empty() {
         return None;

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
 
 use bellflower_tests::{
-    Aws, Error, MiniStack, Names, PIPELINE_ALARMS, Plan, Run, Stage, Terraform, differences,
-    eventually, inventory, observe,
+    Error, MiniStack, Names, PIPELINE_ALARMS, Plan, Run, Stage, Terraform, differences, inventory,
+    observe,
 };
 use serde_json::{Value, json};
 
 use super::arguments::{arguments, hcl, put};
+use super::somebody;
 
 const KIND: &str = "bellflower_callback_pipeline";
 
@@ -1378,156 +1378,6 @@ async fn a_right_is_missing_halfway() -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes something of a name that a pipeline would take, as somebody else would.
-#[allow(clippy::too_many_lines, reason = "a table")]
-async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
-    let description = "somebody else's";
-    match kind {
-        "KMS key" => {
-            let made = aws
-                .kms
-                .create_key()
-                .description(description)
-                .send()
-                .await
-                .unwrap();
-            let id = made.key_metadata.unwrap().key_id;
-            let call = aws.kms.create_alias().alias_name(&names.key_alias);
-            call.target_key_id(id).send().await.unwrap();
-        }
-        "S3 bucket" => {
-            aws.s3
-                .create_bucket()
-                .bucket(&names.bucket)
-                .send()
-                .await
-                .unwrap();
-        }
-        "SQS queue" => {
-            aws.sqs
-                .create_queue()
-                .queue_name(&names.queue)
-                .send()
-                .await
-                .unwrap();
-        }
-        "undeliverable queue" => {
-            aws.sqs
-                .create_queue()
-                .queue_name(&names.undeliverable_queue)
-                .send()
-                .await
-                .unwrap();
-        }
-        "dead-letter queue" => {
-            aws.sqs
-                .create_queue()
-                .queue_name(&names.dead_letter_queue)
-                .send()
-                .await
-                .unwrap();
-        }
-        "SNS topic" => {
-            aws.sns
-                .create_topic()
-                .name(&names.topic)
-                .send()
-                .await
-                .unwrap();
-        }
-        "IAM role" => {
-            make_role(aws, &names.integration_role).await;
-        }
-        "log group" => {
-            let name = format!("/aws/lambda/{}", names.processing);
-            aws.logs
-                .create_log_group()
-                .log_group_name(name)
-                .send()
-                .await
-                .unwrap();
-        }
-        "Lambda function" => {
-            let code = std::fs::read(bellflower_tests::environment::lambda_package(
-                "processing",
-                "x86_64",
-            ))
-            .unwrap();
-            let code = aws_sdk_lambda::types::FunctionCode::builder()
-                .zip_file(aws_sdk_lambda::primitives::Blob::new(code))
-                .build();
-            let call = aws
-                .lambda
-                .create_function()
-                .function_name(&names.processing)
-                .role(role);
-            let call = call
-                .runtime("provided.al2023".into())
-                .handler("bootstrap")
-                .code(code);
-            call.send().await.unwrap();
-            let name = &names.processing;
-            eventually(
-                "the function's state",
-                Duration::from_secs(10),
-                async || {
-                    let call = aws.lambda.get_function_configuration().function_name(name);
-                    let state = call
-                        .send()
-                        .await
-                        .map_err(Error::aws("reading a function"))?
-                        .state;
-                    let state = state.map(|state| state.as_str().to_owned());
-                    Ok(if state.as_deref() == Some("Active") {
-                        Ok(())
-                    } else {
-                        Err(format!("{state:?}"))
-                    })
-                },
-            )
-            .await
-            .unwrap();
-        }
-        "alarm" => {
-            let call = aws
-                .cloudwatch
-                .put_metric_alarm()
-                .alarm_name(format!("{}-errors", names.processing));
-            let call = call
-                .namespace("Mine")
-                .metric_name("Mine")
-                .statistic("Sum".into())
-                .period(60);
-            let call = call.evaluation_periods(1).threshold(1.0);
-            call.comparison_operator("GreaterThanThreshold".into())
-                .send()
-                .await
-                .unwrap();
-        }
-        _ => {
-            let definition = r#"{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}"#;
-            let call = aws
-                .sfn
-                .create_state_machine()
-                .name(&names.state_machine)
-                .role_arn(role);
-            call.definition(definition).send().await.unwrap();
-        }
-    }
-}
-
-/// Makes a role; its ARN.
-async fn make_role(aws: &Aws, name: &str) -> String {
-    let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": ["lambda.amazonaws.com", "states.amazonaws.com"]}, "Action": "sts:AssumeRole"}]}"#;
-    let call = aws.iam.create_role().role_name(name);
-    let made = call
-        .assume_role_policy_document(trust)
-        .send()
-        .await
-        .unwrap();
-    made.role.unwrap().arn
-}
-
 /// A name is taken: one error names part and name; what is there stays as it is, and nothing else is made. Each row: the kind
 /// as the error names it (or what is made, where there are two of a kind), and the name.
 #[tokio::test(flavor = "multi_thread")]
@@ -1562,13 +1412,13 @@ async fn a_name_is_taken_by_somebody_else() -> Result<(), Error> {
     ];
     let emulator = MiniStack::start()?;
     let aws = emulator.aws();
-    let role = make_role(&aws, "somebody").await;
+    let role = somebody::role(&aws, "somebody").await;
     let terraform =
         Terraform::configuration(&Stage::text("", "orders", ""), &emulator.environment())?;
     for (number, (kind, title, name)) in rows.into_iter().enumerate() {
         let pipeline = format!("taken-{number}");
         let names = Names::derived(&pipeline, "devl", emulator.account(), emulator.region());
-        occupy(&aws, kind, &names, &role).await;
+        somebody::occupy(&aws, kind, &names, &role).await;
         let (before, seen) = (inventory(&aws).await?, observe(&aws, &names).await);
         terraform.rewrite(&Stage::text("", &pipeline, ""))?;
         let run = terraform.run(&["apply", "-auto-approve", "-json"])?;

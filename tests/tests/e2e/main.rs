@@ -18,6 +18,7 @@ mod proofs;
 mod provider_block;
 mod released_states;
 mod secrets;
+mod somebody;
 mod table;
 mod update;
 mod upsets;

@@ -2,11 +2,11 @@
 //! others may go, and no plan may say that all is well when it is not.
 
 use aws_sdk_iam::types::Tag;
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{FunctionCode, Runtime};
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, Error, Plan, Stage, environment};
+use bellflower_tests::{ADDRESS, Error, Plan, Stage};
 use serde_json::{Value, json};
+
+use super::somebody;
 
 /// Own names, from which other names follow.
 const NAMED: &str = r#"
@@ -94,12 +94,8 @@ async fn what_hangs_on_parts_of_others_is_theirs() -> Result<(), Error> {
     let function = &names.integration;
     let call = aws.lambda.delete_function().function_name(function);
     call.send().await.unwrap();
-    let zip = std::fs::read(environment::lambda_package("processing", "x86_64")).unwrap();
-    let code = FunctionCode::builder().zip_file(Blob::new(zip)).build();
-    let call = aws.lambda.create_function().function_name(function);
-    let call = call.role(stage.arn("iam", &format!("role/{}", names.processing_role)));
-    let call = call.runtime(Runtime::Providedal2023);
-    call.handler("x").code(code).send().await.unwrap();
+    let role = stage.arn("iam", &format!("role/{}", names.processing_role));
+    somebody::function(aws, function, &role).await;
     let call = aws.lambda.put_function_event_invoke_config();
     let call = call.function_name(function).maximum_retry_attempts(2);
     call.send().await.unwrap();

@@ -1,0 +1,151 @@
+//! Somebody else in the account, who makes things of the names that a pipeline would take.
+
+use std::time::Duration;
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::FunctionCode;
+use bellflower_tests::{Aws, Error, Names, environment, eventually};
+
+/// Makes something of a name that a pipeline would take, as somebody else would.
+#[allow(clippy::too_many_lines, reason = "a table")]
+pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
+    let description = "somebody else's";
+    match kind {
+        "KMS key" => {
+            let made = aws
+                .kms
+                .create_key()
+                .description(description)
+                .send()
+                .await
+                .unwrap();
+            let id = made.key_metadata.unwrap().key_id;
+            let call = aws.kms.create_alias().alias_name(&names.key_alias);
+            call.target_key_id(id).send().await.unwrap();
+        }
+        "S3 bucket" => {
+            aws.s3
+                .create_bucket()
+                .bucket(&names.bucket)
+                .send()
+                .await
+                .unwrap();
+        }
+        "SQS queue" => {
+            aws.sqs
+                .create_queue()
+                .queue_name(&names.queue)
+                .send()
+                .await
+                .unwrap();
+        }
+        "undeliverable queue" => {
+            aws.sqs
+                .create_queue()
+                .queue_name(&names.undeliverable_queue)
+                .send()
+                .await
+                .unwrap();
+        }
+        "dead-letter queue" => {
+            aws.sqs
+                .create_queue()
+                .queue_name(&names.dead_letter_queue)
+                .send()
+                .await
+                .unwrap();
+        }
+        "SNS topic" => {
+            aws.sns
+                .create_topic()
+                .name(&names.topic)
+                .send()
+                .await
+                .unwrap();
+        }
+        "IAM role" => {
+            self::role(aws, &names.integration_role).await;
+        }
+        "log group" => {
+            let name = format!("/aws/lambda/{}", names.processing);
+            aws.logs
+                .create_log_group()
+                .log_group_name(name)
+                .send()
+                .await
+                .unwrap();
+        }
+        "Lambda function" => {
+            function(aws, &names.processing, role).await;
+        }
+        "alarm" => {
+            let call = aws
+                .cloudwatch
+                .put_metric_alarm()
+                .alarm_name(format!("{}-errors", names.processing));
+            let call = call
+                .namespace("Mine")
+                .metric_name("Mine")
+                .statistic("Sum".into())
+                .period(60);
+            let call = call.evaluation_periods(1).threshold(1.0);
+            call.comparison_operator("GreaterThanThreshold".into())
+                .send()
+                .await
+                .unwrap();
+        }
+        _ => {
+            let definition = r#"{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}"#;
+            let call = aws
+                .sfn
+                .create_state_machine()
+                .name(&names.state_machine)
+                .role_arn(role);
+            call.definition(definition).send().await.unwrap();
+        }
+    }
+}
+
+/// Makes a role; its ARN.
+pub async fn role(aws: &Aws, name: &str) -> String {
+    let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": ["lambda.amazonaws.com", "states.amazonaws.com"]}, "Action": "sts:AssumeRole"}]}"#;
+    let call = aws.iam.create_role().role_name(name);
+    let made = call
+        .assume_role_policy_document(trust)
+        .send()
+        .await
+        .unwrap();
+    made.role.unwrap().arn
+}
+
+/// Makes a function and waits until it is active.
+pub async fn function(aws: &Aws, name: &str, role: &str) {
+    let code = std::fs::read(environment::lambda_package("processing", "x86_64")).unwrap();
+    let code = FunctionCode::builder().zip_file(Blob::new(code)).build();
+    let call = aws.lambda.create_function().function_name(name).role(role);
+    let call = call
+        .runtime("provided.al2023".into())
+        .handler("bootstrap")
+        .code(code);
+    call.send().await.unwrap();
+    eventually(
+        "the function's state",
+        Duration::from_secs(10),
+        async || {
+            let call = aws.lambda.get_function_configuration().function_name(name);
+            let state = call
+                .send()
+                .await
+                .map_err(Error::aws("reading a function"))?
+                .state;
+            let state = state.map(|state| state.as_str().to_owned());
+            Ok(if state.as_deref() == Some("Active") {
+                Ok(())
+            } else {
+                Err(format!("{state:?}"))
+            })
+        },
+    )
+    .await
+    .unwrap();
+}
