@@ -27,6 +27,7 @@ mod scripted;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -1659,8 +1660,16 @@ async fn a_refusal_in_words_of_aws_is_final() {
 async fn every_operation_is_in_a_scene() {
     let repertoire = Repertoire::rehearsed().await;
     let mut named: Vec<String> = Vec::new();
-    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/parts")).unwrap() {
-        let path = entry.unwrap().path();
+    let mut open = vec![PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/parts"
+    ))];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).unwrap();
+            open.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         let literals = text.split('"');
         let operations = literals.filter(|text| is_operation(text));

@@ -15,6 +15,7 @@ use crate::pipeline::schema::{ALL_ALARMS, Field, Origin, Shape, fields};
 /// The configuration, asked for known values only.
 pub struct View<'a> {
     config: &'a Value,
+    fields: Vec<Field>,
 }
 
 impl View<'_> {
@@ -58,9 +59,9 @@ impl View<'_> {
         if self.unknown(dotted) {
             return None;
         }
-        let field = field(dotted)?;
+        let field = field(&self.fields, dotted)?;
         match (self.at(dotted), &field.origin) {
-            (Some(value), _) if !value.is_null() => match complaint(&field, value) {
+            (Some(value), _) if !value.is_null() => match complaint(field, value) {
                 Some(_) => None,
                 None => value.as_i64(),
             },
@@ -70,14 +71,13 @@ impl View<'_> {
     }
 }
 
-fn field(dotted: &str) -> Option<Field> {
-    let mut inner = fields();
+fn field<'a>(mut fields: &'a [Field], dotted: &str) -> Option<&'a Field> {
     let mut steps = dotted.split('.').peekable();
     while let Some(step) = steps.next() {
-        let field = inner.into_iter().find(|field| field.name == step)?;
-        inner = match field.shape {
+        let field = fields.iter().find(|field| field.name == step)?;
+        fields = match &field.shape {
             _ if steps.peek().is_none() => return Some(field),
-            Shape::Object(fields) => fields,
+            Shape::Object(inner) => inner,
             _ => return None,
         };
     }
@@ -102,7 +102,10 @@ const TOGETHER: &[Together] = &[
 
 /// Looks at what must fit each other.
 pub fn look(config: &Value, found: &mut Diagnostics) {
-    let view = View { config };
+    let view = View {
+        config,
+        fields: fields(),
+    };
     for check in TOGETHER {
         check(&view, found);
     }
