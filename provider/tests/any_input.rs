@@ -19,7 +19,6 @@ use terraform_provider_bellflower::pipeline::schema::{self, Check, Field, Origin
 use terraform_provider_bellflower::pipeline::validate::{validate, validate_planned};
 use tfplugin::{Diagnostic, Schema, Severity, Value};
 
-static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(schema::fields);
 static SCHEMA: LazyLock<Schema> = LazyLock::new(schema::schema);
 
 /// What nobody would write.
@@ -261,7 +260,7 @@ fn configuration() -> BoxedStrategy<Value> {
             ),
         ),
     );
-    (object(&FIELDS), timeouts)
+    (object(schema::fields()), timeouts)
         .prop_map(|(config, timeouts)| {
             let Value::Map(mut map) = config else {
                 return config;
@@ -529,7 +528,9 @@ fn examine(config: &Value, dice: u8, tally: &mut Tally) -> Result<(), TestCaseEr
         return at_rest(config, &first.value);
     }
     // What was unknown turns out to be nothing, or something.
-    let resolved = filled(&FIELDS, config.clone(), &|field| resolved(field, dice == 1));
+    let resolved = filled(schema::fields(), config.clone(), &|field| {
+        resolved(field, dice == 1)
+    });
     if self::refused(&validate(&resolved))? {
         return Ok(());
     }
@@ -543,7 +544,7 @@ fn examine(config: &Value, dice: u8, tally: &mut Tally) -> Result<(), TestCaseEr
 /// When what was planned has come true, there is nothing left to do.
 fn at_rest(config: &Value, first: &Value) -> Result<(), TestCaseError> {
     // The key's ARN and the like are AWS's to tell; what follows from them then does.
-    let told = filled(&FIELDS, first.clone(), &told_by_aws);
+    let told = filled(schema::fields(), first.clone(), &told_by_aws);
     let again = |state: &Value| {
         plan(config, &known(tree(state))).map_err(|error| TestCaseError::fail(format!("{error:?}")))
     };

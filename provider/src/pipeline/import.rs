@@ -27,7 +27,7 @@ pub async fn discover(
     default_tags: &BTreeMap<String, String>,
     aws: &Aws,
 ) -> Result<Map<String, Json>, Vec<Failure>> {
-    let mut base = with_defaults(&fields(), given);
+    let mut base = with_defaults(fields(), given);
     // Whether there is one shows only to who looks for it.
     base.insert("dashboard".to_owned(), json!({}));
     base.insert(

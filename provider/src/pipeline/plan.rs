@@ -67,7 +67,7 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
         before: before.as_ref(),
         now: &blueprint,
     };
-    let mut value = view.object(&fields, config.as_map(), &absent, &odd, &mut Vec::new());
+    let mut value = view.object(fields, config.as_map(), &absent, &odd, &mut Vec::new());
     if let Some(timeouts) = config.get("timeouts") {
         value.insert("timeouts".to_owned(), timeouts.clone());
     }
@@ -75,7 +75,7 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let replace = known
         .prior
         .as_ref()
-        .map(|prior| replacements(&fields, config, &value, prior))
+        .map(|prior| replacements(fields, config, &value, prior))
         .unwrap_or_default();
     let warnings = lost
         .into_iter()
@@ -152,8 +152,8 @@ type Evaluated = (Map<String, Json>, Blueprint, Vec<NoPackage>);
 
 fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluated, Diagnostic> {
     let fields = fields();
-    let given = stood_in(&fields, config, stand_in);
-    let mut tree = with_defaults(&fields, &given);
+    let given = stood_in(fields, config, stand_in);
+    let mut tree = with_defaults(fields, &given);
     let settings = Settings::read(&given)
         .map_err(|error| Diagnostic::error("Configuration not understood", error.to_string()))?;
     let odd = |text: &str| {
@@ -513,7 +513,7 @@ const IDENTITIES: [&str; 3] = ["arn", "key_id", "uuid"];
 #[must_use]
 pub fn otherwise(planned: &Value, tree: &Json) -> Vec<String> {
     let mut found = Vec::new();
-    differences(&fields(), planned, tree, "", &mut found);
+    differences(fields(), planned, tree, "", &mut found);
     found
 }
 

@@ -1,6 +1,8 @@
 //! Every argument and attribute of `bellflower_callback_pipeline`, as one table: its schema, defaults, checks, what forces a replacement and
 //! the documentation all come from here.
 
+use std::sync::LazyLock;
+
 use bellflower_contract::metrics;
 use serde_json::{Map, Value, json};
 use tfplugin::{Attribute, Block, Kind, Nesting, Schema, Type};
@@ -275,7 +277,7 @@ pub fn schema() -> Schema {
         description: "A complete AWS Step Functions callback pipeline: KMS key, S3 bucket, SQS queues, SNS topic, IAM roles, log groups, two \
                       Lambda functions, state machine and CloudWatch alarms."
             .to_owned(),
-        attributes: attributes(&fields()),
+        attributes: attributes(fields()),
         blocks: vec![Block {
             name: "timeouts".to_owned(),
             nesting: Nesting::Single,
@@ -300,7 +302,12 @@ pub const PRIVATE: &str = "private";
 
 /// Every field of the resource.
 #[must_use]
-pub fn fields() -> Vec<Field> {
+pub fn fields() -> &'static [Field] {
+    static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(table);
+    &FIELDS
+}
+
+fn table() -> Vec<Field> {
     vec![
         text("name", "The pipeline's name, with which the names of all parts begin. Unless `bucket.bucket` is set, `name` and `environment` together may have 29 characters less those of the region's name: 20 in us-east-1, 17 in eu-central-1.").required().check(Check::NamePart).replaces(),
         text("environment", "The environment, which the names of all parts contain.").default("devl").check(Check::NamePart).replaces(),

@@ -217,7 +217,7 @@ impl Settings {
     /// What does not fit: a number that is not whole, a value of another shape.
     pub fn read(given: &Map<String, Value>) -> Result<Self, serde_json::Error> {
         serde_json::from_value(Value::Object(schema::with_defaults(
-            &schema::fields(),
+            schema::fields(),
             given,
         )))
     }

@@ -29,7 +29,7 @@ pub fn state(
         let Some(found) = observed.get(&node.path) else {
             continue;
         };
-        let shown = fields_at(&fields, &node.path);
+        let shown = fields_at(fields, &node.path);
         let label = node.path.join(".");
         match found {
             Some(attributes) => {
@@ -88,7 +88,7 @@ pub fn state(
         }
     }
     tree.insert("drift".to_owned(), Json::Object(drift));
-    prune(&fields, &mut tree);
+    prune(fields, &mut tree);
     Some(tree)
 }
 

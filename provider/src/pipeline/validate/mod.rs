@@ -14,7 +14,7 @@ pub use planned::validate_planned;
 #[must_use]
 pub fn validate(config: &Value) -> Diagnostics {
     let mut found = Vec::new();
-    table::each(&fields(), config, &Path::root(), &mut found);
+    table::each(fields(), config, &Path::root(), &mut found);
     together::look(config, &mut found);
     found
 }

@@ -68,7 +68,7 @@ struct Derived {
 /// Names that were left out follow from `name`, where what is wrong with them is shown: too long ones together, since one shorter name mends all.
 fn names(config: &Value, planned: &Value, found: &mut Diagnostics) {
     let mut derived = Vec::new();
-    collect_names(&fields(), config, planned, &Path::root(), &mut derived);
+    collect_names(fields(), config, planned, &Path::root(), &mut derived);
     let (long, odd): (Vec<_>, Vec<_>) = derived.into_iter().partition(|one| one.excess > 0);
     let at = || Path::root().attribute("name");
     for Derived { at: path, said, .. } in odd {

@@ -15,7 +15,6 @@ use crate::pipeline::schema::{ALL_ALARMS, Field, Origin, Shape, fields};
 /// The configuration, asked for known values only.
 pub struct View<'a> {
     config: &'a Value,
-    fields: Vec<Field>,
 }
 
 impl View<'_> {
@@ -59,7 +58,7 @@ impl View<'_> {
         if self.unknown(dotted) {
             return None;
         }
-        let field = field(&self.fields, dotted)?;
+        let field = field(dotted)?;
         match (self.at(dotted), &field.origin) {
             (Some(value), _) if !value.is_null() => match complaint(field, value) {
                 Some(_) => None,
@@ -71,7 +70,8 @@ impl View<'_> {
     }
 }
 
-fn field<'a>(mut fields: &'a [Field], dotted: &str) -> Option<&'a Field> {
+fn field(dotted: &str) -> Option<&'static Field> {
+    let mut fields = fields();
     let mut steps = dotted.split('.').peekable();
     while let Some(step) = steps.next() {
         let field = fields.iter().find(|field| field.name == step)?;
@@ -102,10 +102,7 @@ const TOGETHER: &[Together] = &[
 
 /// Looks at what must fit each other.
 pub fn look(config: &Value, found: &mut Diagnostics) {
-    let view = View {
-        config,
-        fields: fields(),
-    };
+    let view = View { config };
     for check in TOGETHER {
         check(&view, found);
     }
