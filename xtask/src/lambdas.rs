@@ -49,9 +49,9 @@ pub fn build() -> Result<(), Error> {
             }
             continue;
         }
-        for (function, limit) in FUNCTIONS {
+        for (function, _) in FUNCTIONS {
             compile(&zig, function, target)?;
-            pack(function, architecture, target, limit)?;
+            pack(function, architecture, target)?;
         }
     }
     Ok(())
@@ -119,7 +119,23 @@ fn remap(from: &Path, to: &str) -> String {
     format!("--remap-path-prefix={}={to}", from.display())
 }
 
-fn pack(function: &str, architecture: &str, target: &str, limit: u64) -> Result<(), Error> {
+/// Holds the packages that there are against the size they stay under. Another compiler may miss it, and still makes good packages.
+pub fn check_sizes() -> Result<(), Error> {
+    for (architecture, _) in ARCHITECTURES {
+        for (function, limit) in FUNCTIONS {
+            let path = zip_path(function, architecture);
+            let size = std::fs::metadata(&path).map_or(0, |found| found.len());
+            if size > limit {
+                let path = path.display();
+                let told = format!("{path} has {size} bytes, of which it may have {limit}");
+                return Err(Error::Other(told));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pack(function: &str, architecture: &str, target: &str) -> Result<(), Error> {
     let executable = executable_path(function, target);
     let bytes = command::read(&executable)?;
     let newest = elf::newest_glibc(&bytes).map_err(|error| {
@@ -143,15 +159,9 @@ fn pack(function: &str, architecture: &str, target: &str, limit: u64) -> Result<
     let written = command::write_if_changed(&path, &zip)?;
     let size = zip.len() as u64;
     println!(
-        "{} {} bytes{}{}",
+        "{} {size} bytes{}",
         path.strip_prefix(layout::root()).unwrap_or(&path).display(),
-        size,
-        if written { "" } else { " (unchanged)" },
-        if size > limit {
-            format!(": over the limit of {limit} it should stay under")
-        } else {
-            String::new()
-        }
+        if written { "" } else { " (unchanged)" }
     );
     Ok(())
 }

@@ -152,6 +152,7 @@ fn stages(tally: &mut Tally) -> Result<(), Error> {
     // Before anything compiles the provider, which embeds them.
     stage("Lambda packages");
     lambdas::build()?;
+    tally.check("the packages' sizes", lambdas::check_sizes());
 
     stage("clippy");
     let clippy = command::run(command::cargo().args([

@@ -1,10 +1,10 @@
 //! The end of a message that could not be handled.
 
-use bellflower_contract::{ExecutionId, TaskToken, UndeliverableMessage, errors, metrics};
+use bellflower_contract::{ExecutionId, TaskTokens, UndeliverableMessage, errors, metrics};
 use serde_json::json;
 
 use crate::answer::Reply;
-use crate::exchange::{ExchangeError, Exchanges};
+use crate::exchange::{ExchangeError, Exchanges, TokenFile};
 use crate::ports::{Callbacks, Fetched, Outcome, Store, When};
 
 impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
@@ -29,8 +29,13 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             self.log.error("message without a task token", fields);
             return Ok(());
         };
-        if let Some(id) = id
-            && self.is_open(id, &token).await?
+        let file = match id {
+            Some(id) => self.token_file(id).await?,
+            None => None,
+        };
+        if let (Some(id), Some(file)) = (id, &file)
+            && file.tokens.newest_first().any(|known| *known == token)
+            && self.handed_out(id).await?
         {
             // The application has the work: it was the message that could not be taken out of its queue.
             self.log.error("message of an open callback", fields);
@@ -47,9 +52,13 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             Outcome::Taken => {
                 count();
                 self.log.error("callback ended as undeliverable", fields);
-                if let Some(id) = id {
+                // Another execution may wait under the same id.
+                if let (Some(id), Some(file)) = (id, file)
+                    && file.tokens == TaskTokens::from(token)
+                {
                     let key = self.layout.task_token_key(id);
-                    self.store.delete(&key, When::Always).await?;
+                    let when = When::Unchanged(&file.version);
+                    self.store.delete(&key, when).await?;
                 }
             }
             Outcome::NotOpen {
@@ -70,18 +79,21 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         Ok(())
     }
 
-    /// Whether the work of this token's callback has been handed out.
-    async fn is_open(&self, id: &ExecutionId, token: &TaskToken) -> Result<bool, ExchangeError> {
-        let file = match self.read_tokens(id).await {
-            Ok(Some(file)) => file,
-            Ok(None) | Err(ExchangeError::SpoiltToken(_)) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        if !file.tokens.newest_first().any(|known| known == token) {
-            return Ok(false);
+    /// The exchange's token file; none where it holds no token or S3 does not give it away: then no answer finds its callback.
+    async fn token_file(&self, id: &ExecutionId) -> Result<Option<TokenFile>, ExchangeError> {
+        match self.read_tokens(id).await {
+            Err(ExchangeError::SpoiltToken(_)) => Ok(None),
+            Err(ExchangeError::Call(error)) if error.is_refusal(true) => Ok(None),
+            other => other,
         }
-        let data = self.store.get(&self.layout.data_key(id), 0).await?;
-        Ok(data != Fetched::Missing)
+    }
+
+    async fn handed_out(&self, id: &ExecutionId) -> Result<bool, ExchangeError> {
+        match self.store.get(&self.layout.data_key(id), 0).await {
+            Ok(found) => Ok(found != Fetched::Missing),
+            Err(error) if error.is_refusal(true) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -132,6 +144,43 @@ mod tests {
             .await;
             assert_eq!(done, Ok(()));
             assert_eq!(!machine.taken().is_empty(), ends, "{files:?}");
+        }
+    }
+
+    /// What kept the message from being handled, say a disabled key, keeps nobody from ending its callback.
+    #[tokio::test]
+    async fn a_bucket_that_gives_nothing_away_does_not_keep_it_open() {
+        for refused in ["outbound/e-1/task_token.txt", "outbound/e-1/data.json"] {
+            let store = Memory::with(&[
+                ("outbound/e-1/task_token.txt", "AQB8a"),
+                ("outbound/e-1/data.json", "{}"),
+            ]);
+            store.refuse(refused, "KMS.DisabledException");
+            let machine = Machine::default();
+            let (done, _) = run(&store, &machine, async |exchanges| {
+                exchanges.undeliverable("m-1", BODY).await
+            })
+            .await;
+            assert_eq!(done, Ok(()), "{refused}");
+            assert_eq!(machine.taken().len(), 1, "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_token_of_another_execution_is_kept() {
+        for tokens in ["AQB8x", "AQB8x\nAQB8a"] {
+            let store = Memory::with(&[("outbound/e-1/task_token.txt", tokens)]);
+            let machine = Machine::default();
+            let (done, _) = run(&store, &machine, async |exchanges| {
+                exchanges.undeliverable("m-1", BODY).await
+            })
+            .await;
+            assert_eq!(done, Ok(()));
+            assert_eq!(machine.taken().len(), 1);
+            assert_eq!(
+                store.text("outbound/e-1/task_token.txt").as_deref(),
+                Some(tokens)
+            );
         }
     }
 

@@ -390,6 +390,49 @@ fn a_bad_answer_is_noted_and_the_next_good_one_counts() {
     stop(lambda);
 }
 
+#[test]
+fn a_body_that_does_not_come_whole_is_read_again() {
+    for time in [Duration::ZERO, Duration::from_mins(1)] {
+        for call in [
+            "GET /bucket/outbound/e-1/task_token.txt",
+            "GET /bucket/inbound/e-1/success.json",
+        ] {
+            let aws = Aws::start();
+            aws.put("outbound/e-1/task_token.txt", TOKEN);
+            aws.put("inbound/e-1/success.json", "[1, 2, 3]");
+            aws.fail(Fault {
+                call,
+                times: 1,
+                answer: Answer::CutOff(time),
+            });
+            let lambda = start(&aws, &[]);
+            let answered = event(&[now("inbound/e-1/success.json")]);
+            let outcome = lambda.invoke_within(&answered, Duration::from_secs(30));
+            assert_eq!(outcome, all_done(), "{call}");
+            let whole = (TOKEN.to_owned(), "[1, 2, 3]".to_owned());
+            assert_eq!(aws.answers(), [whole], "{call}");
+            stop(lambda);
+        }
+    }
+}
+
+/// Every invocation works with the clients that were made when the function started.
+#[test]
+fn connections_are_kept_from_one_invocation_to_the_next() {
+    let aws = Aws::start();
+    let lambda = start(&aws, &[]);
+    aws.put("inbound/e-1/heartbeat.json", "");
+    assert_eq!(lambda.invoke(&event(&[open_message("e-1")])), all_done());
+    let beat = event(&[now("inbound/e-1/heartbeat.json")]);
+    assert_eq!(lambda.invoke(&beat), all_done());
+    let connections = aws.connections();
+    for _ in 0..5 {
+        assert_eq!(lambda.invoke(&beat), all_done());
+    }
+    assert_eq!(aws.connections(), connections);
+    stop(lambda);
+}
+
 /// It is encrypted with a key of the customer's own, say, or archived.
 #[test]
 fn an_answer_that_s3_does_not_give_away_is_noted_and_the_next_good_one_counts() {

@@ -63,10 +63,7 @@ pub struct Blueprint {
 ///
 /// SQS counts the receives of a message [across all queues](https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html), so
 /// those of the queue it came from come on top.
-const UNDELIVERABLE_RECEIVES: i64 = 3;
-
-/// The largest `maxReceiveCount`.
-const MOST_RECEIVES: i64 = 1000;
+pub const UNDELIVERABLE_RECEIVES: i64 = 3;
 
 /// How many invocations undeliverable messages cause at once: the fewest Lambda takes for a limit.
 const UNDELIVERABLE_CONCURRENCY: i64 = 2;
@@ -424,7 +421,7 @@ impl Builder<'_> {
             policy: messaging::queue_policy(place, &arns.undeliverable_queue),
             redrive_policy: Some(messaging::redrive_policy(
                 &arns.dead_letter_queue,
-                (d.max_receive_count + UNDELIVERABLE_RECEIVES).min(MOST_RECEIVES),
+                d.max_receive_count + UNDELIVERABLE_RECEIVES,
             )),
             redrive_allow_policy: Some(messaging::redrive_allow_policy(&arns.queue)),
             ..queue.clone()
@@ -882,5 +879,60 @@ impl Builder<'_> {
             joins: Vec::new(),
         });
         self.renewed_with("state_machine.role", "role_arn");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pipeline::schema::{fields, with_defaults};
+
+    /// The emulator keeps no metric math, so nothing but this sees what the alarm adds up.
+    #[test]
+    fn executions_that_failed_timed_out_or_were_aborted_are_one_alarm() {
+        let Value::Object(given) = json!({"name": "orders"}) else {
+            unreachable!()
+        };
+        let settings = Settings::read(&with_defaults(fields(), &given)).unwrap();
+        let facts = Facts {
+            place: Place {
+                partition: "aws".into(),
+                region: "eu-west-1".into(),
+                account: "123456789012".into(),
+            },
+            key_arn: String::new(),
+            key_id: None,
+            tags: BTreeMap::new(),
+            packages: Packages::recorded(&settings),
+        };
+        let blueprint = Blueprint::of(&settings, &facts);
+        let path = ["alarms", "executions_failed"].map(str::to_owned);
+        let desired = blueprint.node(&path).unwrap().part.desired();
+        let queries = desired["metric_query"].as_array().unwrap();
+        let machine = blueprint
+            .node(&[MACHINE.to_owned()])
+            .unwrap()
+            .part
+            .desired()["arn"]
+            .clone();
+        let mut counted = Vec::new();
+        for query in &queries[1..] {
+            let metric = &query["metric"];
+            assert_eq!(metric["namespace"], "AWS/States");
+            assert_eq!(metric["dimensions"], json!({"StateMachineArn": machine}));
+            counted.push(metric["metric_name"].as_str().unwrap());
+        }
+        assert_eq!(
+            counted,
+            [
+                "ExecutionsFailed",
+                "ExecutionsTimedOut",
+                "ExecutionsAborted"
+            ]
+        );
+        let sum = "FILL(m1, 0) + FILL(m2, 0) + FILL(m3, 0)";
+        assert_eq!(queries[0]["expression"], sum);
     }
 }

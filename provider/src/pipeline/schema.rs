@@ -7,6 +7,7 @@ use bellflower_contract::metrics;
 use serde_json::{Map, Value, json};
 use tfplugin::{Attribute, Block, Kind, Nesting, Schema, Type};
 
+use super::blueprint::UNDELIVERABLE_RECEIVES;
 use crate::documents::names::{self, Limit};
 
 /// What a field's value looks like.
@@ -73,6 +74,9 @@ pub enum Check {
     /// A folder in the bucket: ends in `/`, does not begin with one.
     Prefix,
 }
+
+/// The largest `maxReceiveCount` that SQS takes.
+const MOST_RECEIVES: i64 = 1000;
 
 /// The families of runtimes, in <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>.
 pub const RUNTIMES: &[&str] = &["dotnet", "java", "nodejs", "provided", "python", "ruby"];
@@ -502,7 +506,7 @@ fn dead_letter_queue() -> Vec<Field> {
         whole(
             "max_receive_count",
             5,
-            (1, 1000),
+            (1, MOST_RECEIVES - UNDELIVERABLE_RECEIVES),
             "How often a message is received before it counts as undeliverable: its callback fails and it goes here.",
         ),
         whole(
@@ -706,7 +710,7 @@ fn event_invoke_config() -> Vec<Field> {
             "maximum_retry_attempts",
             2,
             (0, 2),
-            "How often Lambda tries again after an error of the function.",
+            "How often Lambda tries again after an error of the function. Below 2, an answer that comes with no callback of its id goes to the dead-letter queue instead of being dropped, and so does one that may not be read, without an `error.json`.",
         ),
     ]
 }

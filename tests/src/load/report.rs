@@ -56,8 +56,12 @@ impl Report {
             let lost = self.load.executions - self.succeeded;
             wrong.insert(0, format!("{lost} executions did not succeed"));
         }
-        if self.load.faults && self.faults == 0 {
-            wrong.push("no call went wrong, though some were to".to_owned());
+        let share = 100 * self.faults as usize / self.calls.max(1);
+        if self.load.faults && !(3..=7).contains(&share) {
+            wrong.push(format!(
+                "{} of {} calls went wrong, though 5 % were to",
+                self.faults, self.calls
+            ));
         }
         if let Some(duplicates) = self.duplicates {
             let expected = self.load.executions;

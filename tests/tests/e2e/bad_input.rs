@@ -158,7 +158,7 @@ fn ranges() -> Vec<(String, i64, i64, Value, Value)> {
         (
             "dead_letter_queue.max_receive_count",
             1,
-            1000,
+            997,
             free(),
             free(),
         ),

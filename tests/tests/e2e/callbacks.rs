@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use aws_sdk_cloudwatch::types::{Dimension, MetricAlarm, MetricDatum, StateValue};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use bellflower_tests::{
-    BusinessApplication, Error, Execution, Options, Pipeline, Stage, eventually,
+    BusinessApplication, Error, Execution, Options, Pipeline, Stage, Subscriber, eventually,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ struct Ground {
     pipeline: Pipeline,
     queue: String,
     dead_letter_queue: String,
+    subscriber: Subscriber,
 }
 
 impl Ground {
@@ -44,10 +46,13 @@ impl Ground {
                 .unwrap_or_default()
                 .to_owned()
         };
+        let pipeline = stage.pipeline()?;
+        let topic = &pipeline.topic_arn;
         Ok(Self {
             queue: url("queue"),
             dead_letter_queue: url("dead_letter_queue"),
-            pipeline: stage.pipeline()?,
+            subscriber: Subscriber::new(stage.aws.clone(), topic, "listener").await?,
+            pipeline,
             stage,
         })
     }
@@ -82,10 +87,71 @@ impl Ground {
         put.body(body).send().await.unwrap();
     }
 
+    /// Waits until the execution has failed, and the topic's message has told so in the same words.
     async fn failed(&self, execution: &str) -> Result<Execution, Error> {
         let ended = self.pipeline.ended(execution, LIMIT).await?;
         assert_eq!(ended.status, ExecutionStatus::Failed, "{ended:?}");
+        let body = self.told("execution_arn", execution).await?;
+        assert_eq!(body["status"], "FAILED", "{body:#}");
+        assert_eq!(body["error"], json!(ended.error), "{body:#}");
+        assert_eq!(body["cause"], json!(ended.cause), "{body:#}");
         Ok(ended)
+    }
+
+    /// The topic's next message in which this field has this value.
+    async fn told(&self, field: &str, value: &str) -> Result<Value, Error> {
+        loop {
+            let message = self.subscriber.next(LIMIT).await?;
+            let text = message["Message"].as_str().unwrap_or_default();
+            let body: Value = serde_json::from_str(text).unwrap_or_default();
+            if body[field] == value {
+                return Ok(body);
+            }
+        }
+    }
+
+    /// Tells CloudWatch of a metric, as AWS would: then the alarm that watches it goes off, and its message is on the topic. The emulator takes
+    /// metrics from neither logs nor queues.
+    async fn sets_off(
+        &self,
+        metric: &str,
+        namespace: &str,
+        dimensions: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        let cloudwatch = &self.stage.aws.cloudwatch;
+        let alarm = async || {
+            let all = cloudwatch.describe_alarms().send().await;
+            let all = all.map_err(Error::aws("reading the alarms"))?;
+            let mut found = all.metric_alarms.unwrap_or_default();
+            found.retain(|alarm| {
+                alarm.metric_name.as_deref() == Some(metric)
+                    && alarm.namespace.as_deref() == Some(namespace)
+                    && watches(alarm, dimensions)
+            });
+            assert_eq!(found.len(), 1, "{metric}: {found:#?}");
+            Ok::<_, Error>(found.remove(0))
+        };
+        assert_ne!(
+            alarm().await?.state_value,
+            Some(StateValue::Alarm),
+            "{metric}"
+        );
+        let of =
+            |(name, value): &(&str, &str)| Dimension::builder().name(*name).value(*value).build();
+        let datum = MetricDatum::builder().metric_name(metric).value(1.0);
+        let datum = datum
+            .set_dimensions(Some(dimensions.iter().map(of).collect()))
+            .build();
+        let put = cloudwatch
+            .put_metric_data()
+            .namespace(namespace)
+            .metric_data(datum);
+        put.send().await.map_err(Error::aws("counting"))?;
+        let alarm = alarm().await?;
+        assert_eq!(alarm.state_value, Some(StateValue::Alarm), "{alarm:#?}");
+        self.told("AlarmName", alarm.alarm_name().unwrap_or_default())
+            .await?;
+        Ok(())
     }
 
     /// The next message of the dead-letter queue, which is taken out.
@@ -131,6 +197,24 @@ impl Ground {
     }
 }
 
+/// Whether an alarm watches the metric of these dimensions and no others.
+fn watches(alarm: &MetricAlarm, dimensions: &[(&str, &str)]) -> bool {
+    let mut watched: Vec<(&str, &str)> = alarm
+        .dimensions()
+        .iter()
+        .map(|one| {
+            (
+                one.name().unwrap_or_default(),
+                one.value().unwrap_or_default(),
+            )
+        })
+        .collect();
+    watched.sort_unstable();
+    let mut wanted = dimensions.to_vec();
+    wanted.sort_unstable();
+    watched == wanted
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn callbacks_end_and_say_how() -> Result<(), Error> {
     let ground = Ground::new("").await?;
@@ -138,6 +222,7 @@ async fn callbacks_end_and_say_how() -> Result<(), Error> {
     a_heartbeat_leaves_it_open(&ground).await?;
     without_a_heartbeat_it_fails(&ground).await?;
     an_application_needs_its_policy_alone(&ground, "outbound").await?;
+    an_answer_of_another_name_is_told_of(&ground).await?;
     what_cannot_be_handed_out_fails_now(&ground).await?;
     an_event_that_fails_for_good_is_kept(&ground).await?;
     // Last, since it takes the topic away.
@@ -276,8 +361,47 @@ async fn what_cannot_be_handed_out_fails_now(ground: &Ground) -> Result<(), Erro
 
     let ended = ground.failed(&execution).await?;
     assert_eq!(ended.error.as_deref(), Some("Bellflower.Undeliverable"));
-    ground.logged("\"Undeliverable\":1").await?;
+    let lines = ground.logged("\"Undeliverable\":1").await?;
+    let line: Value = serde_json::from_str(lines[0].trim()).unwrap();
+    let told = &line["_aws"]["CloudWatchMetrics"][0];
+    let names = told["Dimensions"][0].as_array().unwrap().iter();
+    let dimensions: Vec<(&str, &str)> = names
+        .map(|name| name.as_str().unwrap())
+        .map(|name| (name, line[name].as_str().unwrap()))
+        .collect();
+    let namespace = told["Namespace"].as_str().unwrap();
+    ground
+        .sets_off("Undeliverable", namespace, &dimensions)
+        .await?;
     assert_eq!(ground.dead_letter().await?, poison, "it is kept as it was");
+    Ok(())
+}
+
+/// Whatever S3 makes of its key in the event.
+async fn an_answer_of_another_name_is_told_of(ground: &Ground) -> Result<(), Error> {
+    let (execution, id) = ground.open().await?;
+    let error = format!("outbound/{id}/error.json");
+    for name in ["my answer.json", "100%.json", "a+b.json", "注文.json"] {
+        let key = format!("inbound/{id}/{name}");
+        ground.put(&key, "{}").await;
+        eventually(name, LIMIT, async || {
+            let noted = ground.pipeline.keys(&error).await?;
+            let noted = match noted.first() {
+                Some(error) => ground.pipeline.object(error).await?,
+                None => String::new(),
+            };
+            let noted: Value = serde_json::from_str(&noted).unwrap_or_default();
+            Ok(if noted["key"] == json!(key) {
+                Ok(())
+            } else {
+                Err(noted.to_string())
+            })
+        })
+        .await?;
+    }
+    ground.pipeline.answer(&id, "{}").await?;
+    let ended = ground.pipeline.ended(&execution, LIMIT).await?;
+    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
     Ok(())
 }
 
@@ -295,6 +419,10 @@ async fn an_event_that_fails_for_good_is_kept(ground: &Ground) -> Result<(), Err
         kept.to_string().contains("Bellflower.RecordsFailed"),
         "{kept}"
     );
+    let queue = &ground.stage.names.dead_letter_queue;
+    let depth = "ApproximateNumberOfMessagesVisible";
+    let dimensions = [("QueueName", queue.as_str())];
+    ground.sets_off(depth, "AWS/SQS", &dimensions).await?;
     // The callback is as open as before.
     ground.put(&key, &token).await;
     ground.pipeline.answer(&id, "{}").await?;
@@ -319,6 +447,11 @@ async fn a_message_that_cannot_be_told_loses_nothing(ground: &Ground) -> Result<
         .iter()
         .filter(|event| event.r#type() == &HistoryEventType::TaskFailed);
     assert_eq!(attempts.count(), 6, "one and five more");
+
+    let execution = ground.pipeline.start(r#"{"simulate_failure": true}"#);
+    let ended = ground.pipeline.ended(&execution.await?, LIMIT).await?;
+    assert_eq!(ended.status, ExecutionStatus::Failed, "{ended:?}");
+    assert_eq!(ended.error.as_deref(), Some("Bellflower.SimulatedFailure"));
     Ok(())
 }
 

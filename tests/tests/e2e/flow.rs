@@ -70,6 +70,7 @@ async fn executions_end_with_their_answers() -> Result<(), Error> {
 
     a_result_comes_back(&stage, &pipeline, &subscriber).await?;
     large_answers_are_told_in_short(&pipeline, &subscriber).await?;
+    as_much_work_as_fits_is_handed_out(&pipeline, &subscriber).await?;
     an_empty_answer_says_that_it_came(&pipeline, &subscriber).await?;
     an_illegible_answer_can_be_mended(&pipeline, &subscriber).await?;
     a_failure_is_retried_and_told(&pipeline, &subscriber).await?;
@@ -331,6 +332,40 @@ async fn large_answers_are_told_in_short(
     Ok(())
 }
 
+/// Work of just the length that a message to the queue has room for goes its way; one byte more fails at once and says why.
+async fn as_much_work_as_fits_is_handed_out(
+    pipeline: &Pipeline,
+    subscriber: &Subscriber,
+) -> Result<(), Error> {
+    use bellflower_contract::MAX_WORK_BYTES;
+    let around = json!({
+        "execution_id": "00000000-0000-0000-0000-000000000000",
+        "info": "The input has no Comment.",
+        "status_code": 200,
+        "input": "",
+    });
+    let room = MAX_WORK_BYTES - around.to_string().len();
+    let before = pipeline.exchanges().await?;
+    let execution = pipeline.start(&json!("x".repeat(room)).to_string()).await?;
+    let id = pipeline.new_exchange(&before, LIMIT).await?;
+    let data = pipeline.object(&format!("outbound/{id}/data.json")).await?;
+    assert_eq!(data.len(), MAX_WORK_BYTES);
+    pipeline.answer(&id, "{}").await?;
+    succeeded(pipeline, &execution).await?;
+    message(subscriber).await?;
+
+    let execution = pipeline
+        .start(&json!("x".repeat(room + 1)).to_string())
+        .await?;
+    let ended = failed(pipeline, &execution).await?;
+    assert_eq!(ended.error.as_deref(), Some("Bellflower.WorkTooLong"));
+    let attempts = count(pipeline, &execution, &HistoryEventType::TaskFailed);
+    assert_eq!(attempts.await?, 1, "again would be as long");
+    let (_, body) = message(subscriber).await?;
+    assert_eq!(body["error"], "Bellflower.WorkTooLong", "{body:#}");
+    Ok(())
+}
+
 /// Nobody answers; somebody sends what is no work.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_and_nonsense_are_told_of() -> Result<(), Error> {
@@ -386,8 +421,21 @@ async fn silence_and_nonsense_are_told_of() -> Result<(), Error> {
     let kept = pipeline.keys(&format!("outbound/{id}/")).await?;
     assert_eq!(kept, [format!("outbound/{id}/data.json")]);
 
-    // An answer that comes too late hurts nobody.
+    // An answer that comes too late hurts nobody, and is counted.
     pipeline.answer(&id, "{}").await?;
+    let group = format!("/aws/lambda/{}", stage.names.integration);
+    eventually("the late answer's metric", LIMIT, async || {
+        let events = stage.aws.logs.filter_log_events();
+        let events = events.log_group_name(&group).send().await;
+        let events = events.map_err(Error::aws("reading the log"))?;
+        let mut lines = events.events().iter().filter_map(|event| event.message());
+        Ok(if lines.any(|line| line.contains("\"Late\":1")) {
+            Ok(())
+        } else {
+            Err("no such line".to_owned())
+        })
+    })
+    .await?;
 
     let dead_letters = url(&stage.names.dead_letter_queue).await;
     eventually("the nonsense in the dead-letter queue", LIMIT, async || {

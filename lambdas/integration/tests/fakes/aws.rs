@@ -32,6 +32,7 @@ struct State {
     answers: Vec<(String, String)>,
     closed: BTreeSet<String>,
     faults: Vec<Fault>,
+    connections: usize,
 }
 
 /// An object that was written.
@@ -58,6 +59,8 @@ pub enum Answer {
     Broken,
     /// The call is done, but its answer is a status 500.
     DoneButBroken,
+    /// The answer's body ends half-way: the connection is closed after this time.
+    CutOff(Duration),
     /// No answer at all.
     Hang,
 }
@@ -97,6 +100,7 @@ impl Aws {
                 let stream = stream.unwrap();
                 let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
                 let state = Arc::clone(&shared);
+                state.lock().unwrap().connections += 1;
                 thread::spawn(move || {
                     http::serve(StreamOwned::new(connection, stream), |request| {
                         answer(&state, &request)
@@ -151,6 +155,11 @@ impl Aws {
         answers
     }
 
+    /// How many connections have been made.
+    pub fn connections(&self) -> usize {
+        self.state().connections
+    }
+
     /// How many heartbeats Step Functions took.
     pub fn heartbeats(&self) -> usize {
         let answers = &self.state().answers;
@@ -174,7 +183,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Option<Response> {
         .faults
         .iter_mut()
         .find(|fault| call.contains(fault.call) && fault.times > 0);
-    let mut broken = false;
+    let (mut broken, mut cut_off) = (false, None);
     if let Some(fault) = fault {
         fault.times -= 1;
         match fault.answer {
@@ -182,6 +191,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Option<Response> {
             Answer::StepFunctions(code, message) => return Some(sfn_error(400, code, message)),
             Answer::Broken => return Some(Response::new(500, "")),
             Answer::DoneButBroken => broken = true,
+            Answer::CutOff(time) => cut_off = Some(time),
             Answer::Hang => {
                 drop(state);
                 thread::sleep(Duration::from_mins(1));
@@ -189,10 +199,11 @@ fn answer(state: &Mutex<State>, request: &Request) -> Option<Response> {
             }
         }
     }
-    let response = match target {
+    let mut response = match target {
         Some(target) => state.step_functions(target, &request.body),
         None => state.s3(request),
     };
+    response.cut_off = cut_off;
     Some(if broken {
         Response::new(500, "")
     } else {

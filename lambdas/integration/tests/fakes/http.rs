@@ -1,6 +1,8 @@
 //! As much of HTTP/1.1 as the two fakes speak: requests with a known length, on connections that are kept open.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::thread;
+use std::time::Duration;
 
 pub struct Request {
     pub method: String,
@@ -13,6 +15,8 @@ pub struct Response {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
+    /// Half of the body is sent, and after this the connection is closed.
+    pub cut_off: Option<Duration>,
 }
 
 impl Request {
@@ -31,6 +35,7 @@ impl Response {
             status,
             headers: Vec::new(),
             body: body.into(),
+            cut_off: None,
         }
     }
 }
@@ -52,13 +57,21 @@ pub fn serve<S: Read + Write>(stream: S, mut answer: impl FnMut(Request) -> Opti
             response.status,
             response.body.len()
         );
-        let bytes = [head.as_bytes(), &response.body].concat();
+        let sent = match response.cut_off {
+            Some(_) => &response.body[..response.body.len() / 2],
+            None => &response.body,
+        };
+        let bytes = [head.as_bytes(), sent].concat();
         if stream
             .get_mut()
             .write_all(&bytes)
             .and_then(|()| stream.get_mut().flush())
             .is_err()
         {
+            return;
+        }
+        if let Some(time) = response.cut_off {
+            thread::sleep(time);
             return;
         }
     }

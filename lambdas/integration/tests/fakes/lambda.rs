@@ -147,6 +147,7 @@ fn invocation(event: String, time: Duration) -> Response {
         status: 200,
         headers,
         body: event.into_bytes(),
+        cut_off: None,
     }
 }
 

@@ -150,6 +150,19 @@ fn not_in_the_reference(documents: &[Document]) -> Vec<String> {
         kind: Kind::Identity(None),
         policy: guide(),
     };
+    for (role, service, outcome) in HANDED_OVER {
+        let row = Row {
+            who: Who::Bearer("docs/guides/permissions.md"),
+            action: "iam:PassRole".to_owned(),
+            resource: format!("arn:aws:iam::{ACCOUNT}:role/{role}"),
+            context: vec![("iam:PassedToService", format!("{service}.amazonaws.com"))],
+            outcome,
+        };
+        let found = Policies::new(std::slice::from_ref(&guide)).outcome(&row);
+        if found != outcome {
+            wrong.push(format!("{found:?}, which it must not be: {row:?}"));
+        }
+    }
     let findings = reference.findings(&[guide]);
     wrong.extend(
         findings
@@ -159,6 +172,26 @@ fn not_in_the_reference(documents: &[Document]) -> Vec<String> {
     );
     wrong
 }
+
+/// To whom the guide's user may hand which role.
+const HANDED_OVER: [(&str, &str, Outcome); 4] = [
+    (
+        "orders-processing-role-devl-eu-west-1",
+        "lambda",
+        Outcome::Allowed,
+    ),
+    (
+        "orders-machine-role-devl-eu-west-1",
+        "states",
+        Outcome::Allowed,
+    ),
+    (
+        "orders-processing-role-devl-eu-west-1",
+        "ec2",
+        Outcome::Denied,
+    ),
+    ("administrator", "lambda", Outcome::Denied),
+];
 
 /// Rows that come out otherwise, and what no row needs.
 fn wrong_or_idle(documents: &[Document], rows: &[Row]) -> Vec<String> {
