@@ -494,6 +494,7 @@ async fn a_private_token_is_not_beside_the_data() -> Result<(), Error> {
     assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
     assert_eq!(ground.tokens(&id).await?, Vec::<String>::new());
     an_application_needs_its_policy_alone(&ground, "private").await?;
+    ground.subscriber.remove().await?;
     ground.pipeline.clear().await?;
     ground.stage.terraform.destroy()?;
     let mut left = ground.stage.left().await?;
