@@ -57,9 +57,9 @@ impl Report {
             wrong.insert(0, format!("{lost} executions did not succeed"));
         }
         let share = 100 * self.faults as usize / self.calls.max(1);
-        if self.load.faults && !(3..=7).contains(&share) {
+        if self.load.faults && !(2..=8).contains(&share) {
             wrong.push(format!(
-                "{} of {} calls went wrong, though 5 % were to",
+                "{} of {} calls went wrong, though about 5 % were to",
                 self.faults, self.calls
             ));
         }
