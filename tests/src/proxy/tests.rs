@@ -264,10 +264,15 @@ async fn codes_that_are_not_the_shapes_names() {
 
 /// The operations of S3 and Lambda named in the provider's sources; the other services name theirs in each request.
 fn called_by_the_provider() -> BTreeSet<String> {
-    let folder = environment::repository().join("provider/src/parts");
+    let mut open = vec![environment::repository().join("provider/src/parts")];
     let mut found = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).unwrap();
+            open.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
         for quoted in text.split('"') {
             let known = ["s3:", "lambda:"].iter().any(|service| {
                 quoted.strip_prefix(service).is_some_and(|rest| {
