@@ -14,7 +14,8 @@ mod upgrade;
 pub mod validate;
 mod warnings;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -49,14 +50,53 @@ type Tree = Map<String, Json>;
 #[derive(Debug)]
 pub struct CallbackPipeline {
     shared: Shared,
+    /// The marks of the pipelines that are being made.
+    made: Mutex<BTreeSet<String>>,
 }
 
 impl CallbackPipeline {
     /// A resource that works with what the provider block is configured with.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            made: Mutex::default(),
+        }
     }
+
+    /// Notes that a pipeline is being made. Two resources of one name that Terraform creates side by side would take each other's parts for what an
+    /// earlier run left.
+    fn claim(&self, settings: &Settings, place: &Place) -> Result<Claim<'_>, Diagnostics> {
+        let mark = blueprint::mark(settings, place);
+        if lock(&self.made).insert(mark.clone()) {
+            return Ok(Claim {
+                made: &self.made,
+                mark,
+            });
+        }
+        let detail = format!(
+            "Another resource of this configuration makes the pipeline \"{}\". Each needs a name or an environment of its own.",
+            blueprint::id(settings)
+        );
+        let path = Path::root().attribute("name");
+        Err(vec![Diagnostic::error("Pipeline twice", detail).at(path)])
+    }
+}
+
+/// A pipeline that is being made, for as long as this lives.
+struct Claim<'a> {
+    made: &'a Mutex<BTreeSet<String>>,
+    mark: String,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        lock(self.made).remove(&self.mark);
+    }
+}
+
+fn lock(made: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    made.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn told(failure: &Failure) -> Diagnostic {
@@ -264,9 +304,11 @@ impl CallbackPipeline {
             let place = home(&session, prior.as_ref()).await?;
             let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
             check_code(&base, &packages)?;
-            Ok::<_, Diagnostics>((session, base, settings, place, packages))
+            let new = prior.is_none();
+            let claim = new.then(|| self.claim(&settings, &place)).transpose()?;
+            Ok::<_, Diagnostics>((session, base, settings, place, packages, claim))
         };
-        let (session, base, settings, place, packages) = match prepared.await {
+        let (session, base, settings, place, packages, _claim) = match prepared.await {
             Ok(prepared) => prepared,
             Err(diagnostics) => return (nothing, diagnostics),
         };

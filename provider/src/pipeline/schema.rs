@@ -270,8 +270,11 @@ fn object(name: &'static str, doc: &'static str, fields: Vec<Field>) -> Field {
 #[must_use]
 pub fn schema() -> Schema {
     let timeouts = ["create", "read", "update", "delete"].map(|name| {
-        let doc =
-            "How long this may take, as in `30s`, `20m` or `1h`; at least `1s`. Default: `20m`, for read `5m`.";
+        let doc = if name == "read" {
+            "How long this may take, as in `30s`, `20m` or `1h`; at least `1s`. Default: `5m`."
+        } else {
+            "How long this may take, as in `30s`, `20m` or `1h`; at least `1s`. Default: `20m`."
+        };
         Attribute::new(name, Kind::Type(Type::String))
             .optional()
             .describe(doc)

@@ -928,9 +928,9 @@ async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
             &["S3 bucket", &bucket, "at most 63", "bucket.bucket"],
         ),
         with(
-            "name",
-            json!("orders"),
-            json!({"environment": "development-of-the-team"}),
+            "environment",
+            json!("development-of-the-team"),
+            json!({"name": "orders"}),
             &["S3 bucket", &environment, "at most 63"],
         ),
         with(

@@ -93,6 +93,31 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     Ok(())
 }
 
+/// Terraform makes resources side by side: two of one name must not take each other's parts for what an earlier run left.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_one_name_in_one_configuration_are_refused() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let twins = format!(
+        "{}resource \"bellflower_callback_pipeline\" \"other\" {{\n  name = \"orders\"\n}}\n",
+        Stage::text("", "orders", "")
+    );
+    stage.terraform.rewrite(&twins)?;
+    let run = stage
+        .terraform
+        .run(&["apply", "-auto-approve", "-no-color"])?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(
+        said.contains("Pipeline twice") || said.contains("Pipeline exists already"),
+        "{said}"
+    );
+    let listed = stage.terraform.run(&["state", "list"])?;
+    assert_eq!(listed.stdout.lines().count(), 1, "{}", listed.stdout);
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// `import {}` blocks do what `terraform import` does.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_block_takes_it_over() -> Result<(), Error> {

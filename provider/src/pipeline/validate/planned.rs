@@ -95,7 +95,11 @@ fn names(config: &Value, planned: &Value, found: &mut Diagnostics) {
         said.join("\n"),
         paths.join(", ")
     );
-    found.push(Diagnostic::error("Illegal derived name", detail).at(at()));
+    let at = match room {
+        Some(0) => Path::root().attribute("environment"),
+        _ => at(),
+    };
+    found.push(Diagnostic::error("Illegal derived name", detail).at(at));
 }
 
 fn collect_names(

@@ -19,7 +19,15 @@ pub fn each(fields: &[Field], config: &Value, at: &Path, found: &mut Diagnostics
                 let detail = format!("{} must have a value; it is null.", field.name);
                 found.push(Diagnostic::error("Value missing", detail).at(path));
             }
-            (_, Value::Null | Value::Unknown) => {}
+            (_, Value::Null) => {}
+            _ if field.origin == Origin::Computed => {
+                let detail = format!(
+                    "{} is read-only: Bellflower tells it. Take it out of the configuration.",
+                    field.name
+                );
+                found.push(Diagnostic::error("Read-only attribute", detail).at(path));
+            }
+            (_, Value::Unknown) => {}
             (Shape::Object(inner), value) => each(inner, value, &path, found),
             (Shape::ObjectMap(inner), Value::Map(map)) => {
                 for (name, entry) in map {
@@ -35,12 +43,11 @@ pub fn each(fields: &[Field], config: &Value, at: &Path, found: &mut Diagnostics
                     found.push(null_entry(field, name, path.clone()));
                 }
             }
-            (_, value) if field.origin != Origin::Computed => {
+            (_, value) => {
                 if let Some((summary, detail)) = complaint(field, value) {
                     found.push(Diagnostic::error(summary, detail).at(path));
                 }
             }
-            _ => {}
         }
     }
 }

@@ -94,6 +94,7 @@ const TOGETHER: &[Together] = &[
     prefixes,
     expiry,
     batching,
+    lost_in_the_queue,
     alarms,
     subscriptions,
     tags,
@@ -138,7 +139,16 @@ fn code(view: &View, found: &mut Diagnostics) {
             );
         }
     }
-    let own = !view.missing(&at("filename")) || !view.missing(&at("s3_key"));
+    let own = ["filename", "s3_bucket", "s3_key"]
+        .iter()
+        .any(|name| !view.missing(&at(name)));
+    let provided = view
+        .text(&at("runtime"))
+        .is_none_or(|runtime| runtime.starts_with("provided"));
+    if own && !provided && view.missing(&at("handler")) {
+        let detail = "The default handler, bootstrap, is that of the runtimes provided and provided.al…: say what this runtime is to call.";
+        complain(found, &at("runtime"), "No handler", detail.to_owned());
+    }
     for name in ["runtime", "handler"] {
         let default = if name == "runtime" {
             "provided.al2023"
@@ -150,6 +160,7 @@ fn code(view: &View, found: &mut Diagnostics) {
                 "{name} belongs to code of your own: give filename, or s3_bucket and s3_key, too."
             );
             complain(found, &at(name), "No code of your own", detail);
+            break;
         }
     }
 }
@@ -270,6 +281,59 @@ fn batching(view: &View, found: &mut Diagnostics) {
         let detail =
             format!("A batch of more than 10 messages ({messages}) needs {window} of at least 1.");
         complain(found, size, "Batch without a window", detail);
+    }
+}
+
+/// Warns of settings by which work would be gone before anybody hears of it, or be turned away.
+fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
+    let mut warn = |at: &str, summary: &str, detail: String| {
+        found.push(Diagnostic::warning(summary, detail).at(path(at)));
+    };
+    let (retention, visibility, receives) = (
+        "queue.message_retention_seconds",
+        "queue.visibility_timeout_seconds",
+        "dead_letter_queue.max_receive_count",
+    );
+    if let (Some(kept), Some(hidden), Some(times)) = (
+        view.number(retention),
+        view.number(visibility),
+        view.number(receives),
+    ) && kept <= hidden.saturating_mul(times)
+    {
+        let detail = format!(
+            "A message that cannot be handled is received {times} times, {hidden} s apart, and is gone after {kept} s: before it counts as undeliverable. Its \
+             execution then waits for its time-out. {retention} should be more than {visibility} times {receives}."
+        );
+        warn(
+            retention,
+            "Messages end before they count as undeliverable",
+            detail,
+        );
+    }
+    let (delay, callback) = (
+        "queue.delay_seconds",
+        "state_machine.callback_timeout_seconds",
+    );
+    if let (Some(delayed), Some(timeout)) = (view.number(delay), view.number(callback))
+        && delayed >= timeout
+    {
+        let detail = format!(
+            "Work is handed out {delayed} s after it was sent, and its execution waits {timeout} s for the answer: {delay} should be less than {callback}."
+        );
+        warn(delay, "Work comes after its time-out", detail);
+    }
+    let (most, reserved) = (
+        "event_source.maximum_concurrency",
+        "integration.reserved_concurrent_executions",
+    );
+    if let (Some(batches), Some(room)) = (view.number(most), view.number(reserved))
+        && (0..batches).contains(&room)
+    {
+        let detail = format!(
+            "Lambda turns batches away that are more than {room} at once, and each counts as an attempt of its messages: {most} ({batches}) should be \
+             at most {reserved}."
+        );
+        warn(most, "More at once than is reserved", detail);
     }
 }
 

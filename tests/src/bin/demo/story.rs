@@ -132,8 +132,11 @@ async fn tell_with(
                 left.join("\n")
             )));
         }
-        telling.line("AWS API", "nothing is left in the account");
-        summary.push("destroy  nothing is left in the account".to_owned());
+        telling.line(
+            "AWS API",
+            "nothing is left in the account but the KMS key, which AWS deletes after 30 days",
+        );
+        summary.push("destroy  nothing is left in the account but the KMS key, which AWS deletes after 30 days".to_owned());
     }
 
     println!("\nSummary");
