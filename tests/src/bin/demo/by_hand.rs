@@ -39,10 +39,11 @@ pub fn tell(
         pipeline.bucket
     );
     println!(
-        "The `aws` commands are those of the AWS CLI, version 2; version 1 looks for AWS itself in `aws sqs`."
+        "The `aws` commands are those of the AWS CLI, version 2; version 1 looks for AWS itself in `aws sqs`, unless it is given `--endpoint-url=$AWS_ENDPOINT_URL`."
     );
     println!(
-        "The pipeline {name} is there: to apply an example to this local AWS, change the name in it, or destroy the pipeline first."
+        "The pipeline {name} is there: to apply an example, or a configuration of your own, to this local AWS, run `terraform init` in its folder and give it another name, or destroy the pipeline first. \
+         The local AWS ends no execution for want of a heartbeat."
     );
     println!("To end it (everything is in its memory; the next `cargo xtask demo` ends it too):");
     println!("  kill -- -{}", emulator.id());
