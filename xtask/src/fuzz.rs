@@ -15,18 +15,11 @@ const FLAGS: &str = "--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module -Cl
                      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                      -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// The target this machine's compiler compiles for.
-fn host() -> Result<String, Error> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = command::output(Command::new(rustc).args(["--print", "host-tuple"]))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
 /// Runs the targets named, or all. An input that makes one panic is kept in `target/fuzz`, and its name is printed.
 pub fn run(arguments: &[String]) -> Result<(), Error> {
     let value = |flag: &str| arguments.iter().find_map(|given| given.strip_prefix(flag));
     let seconds = value("--seconds=").unwrap_or(SECONDS);
-    let host = host()?;
+    let host = command::rustc_prints(&["host-tuple"])?;
     let folder = layout::target().join("fuzz");
     let mut build = command::cargo();
     build
@@ -37,11 +30,9 @@ pub fn run(arguments: &[String]) -> Result<(), Error> {
         .arg(&folder)
         .env("RUSTFLAGS", FLAGS);
     command::run(&mut build)?;
-    for target in TARGETS {
-        let named = |given: &String| TARGETS.contains(&given.as_str());
-        if arguments.iter().any(named) && !arguments.iter().any(|given| given == target) {
-            continue;
-        }
+    let named = |target: &&str| arguments.iter().any(|given| given == target);
+    let all = !TARGETS.iter().any(named);
+    for target in TARGETS.into_iter().filter(|target| all || named(target)) {
         let corpus = folder.join("corpus").join(target);
         command::create_folder(&corpus)?;
         println!("--- {target}, {seconds} s");

@@ -1,7 +1,6 @@
 //! The Lambda packages: built for Amazon Linux 2023 whatever the build machine is, zipped reproducibly.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::command::{self, Error};
 use crate::{archive, elf, layout, tools};
@@ -58,14 +57,8 @@ pub fn build() -> Result<(), Error> {
 }
 
 fn toolchain_has(target: &str) -> Result<bool, Error> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = command::output(Command::new(rustc).args([
-        "--print",
-        "target-libdir",
-        "--target",
-        target,
-    ]))?;
-    Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
+    let folder = command::rustc_prints(&["target-libdir", "--target", target])?;
+    Ok(Path::new(&folder).is_dir())
 }
 
 /// Each function is built alone: together, cargo would give each the other's features and make it larger.

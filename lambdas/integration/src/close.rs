@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::answer::InvalidAnswer;
 use crate::exchange::{ExchangeError, Exchanges, PATIENCE, TokenFile};
-use crate::ports::{CallError, Callbacks, Fetched, Store};
+use crate::ports::{CallError, Callbacks, Store};
 
 /// How long to wait between attempts to read a token that is not there.
 ///
@@ -145,11 +145,6 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             };
             tokio::time::sleep(*wait).await;
         }
-    }
-
-    async fn data_exists(&self, id: &ExecutionId) -> Result<bool, CallError> {
-        let found = self.store.get(&self.layout.data_key(id), 0).await?;
-        Ok(found != Fetched::Missing)
     }
 }
 

@@ -80,6 +80,12 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         }
     }
 
+    /// Whether the exchange's work has been handed out.
+    pub(crate) async fn data_exists(&self, id: &ExecutionId) -> Result<bool, CallError> {
+        let found = self.store.get(&self.layout.data_key(id), 0).await?;
+        Ok(found != Fetched::Missing)
+    }
+
     /// What the application's answer tells; `None` if there is none. It is read as it is now, not as it was when an event was sent: events
     /// come late, twice and in any order. A refusal to read it is the answer's fault if it is `final_say`; before, it may be a role that AWS does
     /// not know everywhere yet.

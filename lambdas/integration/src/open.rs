@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::answer::Reply;
 use crate::exchange::{ExchangeError, Exchanges, PATIENCE};
-use crate::ports::{CallError, Callbacks, Fetched, Outcome, Store, When, Write};
+use crate::ports::{CallError, Callbacks, Outcome, Store, When, Write};
 
 /// How often a token is added to a file that others change at the same time.
 const TRIES: usize = 5;
@@ -55,13 +55,13 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         if waited > BELIEVED
             && let Some(code) = self.is_over(id, &message.task_token).await
         {
-            if self.store.get(&key, 0).await? == Fetched::Missing {
+            if self.data_exists(id).await? {
+                let fields = json!({"execution_id": id, "key": key});
+                self.log.info("callback opened before", fields);
+            } else {
                 let reason = format!("the callback is not open ({code})");
                 let fields = json!({"execution_id": id, "reason": reason});
                 self.log.warn("message dropped", fields);
-            } else {
-                let fields = json!({"execution_id": id, "key": key});
-                self.log.info("callback opened before", fields);
             }
             return Ok(());
         }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::answer::Reply;
 use crate::exchange::{ExchangeError, Exchanges, TokenFile};
-use crate::ports::{Callbacks, Fetched, Outcome, Store, When};
+use crate::ports::{Callbacks, Outcome, Store, When};
 
 impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     /// Fails the callback of the message, so that its execution ends now and says why, and not at its time-out.
@@ -89,10 +89,9 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     }
 
     async fn handed_out(&self, id: &ExecutionId) -> Result<bool, ExchangeError> {
-        match self.store.get(&self.layout.data_key(id), 0).await {
-            Ok(found) => Ok(found != Fetched::Missing),
+        match self.data_exists(id).await {
             Err(error) if error.is_refusal(true) => Ok(false),
-            Err(error) => Err(error.into()),
+            other => Ok(other?),
         }
     }
 }

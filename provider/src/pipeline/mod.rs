@@ -15,7 +15,7 @@ pub mod validate;
 mod warnings;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,8 +33,8 @@ use crate::parts::Aws;
 use crate::parts::bucket::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, disown, look_again, look_for, ours, recognise,
-    refusals, remove_surplus, take_down,
+    Deadline, Findings, Outcome, Progress, converge, disown, lock, look_again, look_for, ours,
+    recognise, refusals, remove_surplus, take_down,
 };
 use blueprint::{Blueprint, Facts};
 use packages::Packages;
@@ -93,10 +93,6 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         lock(self.made).remove(&self.mark);
     }
-}
-
-fn lock(made: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
-    made.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn told(failure: &Failure) -> Diagnostic {

@@ -2,6 +2,8 @@
 
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
+use super::validate::path;
+
 /// What a user should know of a change of a pipeline that exists, be it in place or by a replacement.
 pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
     let mut found = Vec::new();
@@ -13,20 +15,18 @@ pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics 
 }
 
 /// Where the files of an exchange are; an exchange that is under way is looked for in the new place.
-const PLACES: [&[&str]; 3] = [
-    &["task_token"],
-    &["bucket", "inbound_prefix"],
-    &["bucket", "outbound_prefix"],
+const PLACES: [&str; 3] = [
+    "task_token",
+    "bucket.inbound_prefix",
+    "bucket.outbound_prefix",
 ];
 
 /// Warns of changes that would leave open callbacks behind.
 fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
     for place in PLACES {
-        let path = place
-            .iter()
-            .fold(Path::root(), |path, step| path.attribute(*step));
-        let text = |value: &Value| value.at(&path).and_then(Value::as_str).map(str::to_owned);
-        let (Some(before), Some(after)) = (text(prior), text(planned)) else {
+        let path = path(place);
+        let [before, after] = [prior, planned].map(|value| value.at(&path).and_then(Value::as_str));
+        let (Some(before), Some(after)) = (before, after) else {
             continue;
         };
         if before != after {
@@ -53,25 +53,24 @@ const ATTRIBUTES: [&str; 5] = [
 
 /// Warns of changes of subscriptions that wait for their receiver: SNS takes none until then.
 fn unconfirmed(prior: &Value, planned: &Value, found: &mut Diagnostics) {
-    let all = |value: &Value| value.get("subscriptions").and_then(Value::as_map).cloned();
-    let (before, after) = (
-        all(prior).unwrap_or_default(),
-        all(planned).unwrap_or_default(),
-    );
-    for (name, after) in &after {
+    let all = |value| Value::get(value, "subscriptions").and_then(Value::as_map);
+    let (Some(before), Some(after)) = (all(prior), all(planned)) else {
+        return;
+    };
+    for (name, after) in after {
         let Some(before) = before.get(name) else {
             continue;
         };
         let pending = before.get("pending_confirmation").and_then(Value::as_bool) == Some(true);
-        let differs = |attribute: &&&str| before.get(attribute) != after.get(attribute);
-        if !pending || IDENTITY.iter().any(|one| differs(&one)) {
+        let differs = |attribute: &&str| before.get(attribute) != after.get(attribute);
+        if !pending || IDENTITY.iter().any(differs) {
             continue;
         }
-        for attribute in ATTRIBUTES.iter().filter(differs) {
+        for attribute in ATTRIBUTES.into_iter().filter(differs) {
             let path = Path::root()
                 .attribute("subscriptions")
                 .key(name)
-                .attribute(*attribute);
+                .attribute(attribute);
             let detail = "The receiver has not confirmed this subscription yet, and SNS takes no change before. Until the first apply after the confirmation it is \
                           as it was when it was made.";
             found.push(Diagnostic::warning("Subscription not confirmed yet", detail).at(path));

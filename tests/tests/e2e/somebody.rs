@@ -31,38 +31,10 @@ pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
                 .await
                 .unwrap();
         }
-        "SQS queue" => {
-            aws.sqs
-                .create_queue()
-                .queue_name(&names.queue)
-                .send()
-                .await
-                .unwrap();
-        }
-        "undeliverable queue" => {
-            aws.sqs
-                .create_queue()
-                .queue_name(&names.undeliverable_queue)
-                .send()
-                .await
-                .unwrap();
-        }
-        "dead-letter queue" => {
-            aws.sqs
-                .create_queue()
-                .queue_name(&names.dead_letter_queue)
-                .send()
-                .await
-                .unwrap();
-        }
-        "SNS topic" => {
-            aws.sns
-                .create_topic()
-                .name(&names.topic)
-                .send()
-                .await
-                .unwrap();
-        }
+        "SQS queue" => queue(aws, &names.queue).await,
+        "undeliverable queue" => queue(aws, &names.undeliverable_queue).await,
+        "dead-letter queue" => queue(aws, &names.dead_letter_queue).await,
+        "SNS topic" => topic(aws, &names.topic).await,
         "IAM role" => {
             self::role(aws, &names.integration_role).await;
         }
@@ -75,9 +47,7 @@ pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
                 .await
                 .unwrap();
         }
-        "Lambda function" => {
-            function(aws, &names.processing, role).await;
-        }
+        "Lambda function" => function(aws, &names.processing, role).await,
         "alarm" => {
             let call = aws
                 .cloudwatch
@@ -104,6 +74,15 @@ pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
             call.definition(definition).send().await.unwrap();
         }
     }
+}
+
+pub async fn queue(aws: &Aws, name: &str) {
+    let call = aws.sqs.create_queue().queue_name(name);
+    call.send().await.unwrap();
+}
+
+pub async fn topic(aws: &Aws, name: &str) {
+    aws.sns.create_topic().name(name).send().await.unwrap();
 }
 
 /// Makes a role; its ARN.

@@ -70,8 +70,7 @@ async fn what_hangs_on_parts_of_others_is_theirs() -> Result<(), Error> {
     ))
     .await?;
     let aws = &stage.aws;
-    let call = aws.sqs.create_queue().queue_name("theirs");
-    call.send().await.unwrap();
+    somebody::queue(aws, "theirs").await;
     stage.terraform.apply()?;
     let names = &stage.names;
 
@@ -82,12 +81,7 @@ async fn what_hangs_on_parts_of_others_is_theirs() -> Result<(), Error> {
         .send()
         .await
         .unwrap();
-    aws.sns
-        .create_topic()
-        .name(&names.topic)
-        .send()
-        .await
-        .unwrap();
+    somebody::topic(aws, &names.topic).await;
     let call = aws.sns.subscribe().topic_arn(&topic).protocol("sqs");
     call.endpoint(theirs).send().await.unwrap();
 

@@ -19,7 +19,8 @@ pub fn validate(config: &Value) -> Diagnostics {
     found
 }
 
-fn path(dotted: &str) -> Path {
+/// The path of `bucket.inbound_prefix`.
+pub(super) fn path(dotted: &str) -> Path {
     dotted.split('.').fold(Path::root(), Path::attribute)
 }
 
