@@ -60,6 +60,7 @@ variable "bucket" {
     ignore_public_acls      = optional(bool)
     inbound_prefix          = optional(string)
     outbound_prefix         = optional(string)
+    outbound_queue_arn      = optional(string)
     restrict_public_buckets = optional(bool)
   })
   default = null
@@ -174,7 +175,7 @@ variable "integration" {
 }
 
 variable "key" {
-  description = "The customer-managed KMS key that encrypts everything. None is made when `kms_key_arn` is set."
+  description = "The customer-managed KMS key that encrypts the bucket, the queues, the topic, the log groups and the functions' variables. None is made when `kms_key_arn` is set."
   type = object({
     alias                   = optional(string)
     deletion_window_in_days = optional(number)
@@ -186,7 +187,7 @@ variable "key" {
 }
 
 variable "kms_key_arn" {
-  description = "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not. Allowed: the ARN of a key of kms."
+  description = "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not, but do that while no callback is open: what was encrypted with the former key cannot be read any more. Allowed: the ARN of a key of kms."
   type        = string
   default     = null
 }

@@ -52,6 +52,12 @@ variable "audit_queue_arn" {
   default     = null
 }
 
+variable "work_queue_arn" {
+  description = "The ARN of an SQS queue that is to be told of work. Its policy must let S3 send."
+  type        = string
+  default     = null
+}
+
 provider "bellflower" {
   region      = var.region
   max_retries = 4
@@ -152,6 +158,7 @@ resource "bellflower_callback_pipeline" "this" {
     bucket_key_enabled      = true
     inbound_prefix          = "inbound/"
     outbound_prefix         = "outbound/"
+    outbound_queue_arn      = var.work_queue_arn
     expiration_days         = 90
   }
 

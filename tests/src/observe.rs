@@ -8,6 +8,9 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::types::{
+    Event, FilterRule, FilterRuleName, NotificationConfigurationFilter, S3KeyFilter,
+};
 use serde_json::{Map, Value, json};
 
 use crate::Aws;
@@ -366,26 +369,25 @@ async fn bucket_lifecycle(aws: &Aws, name: &str) -> Value {
 
 async fn bucket_notification(aws: &Aws, name: &str) -> Value {
     let answer = ask!(aws.s3.get_bucket_notification_configuration().bucket(name));
-    let one = |with: &aws_sdk_s3::types::LambdaFunctionConfiguration| {
-        let rules = with
-            .filter()
-            .and_then(|filter| filter.key())
-            .map(|key| key.filter_rules())
-            .unwrap_or_default();
-        let named = |rule: &aws_sdk_s3::types::FilterRule| {
-            let name = rule.name().map(aws_sdk_s3::types::FilterRuleName::as_str);
+    let rules = |filter: Option<&NotificationConfigurationFilter>| {
+        let named = |rule: &FilterRule| {
+            let name = rule.name().map(FilterRuleName::as_str);
             (name.unwrap_or_default().to_lowercase(), json!(rule.value()))
         };
-        json!({
-            "id": with.id(),
-            "function": with.lambda_function_arn(),
-            "events": with.events().iter().map(aws_sdk_s3::types::Event::as_str).collect::<Vec<_>>(),
-            "filter": rules.iter().map(named).collect::<Map<_, _>>(),
-        })
+        let key = filter.and_then(NotificationConfigurationFilter::key);
+        let rules = key.map(S3KeyFilter::filter_rules).unwrap_or_default();
+        rules.iter().map(named).collect::<Map<_, _>>()
     };
+    let events = |events: &[Event]| json!(events.iter().map(Event::as_str).collect::<Vec<_>>());
+    let functions = answer.lambda_function_configurations().iter().map(|with| {
+        json!({"id": with.id(), "function": with.lambda_function_arn(), "events": events(with.events()), "filter": rules(with.filter())})
+    });
+    let queues = answer.queue_configurations().iter().map(|with| {
+        json!({"id": with.id(), "queue": with.queue_arn(), "events": events(with.events()), "filter": rules(with.filter())})
+    });
     json!({
-        "functions": answer.lambda_function_configurations().iter().map(one).collect::<Vec<_>>(),
-        "queues": answer.queue_configurations().len(),
+        "functions": functions.collect::<Vec<_>>(),
+        "queues": queues.collect::<Vec<_>>(),
         "topics": answer.topic_configurations().len(),
     })
 }

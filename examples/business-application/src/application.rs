@@ -4,17 +4,23 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::bucket::{Bucket, Error};
+use crate::aws::Error;
+use crate::bucket::Bucket;
 use crate::complaints::Complaints;
 use crate::options::Options;
+use crate::queue::{self, Queue};
 use crate::work::Work;
 
 /// What is complained about when work cannot be looked for. No execution id has spaces.
 const LOOKING: &str = "looking for work";
+/// What is complained about when a queue does not tell of work.
+const LISTENING: &str = "listening for work";
+/// Between calls to a queue that fails. What it would have told of is looked for meanwhile.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What came of an exchange.
 #[derive(Debug)]
@@ -33,6 +39,7 @@ enum Done {
 #[derive(Debug)]
 pub struct Application {
     bucket: Arc<Bucket>,
+    queue: Option<Queue>,
     every: Duration,
     heartbeat: Duration,
     places: Arc<Semaphore>,
@@ -45,9 +52,15 @@ pub struct Application {
 }
 
 impl Application {
-    pub fn new(bucket: Arc<Bucket>, options: &Options, stop: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        bucket: Arc<Bucket>,
+        queue: Option<Queue>,
+        options: &Options,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             bucket,
+            queue,
             every: options.every,
             heartbeat: options.heartbeat,
             places: Arc::new(Semaphore::new(options.at_once)),
@@ -63,9 +76,17 @@ impl Application {
     /// when nothing is begun. Later on it may well be mended beside it.
     pub async fn run(mut self) -> Result<usize, Error> {
         let mut stop = self.stop.clone();
+        let (teller, told) = mpsc::unbounded_channel();
+        let listener = Listener {
+            queue: self.queue.take(),
+            bucket: self.bucket.clone(),
+            complaints: self.complaints.clone(),
+            teller,
+        };
         tokio::select! {
             _ = stop.wait_for(|stopped| *stopped) => {}
-            error = self.rounds() => return Err(error),
+            error = self.rounds(told) => return Err(error),
+            error = listener.listen() => return Err(error),
         }
         // What is being worked on ends at once, what is being answered ends answered.
         while let Some(ended) = self.running.join_next().await {
@@ -74,7 +95,7 @@ impl Application {
         Ok(self.answered)
     }
 
-    async fn rounds(&mut self) -> Error {
+    async fn rounds(&mut self, mut told: mpsc::UnboundedReceiver<HashSet<String>>) -> Error {
         let mut first = true;
         loop {
             let next = Instant::now() + self.every;
@@ -84,6 +105,10 @@ impl Application {
                     if self.complaints.settle(LOOKING) {
                         println!("work can be looked for again");
                     }
+                    // Objects expire, and with them what has to be remembered.
+                    self.taken.retain(|id| work.contains(id));
+                    self.complaints
+                        .keep(|about| about == LISTENING || work.contains(about));
                     self.begin(work);
                 }
                 Err(error) if first && error.is_final() => return error,
@@ -93,6 +118,7 @@ impl Application {
                 tokio::select! {
                     () = sleep_until(next) => break,
                     Some(ended) = self.running.join_next() => self.note(ended),
+                    Some(work) = told.recv() => self.begin(work),
                 }
             }
         }
@@ -115,9 +141,6 @@ impl Application {
     }
 
     fn begin(&mut self, work: HashSet<String>) {
-        // Objects expire, and with them what has to be remembered.
-        self.taken.retain(|id| work.contains(id));
-        self.complaints.keep(|id| work.contains(id));
         for id in work {
             if !self.taken.insert(id.clone()) {
                 continue;
@@ -152,6 +175,46 @@ impl Application {
             }
             Err(error) => eprintln!("work ended in an error of the program: {error}"),
         }
+    }
+}
+
+/// Whoever hears of work from a queue.
+struct Listener {
+    queue: Option<Queue>,
+    bucket: Arc<Bucket>,
+    complaints: Arc<Complaints>,
+    teller: mpsc::UnboundedSender<HashSet<String>>,
+}
+
+impl Listener {
+    /// Passes on what the queue tells; ends as [`Application::run`] does. Without a queue it says nothing, for ever.
+    async fn listen(self) -> Error {
+        let Some(queue) = &self.queue else {
+            return std::future::pending().await;
+        };
+        let mut first = true;
+        loop {
+            match self.hear(queue).await {
+                Ok(()) => {
+                    first = false;
+                    if self.complaints.settle(LISTENING) {
+                        println!("work can be heard of again");
+                    }
+                }
+                Err(error) if first && error.is_final() => return error,
+                Err(error) => {
+                    self.complaints.say(LISTENING, error.to_string());
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// A message has said all it can once it is passed on: should the program end before the work does, the next run finds that by looking.
+    async fn hear(&self, queue: &Queue) -> Result<(), Error> {
+        let messages = queue.receive().await?;
+        let _ = self.teller.send(queue::work(&messages, &self.bucket));
+        queue.delete(&messages).await
     }
 }
 

@@ -2,18 +2,12 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_s3::config::SharedHttpClient;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_config::SdkConfig;
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
+use crate::aws::{Error, failed};
 use crate::options::Options;
 
 /// The work of an exchange. Once it is there, so is everything that an answer needs.
@@ -21,122 +15,6 @@ const DATA: &str = "/data.json";
 const SUCCESS: &str = "/success.json";
 const FAILURE: &str = "/failure.json";
 const HEARTBEAT: &str = "/heartbeat.json";
-
-/// Attempts at each call. What fails then is tried again when work is next looked for.
-const ATTEMPTS: u32 = 6;
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What S3 says of a bucket, credentials or a region that are not as they should be: asking again changes nothing.
-const FINAL: [&str; 10] = [
-    "AccessDenied",
-    "AllAccessDisabled",
-    "AuthorizationHeaderMalformed",
-    "ExpiredToken",
-    "InvalidAccessKeyId",
-    "InvalidBucketName",
-    "InvalidToken",
-    "NoSuchBucket",
-    "PermanentRedirect",
-    "SignatureDoesNotMatch",
-];
-
-/// A call to S3 that failed in all its attempts, in one line.
-#[derive(Debug, thiserror::Error)]
-#[error("{doing}: {reason}")]
-pub struct Error {
-    doing: String,
-    reason: String,
-    code: Option<String>,
-    is_final: bool,
-}
-
-impl Error {
-    /// Whether it cannot get better by itself.
-    pub fn is_final(&self) -> bool {
-        self.is_final
-    }
-
-    /// Whether the application's policy does not allow it.
-    pub fn is_denied(&self) -> bool {
-        self.code.as_deref() == Some("AccessDenied")
-    }
-}
-
-fn failed<E, R>(doing: String) -> impl FnOnce(SdkError<E, R>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: fmt::Debug + 'static,
-{
-    move |error| {
-        let code = error.code().map(ToOwned::to_owned);
-        let said_no = code.as_deref().is_some_and(|code| FINAL.contains(&code));
-        let credentials = causes(&error).find_map(|cause| cause.downcast_ref::<CredentialsError>());
-        let reason = match (&code, error.message(), credentials) {
-            (Some(code), Some(message), _) => format!("{message} ({code})"),
-            (Some(code), None, _) => code.clone(),
-            // The SDK's own words are a list of everybody it has asked.
-            (None, _, Some(CredentialsError::CredentialsNotLoaded(_))) => {
-                "no credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                    .to_owned()
-            }
-            (None, _, Some(cause)) => format!("no credentials: {}", chain(cause)),
-            (None, _, None) => chain(&error),
-        };
-        Error {
-            doing,
-            // Whatever S3 sends, a line is a line.
-            reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
-            is_final: said_no || credentials.is_some_and(are_missing),
-            code,
-        }
-    }
-}
-
-/// Whether there is nobody who could be asked for credentials again.
-fn are_missing(error: &CredentialsError) -> bool {
-    matches!(
-        error,
-        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
-    )
-}
-
-/// An error and its causes.
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |cause| cause.source())
-}
-
-/// What an error and its causes say, each thing once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for text in causes(error).map(ToString::to_string) {
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-    }
-    texts.join(": ")
-}
-
-/// Trusts whom the operating system trusts, or the certificates in the file that `AWS_CA_BUNDLE` names.
-fn http_client() -> Result<SharedHttpClient, String> {
-    let builder =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
-    let path = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
-    let Some(path) = path.map(PathBuf::from) else {
-        return Ok(builder.build_https());
-    };
-    let unusable = |why: &dyn fmt::Display| format!("AWS_CA_BUNDLE {}: {why}", path.display());
-    let pem = std::fs::read(&path).map_err(|error| unusable(&error))?;
-    if !pem.windows(11).any(|window| window == b"-----BEGIN ") {
-        return Err(unusable(&"it holds no certificate in PEM form"));
-    }
-    let context = TlsContext::builder()
-        .with_trust_store(TrustStore::empty().with_pem_certificate(pem))
-        .build()
-        .map_err(|error| unusable(&error))?;
-    Ok(builder.tls_context(context).build_https())
-}
 
 /// What the application says in the end.
 #[derive(Debug, PartialEq, Eq)]
@@ -163,34 +41,27 @@ impl fmt::Display for Bucket {
 }
 
 impl Bucket {
-    /// Takes region, credentials and endpoint from the environment; asks S3 nothing yet. Fails with a sentence for a person.
-    pub async fn connect(options: &Options) -> Result<Self, String> {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .build();
-        let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .http_client(http_client()?)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts)
-            .load()
-            .await;
-        if shared.region().is_none() {
-            return Err(
-                "there is no region: set AWS_REGION, or AWS_PROFILE to one that has a region"
-                    .to_owned(),
-            );
-        }
+    /// Asks S3 nothing yet.
+    pub fn new(shared: &SdkConfig, options: &Options) -> Self {
         // Only AWS itself has a name for every bucket.
         let elsewhere = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
             .iter()
             .any(|name| std::env::var_os(name).is_some_and(|url| !url.is_empty()));
-        let config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(elsewhere);
-        Ok(Self {
+        let config = aws_sdk_s3::config::Builder::from(shared).force_path_style(elsewhere);
+        Self {
             client: aws_sdk_s3::Client::from_conf(config.build()),
             name: options.bucket.clone(),
             outbound: options.outbound.clone(),
             inbound: options.inbound.clone(),
-        })
+        }
+    }
+
+    /// The execution id of work in an object of a bucket; nothing if it is another bucket's, or no work.
+    pub fn id_of<'a>(&self, bucket: &str, key: &'a str) -> Option<&'a str> {
+        if bucket != self.name {
+            return None;
+        }
+        id(key, &self.outbound, &[DATA])
     }
 
     /// The execution ids for which there is work, done or not.
@@ -216,13 +87,7 @@ impl Bucket {
         while let Some(page) = pages.next().await {
             let page = page.map_err(failed(format!("listing s3://{}/{prefix}", self.name)))?;
             for key in page.contents().iter().filter_map(|object| object.key()) {
-                let Some(rest) = key.strip_prefix(prefix) else {
-                    continue;
-                };
-                let id = files.iter().find_map(|file| rest.strip_suffix(file));
-                if let Some(id) = id.filter(|id| !id.is_empty() && !id.contains('/')) {
-                    ids.insert(id.to_owned());
-                }
+                ids.extend(id(key, prefix, files).map(str::to_owned));
             }
         }
         Ok(ids)
@@ -239,12 +104,8 @@ impl Bucket {
             .send()
             .await
             .map_err(failed(format!("reading {key}")))?;
-        let body = object.body.collect().await.map_err(|error| Error {
-            doing: format!("reading {key}"),
-            reason: chain(&error),
-            code: None,
-            is_final: false,
-        })?;
+        let body = object.body.collect().await;
+        let body = body.map_err(|error| Error::unanswered(format!("reading {key}"), &error))?;
         Ok(body.to_vec())
     }
 
@@ -288,4 +149,11 @@ impl Bucket {
             .map_err(failed(format!("writing {key}")))?;
         Ok(())
     }
+}
+
+/// The folder below the prefix that has one of the files, if the key is of one.
+fn id<'a>(key: &'a str, prefix: &str, files: &[&str]) -> Option<&'a str> {
+    let rest = key.strip_prefix(prefix)?;
+    let id = files.iter().find_map(|file| rest.strip_suffix(file))?;
+    (!id.is_empty() && !id.contains('/')).then_some(id)
 }

@@ -1,11 +1,14 @@
-//! A business application: looks for work in `outbound/` of a callback pipeline's bucket, does it, and puts its answers into `inbound/`.
+//! A business application: looks for work in `outbound/` of a callback pipeline's bucket, or is told of it by a queue, does it, and puts its answers
+//! into `inbound/`.
 //!
 //! It knows nothing of Step Functions, of the pipeline's code or of task tokens: files are all there is between the two.
 
 mod application;
+mod aws;
 mod bucket;
 mod complaints;
 mod options;
+mod queue;
 mod work;
 
 use std::process::ExitCode;
@@ -17,6 +20,7 @@ use tokio::sync::watch;
 use application::Application;
 use bucket::Bucket;
 use options::{Options, USAGE};
+use queue::Queue;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -41,15 +45,17 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let bucket = match Bucket::connect(&options).await {
-        Ok(bucket) => bucket,
+    let shared = match aws::environment().await {
+        Ok(shared) => shared,
         Err(complaint) => {
             eprintln!("business-application: {complaint}");
             return ExitCode::FAILURE;
         }
     };
+    let bucket = Bucket::new(&shared, &options);
+    let queue = options.queue.clone().map(|url| Queue::new(&shared, url));
     println!("looking for work in {bucket}");
-    let application = Application::new(Arc::new(bucket), &options, stop);
+    let application = Application::new(Arc::new(bucket), queue, &options, stop);
     match application.run().await {
         Ok(answered) => {
             println!("stopped; {answered} exchanges answered");

@@ -8,18 +8,23 @@ usage: business-application --bucket=NAME [options]
   --bucket=NAME        the pipeline's bucket
   --outbound=PREFIX    where the work is (outbound/)
   --inbound=PREFIX     where the answers go (inbound/)
-  --every=SECONDS      how often to look for work (2)
+  --queue=URL          an SQS queue that S3 tells of work
+  --every=SECONDS      how often to look for work (2; with a queue, in case a message is lost, 300)
   --heartbeat=SECONDS  how often to give a sign of life during slow work (20)
   --at-once=NUMBER     how much is worked on at the same time (64)
   --help               this text
 
 Region, credentials, endpoint and AWS_CA_BUNDLE come from the environment, as for every AWS tool.";
 
+const EVERY: Duration = Duration::from_secs(2);
+const EVERY_WITH_A_QUEUE: Duration = Duration::from_mins(5);
+
 #[derive(Debug, PartialEq)]
 pub struct Options {
     pub bucket: String,
     pub outbound: String,
     pub inbound: String,
+    pub queue: Option<String>,
     pub every: Duration,
     pub heartbeat: Duration,
     pub at_once: usize,
@@ -31,7 +36,8 @@ impl Options {
             bucket: String::new(),
             outbound: "outbound/".to_owned(),
             inbound: "inbound/".to_owned(),
-            every: Duration::from_secs(2),
+            queue: None,
+            every: Duration::ZERO,
             heartbeat: Duration::from_secs(20),
             at_once: 64,
         };
@@ -45,6 +51,7 @@ impl Options {
                 "--bucket" => options.bucket = value,
                 "--outbound" => options.outbound = folder(value)?,
                 "--inbound" => options.inbound = folder(value)?,
+                "--queue" => options.queue = Some(value),
                 "--every" => options.every = seconds(&value)?,
                 "--heartbeat" => options.heartbeat = seconds(&value)?,
                 "--at-once" => {
@@ -59,6 +66,13 @@ impl Options {
         }
         if options.bucket.is_empty() {
             return Err("--bucket=NAME is missing".to_owned());
+        }
+        if options.every.is_zero() {
+            options.every = if options.queue.is_some() {
+                EVERY_WITH_A_QUEUE
+            } else {
+                EVERY
+            };
         }
         Ok(options)
     }
@@ -100,6 +114,17 @@ mod tests {
     }
 
     #[test]
+    fn who_is_told_looks_less_often() {
+        let every = |more: &[&str]| parse(&[&["--bucket=b"], more].concat()).unwrap().every;
+        assert_eq!(every(&[]), EVERY);
+        assert_eq!(every(&["--queue=https://q"]), EVERY_WITH_A_QUEUE);
+        assert_eq!(
+            every(&["--queue=https://q", "--every=1"]),
+            Duration::from_secs(1)
+        );
+    }
+
+    #[test]
     fn everything_else_is_refused() {
         for arguments in [
             &[][..],
@@ -111,6 +136,7 @@ mod tests {
             &["--bucket=b", "--every=NaN"],
             &["--bucket=b", "--at-once=0"],
             &["--bucket=b", "--inbound=in"],
+            &["--bucket=b", "--queue="],
             &["--bucket=b", "--token=t"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");

@@ -126,6 +126,7 @@ impl Bucket {
             .as_ref()
             .map(|_| ServerSideEncryption::AwsKms);
         let (absent, unchanged) = when.headers();
+        let silence = Silence::default();
         let sent = self
             .client
             .put_object()
@@ -137,11 +138,15 @@ impl Bucket {
             .set_if_none_match(absent)
             .set_if_match(unchanged)
             .body(ByteStream::from(body))
+            .customize()
+            .interceptor(silence.clone())
             .send()
             .await;
         match sent {
             Ok(_) => Ok(Write::Done),
-            Err(error) if when.does_not_hold(error.code()) => Ok(Write::Lost),
+            Err(error) if when.does_not_hold(error.code()) => Ok(Write::Lost {
+                after_silence: silence.was_there(),
+            }),
             Err(error) => Err(error),
         }
     }
@@ -237,7 +242,10 @@ impl Store for Bucket {
             .await;
         match sent {
             Ok(_) => Ok(Write::Done),
-            Err(error) if when.does_not_hold(error.code()) => Ok(Write::Lost),
+            Err(error) if when.does_not_hold(error.code()) => Ok(Write::Lost {
+                // Gone is gone.
+                after_silence: false,
+            }),
             Err(error) => Err(call_error(format!("deleting {key}"), &error)),
         }
     }
@@ -286,7 +294,7 @@ impl Callbacks for StepFunctions {
             }
         }?;
         if let Outcome::NotOpen { after_silence, .. } = &mut sent {
-            *after_silence = silence.0.load(Ordering::Relaxed);
+            *after_silence = silence.was_there();
         }
         Ok(sent)
     }
@@ -295,6 +303,12 @@ impl Callbacks for StepFunctions {
 /// Whether an attempt of a call may have had its effect though AWS never said so.
 #[derive(Clone, Debug, Default)]
 struct Silence(Arc<AtomicBool>);
+
+impl Silence {
+    fn was_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Intercept for Silence {
     fn name(&self) -> &'static str {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 /// An event the function understands.
 #[derive(Debug)]
 pub enum Event {
-    /// A batch of messages from a queue.
+    /// A batch of messages from a queue. One that could not be read has its id and no body: it must not keep the others from being handled.
     Sqs(Vec<SqsMessage>),
     /// Things that happened to objects. A record that could not be read is `None`: it must not keep the others from being handled.
     S3(Vec<Option<S3EventRecord>>),
@@ -29,7 +29,7 @@ pub enum UnknownEvent {
         "the event is neither an SQS batch nor an S3 event: its records are not all from aws:sqs or all from aws:s3"
     )]
     Source,
-    /// A message that cannot be read at all, so that SQS cannot be told which it is.
+    /// A message of which not even the id can be read, so that SQS cannot be told which it is.
     #[error("the SQS batch has a record that is no SQS message")]
     Message,
 }
@@ -78,7 +78,10 @@ pub fn parse(event: &RawValue) -> Result<Event, UnknownEvent> {
     if all_from("aws:sqs") {
         records
             .iter()
-            .map(|record| serde_json::from_str(record.get()).map_err(|_| UnknownEvent::Message))
+            .map(|record| {
+                let record = record.get();
+                serde_json::from_str(record).or_else(|_| unreadable(record))
+            })
             .collect::<Result<_, _>>()
             .map(Event::Sqs)
     } else if all_from("aws:s3") {
@@ -91,6 +94,20 @@ pub fn parse(event: &RawValue) -> Result<Event, UnknownEvent> {
     } else {
         Err(UnknownEvent::Source)
     }
+}
+
+/// A message that cannot be read, so that it can be given back.
+fn unreadable(record: &str) -> Result<SqsMessage, UnknownEvent> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Known {
+        message_id: String,
+    }
+
+    let known: Known = serde_json::from_str(record).map_err(|_| UnknownEvent::Message)?;
+    let mut message = SqsMessage::default();
+    message.message_id = Some(known.message_id);
+    Ok(message)
 }
 
 #[cfg(test)]
@@ -120,6 +137,20 @@ mod tests {
         };
         assert_eq!(messages[1].message_id.as_deref(), Some("2"));
         assert_eq!(messages[1].body.as_deref(), Some("y"));
+    }
+
+    #[test]
+    fn an_sqs_batch_whose_second_message_cannot_be_read() {
+        let event = read(
+            r#"{"Records": [{"messageId": "1", "body": "x", "eventSource": "aws:sqs"},
+                            {"messageId": "2", "body": 7, "eventSource": "aws:sqs"}]}"#,
+        );
+        let Ok(Event::Sqs(messages)) = event else {
+            panic!("{event:?}");
+        };
+        assert_eq!(messages[0].body.as_deref(), Some("x"));
+        assert_eq!(messages[1].message_id.as_deref(), Some("2"));
+        assert_eq!(messages[1].body, None);
     }
 
     #[test]
@@ -170,6 +201,10 @@ mod tests {
             ),
             (
                 r#"{"Records": [{"eventSource": "aws:sqs", "body": 7}]}"#,
+                UnknownEvent::Message,
+            ),
+            (
+                r#"{"Records": [{"eventSource": "aws:sqs", "messageId": 1, "body": "x"}]}"#,
                 UnknownEvent::Message,
             ),
             (r#"{"Records": [7]}"#, UnknownEvent::Source),

@@ -157,7 +157,7 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
             let when = When::Unchanged(&file.version);
             let newer = match self.store.delete(&token_key, when).await? {
                 Write::Done => None,
-                Write::Lost => self.read_tokens(id).await?,
+                Write::Lost { .. } => self.read_tokens(id).await?,
             };
             match (newer, &reply) {
                 (Some(newer), _) => file = newer,

@@ -31,8 +31,8 @@
 //! (Step Functions did not say whether it is; the work is handed out), `callback answered`, `callback failed`, `heartbeat passed on`, `answer dropped` (the callback is
 //! closed, or there is none), `answer rejected` (see `error.json`), `object ignored`, `callback ended as undeliverable`, `message of an open callback` (in the undeliverable queue, but its
 //! work was handed out), `test event received`, `undeliverable message of a closed callback`, `message without a task token`, `record failed`, `event refused`, `function panicked`. The fields
-//! name the execution id, the object's key, and where a call failed its error code and the AWS request id. `"confirmed": false` is on what Step Functions most probably took,
-//! since the callback was closed when a call without an answer was tried again.
+//! name the execution id, the object's key, and where a call failed its error code and the AWS request id. `"confirmed": false` is on what AWS most probably took: the callback was
+//! closed, or the file there, when a call without an answer was tried again.
 //!
 //! Lines with the message `metrics` are those of [`bellflower_contract::metrics`], written whatever the log level is.
 //!

@@ -98,7 +98,9 @@ impl Store for Memory {
     ) -> Result<Write, CallError> {
         self.before("put", key);
         if !self.holds(key, when) {
-            return Ok(Write::Lost);
+            return Ok(Write::Lost {
+                after_silence: false,
+            });
         }
         self.set(key, &String::from_utf8(body).unwrap());
         Ok(Write::Done)
@@ -132,7 +134,9 @@ impl Store for Memory {
     async fn delete(&self, key: &str, when: When<'_>) -> Result<Write, CallError> {
         self.before("delete", key);
         if !self.holds(key, when) {
-            return Ok(Write::Lost);
+            return Ok(Write::Lost {
+                after_silence: false,
+            });
         }
         self.objects.borrow_mut().remove(key);
         Ok(Write::Done)

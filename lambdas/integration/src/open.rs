@@ -70,15 +70,21 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
         let data = message.input.get().as_bytes().to_vec();
         let bytes = data.len();
         let put = self.store.put(&key, "application/json", data, When::Absent);
-        let fields = json!({"execution_id": id, "key": key, "bytes": bytes});
-        match put.await? {
-            Write::Done => {
-                self.log.info("callback opened", fields);
-                self.dimensions
-                    .count(self.log, metrics::OPENED, Some(id), None);
-            }
-            Write::Lost => self.log.info("callback opened before", fields),
+        let mut fields = json!({"execution_id": id, "key": key, "bytes": bytes});
+        let written = put.await?;
+        let lost = Write::Lost {
+            after_silence: false,
+        };
+        if written == lost {
+            self.log.info("callback opened before", fields);
+            return Ok(());
         }
+        if written != Write::Done {
+            fields["confirmed"] = json!(false);
+        }
+        self.log.info("callback opened", fields);
+        self.dimensions
+            .count(self.log, metrics::OPENED, Some(id), None);
         Ok(())
     }
 

@@ -52,8 +52,11 @@ pub enum When<'a> {
 pub enum Write {
     /// The object is as it was to be.
     Done,
-    /// The condition did not hold: someone else was there first, or this call's own first attempt, whose answer was lost.
-    Lost,
+    /// The condition did not hold: someone else was there first.
+    Lost {
+        /// An earlier attempt of the same call had no answer, and may be what was there first.
+        after_silence: bool,
+    },
 }
 
 /// What [`Store::get`] found.

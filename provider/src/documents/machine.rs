@@ -124,7 +124,7 @@ fn processing(with: &Definition) -> Value {
             },
         ],
         "Output": "{% $states.result.Payload %}",
-        "Catch": caught("$states.errorOutput.Cause", PUBLISH_FAILURE),
+        "Catch": caught("$states.errorOutput.Cause", &[]),
         "Next": WAIT_FOR_RESPONSE,
     })
 }
@@ -135,10 +135,10 @@ fn wait(with: &Definition) -> Value {
         .map(|seconds| format!(", the heartbeat {seconds} s"))
         .unwrap_or_default();
     let late = format!(
-        "$states.errorOutput.Error in ['States.Timeout', 'States.HeartbeatTimeout'] \
+        "$states.errorOutput.Error in ['{}', '{}'] \
          ? 'No answer came in time for execution_id ' & $states.input.execution_id & ': the time-out is {} s{heartbeat}.' \
          : $states.errorOutput.Cause",
-        with.callback_timeout,
+        TIME_OUTS[0], TIME_OUTS[1], with.callback_timeout,
     );
     let mut state = json!({
         "Type": "Task",
@@ -156,7 +156,8 @@ fn wait(with: &Definition) -> Value {
             "BackoffRate": 2,
         }],
         "Output": result(with),
-        "Catch": caught(&late, REMOVE_TOKEN),
+        // Whatever else ends the wait came through the integration function, which has removed the token, or there was none.
+        "Catch": caught(&late, &[(&TIME_OUTS, REMOVE_TOKEN)]),
         "Next": PUBLISH_SUCCESS,
     });
     if let Some(seconds) = with.callback_heartbeat {
@@ -221,11 +222,14 @@ fn remove_token(with: &Definition) -> Value {
     })
 }
 
-/// Everything ends in the failure message, whose parts are always there.
+/// The errors of a wait that was too long.
+const TIME_OUTS: [&str; 2] = ["States.Timeout", "States.HeartbeatTimeout"];
+
+/// Everything ends in the failure message, whose parts are always there, some errors by way of another state.
 ///
 /// `States.ALL` does not catch data that is too large; named, it is caught:
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>.
-fn caught(cause: &str, next: &str) -> Value {
+fn caught(cause: &str, ways: &[(&[&str], &str)]) -> Value {
     let too_large = format!(
         "$states.errorOutput.Error = '{TOO_LARGE}' \
          ? 'Step Functions passes on at most {MAX_PAYLOAD_BYTES} bytes, and this is more: ' & $states.errorOutput.Cause : ({cause})"
@@ -236,10 +240,12 @@ fn caught(cause: &str, next: &str) -> Value {
          'error': $states.errorOutput.Error, \
          'cause': $exists($cause) ? $string($cause) : 'No cause was given.'}}) %}}"
     );
-    json!([
-        {"ErrorEquals": [TOO_LARGE], "Output": output, "Next": next},
-        {"ErrorEquals": ["States.ALL"], "Output": output, "Next": next},
-    ])
+    let all: [(&[&str], &str); 2] = [
+        (&[TOO_LARGE], PUBLISH_FAILURE),
+        (&["States.ALL"], PUBLISH_FAILURE),
+    ];
+    let catch = |(errors, next): &(&[&str], &str)| json!({"ErrorEquals": errors, "Output": output, "Next": next});
+    ways.iter().chain(&all).map(catch).collect()
 }
 
 /// The error of data that is more than Step Functions passes on.
@@ -374,11 +380,21 @@ mod tests {
     }
 
     #[test]
-    fn the_token_goes_when_the_wait_fails_and_before_anybody_is_told() {
+    fn the_token_goes_when_the_wait_was_too_long_and_before_anybody_is_told() {
         let states = states(&with(None));
-        for catch in states[WAIT_FOR_RESPONSE]["Catch"].as_array().unwrap() {
-            assert_eq!(catch["Next"], REMOVE_TOKEN);
-        }
+        let ways = states[WAIT_FOR_RESPONSE]["Catch"].as_array().unwrap();
+        let ways: Vec<_> = ways
+            .iter()
+            .map(|catch| json!([catch["ErrorEquals"][0], catch["Next"]]))
+            .collect();
+        assert_eq!(
+            ways,
+            [
+                json!([TIME_OUTS[0], REMOVE_TOKEN]),
+                json!([TOO_LARGE, PUBLISH_FAILURE]),
+                json!(["States.ALL", PUBLISH_FAILURE]),
+            ]
+        );
         let remove = &states[REMOVE_TOKEN];
         assert_eq!(remove["Next"], PUBLISH_FAILURE);
         assert_eq!(remove["Catch"][0]["Next"], PUBLISH_FAILURE);

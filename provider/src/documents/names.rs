@@ -72,17 +72,19 @@ pub fn partition_of(region: &str) -> &'static str {
     }
 }
 
-/// Whether this could be a region's name: `eu-west-1`, `us-gov-east-1`.
+/// Whether this could be a region's name: words and, as the last, a number, as in `eu-west-1` and `us-gov-east-1`.
 #[must_use]
 pub fn is_region(name: &str) -> bool {
-    let mut words = name.split('-');
-    let legal = |word: &str| {
-        !word.is_empty()
-            && word
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    let all =
+        |text: &str, legal: fn(&u8) -> bool| !text.is_empty() && text.as_bytes().iter().all(legal);
+    let words: Vec<&str> = name.split('-').collect();
+    let [words @ .., number] = &words[..] else {
+        return false;
     };
-    name.len() <= 32 && words.clone().count() > 1 && words.all(legal)
+    words.len() > 1
+        && name.len() <= 32
+        && words.iter().all(|word| all(word, u8::is_ascii_lowercase))
+        && all(number, u8::is_ascii_digit)
 }
 
 /// What the beginnings of names may hold, in words.

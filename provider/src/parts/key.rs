@@ -201,6 +201,10 @@ impl Key {
             // The answer to an earlier try was lost.
             Some(key) if key.key_id == key_id => Ok(()),
             Some(_) => Err(failure),
+            None if !self.was_ours(aws).await? => Err(failure.advise(
+                "The alias is of a key that waits for its deletion and was not made by this pipeline: give `key.alias` another name, or delete the alias if \
+                 nothing needs it any more.",
+            )),
             None => {
                 let update = || {
                     aws.kms
@@ -213,6 +217,19 @@ impl Key {
                 answer.map(drop)
             }
         }
+    }
+
+    /// Whether the key that the alias names carries our mark, even on its way out.
+    async fn was_ours(&self, aws: &Aws) -> Result<bool, Failure> {
+        let aliases = self.aliases(aws, None).await?;
+        let target = aliases
+            .into_iter()
+            .find_map(|(name, key)| if name == self.alias { key } else { None });
+        let Some(target) = target else {
+            return Ok(true);
+        };
+        let tags = self.tags_of(aws, &target).await?;
+        Ok(tags.is_none_or(|tags| self.tags.owner_of(&tags) == Owner::Us))
     }
 
     async fn schedule_deletion(&self, aws: &Aws, id: &str) -> Result<(), Failure> {

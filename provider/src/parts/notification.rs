@@ -1,4 +1,4 @@
-//! A bucket's notification of one Lambda function.
+//! A bucket's notifications: of answers to one Lambda function, and of work to a queue that may want to know.
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html>
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::operation::get_bucket_notification_configuration::GetBucketNotificationConfigurationOutput as Configuration;
 use aws_sdk_s3::types::{
     Event, EventBridgeConfiguration, FilterRule, FilterRuleName, LambdaFunctionConfiguration,
-    NotificationConfiguration, NotificationConfigurationFilter, S3KeyFilter,
+    NotificationConfiguration, NotificationConfigurationFilter, QueueConfiguration, S3KeyFilter,
 };
 use serde::Serialize;
 
@@ -23,6 +23,10 @@ const GONE: &[&str] = &[
 ];
 /// Whether the bucket tells `EventBridge` of its events: found, kept, and not ours to decide.
 const EVENT_BRIDGE: &str = "event_bridge";
+/// What both are told of.
+const CREATED: &str = "s3:ObjectCreated:*";
+/// The id of the queue's entry within the bucket.
+const OUTBOUND: &str = "bellflower-outbound";
 
 /// How the notification of a bucket should be. It hangs on our bucket, so it is ours.
 ///
@@ -42,24 +46,56 @@ pub struct Notification {
     pub filter_suffix: String,
     /// The notification's id within the bucket.
     pub id: String,
+    /// The queue that is told of work, if one is.
+    pub outbound_queue_arn: Option<String>,
+    /// How the keys of work begin.
+    #[serde(skip)]
+    pub outbound_prefix: String,
+    /// How they end.
+    #[serde(skip)]
+    pub outbound_suffix: String,
+}
+
+/// The rules of an entry, those for everything left out.
+fn filter(prefix: &str, suffix: &str) -> NotificationConfigurationFilter {
+    let rules = [
+        (FilterRuleName::Prefix, prefix),
+        (FilterRuleName::Suffix, suffix),
+    ];
+    let rules = rules
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| FilterRule::builder().name(name).value(value).build());
+    let key = S3KeyFilter::builder()
+        .set_filter_rules(Some(rules.collect()))
+        .build();
+    NotificationConfigurationFilter::builder().key(key).build()
+}
+
+/// The value of an entry's rule; nothing if it has none. AWS answers with `Prefix` what was sent as `prefix`.
+fn rule(filter: Option<&NotificationConfigurationFilter>, wanted: &str) -> String {
+    let rules = filter
+        .and_then(|filter| filter.key.as_ref())
+        .map(S3KeyFilter::filter_rules);
+    let named = |rule: &&FilterRule| {
+        rule.name
+            .as_ref()
+            .is_some_and(|name| name.as_str().eq_ignore_ascii_case(wanted))
+    };
+    rules
+        .into_iter()
+        .flatten()
+        .find(named)
+        .and_then(|rule| rule.value.clone())
+        .unwrap_or_default()
 }
 
 impl Notification {
-    fn configuration(&self) -> Result<LambdaFunctionConfiguration, Failure> {
-        let rule = |name: FilterRuleName, value: &str| {
-            FilterRule::builder().name(name).value(value).build()
-        };
-        let rules = [
-            (FilterRuleName::Prefix, &self.filter_prefix),
-            (FilterRuleName::Suffix, &self.filter_suffix),
-        ];
-        let rules = rules
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(name, value)| rule(name, value));
-        let key = S3KeyFilter::builder()
-            .set_filter_rules(Some(rules.collect()))
-            .build();
+    fn refused(&self, error: &aws_sdk_s3::error::BuildError) -> Failure {
+        Failure::refusal(self.title(), error.to_string())
+    }
+
+    fn function(&self) -> Result<LambdaFunctionConfiguration, Failure> {
         LambdaFunctionConfiguration::builder()
             .id(&self.id)
             .lambda_function_arn(&self.lambda_function_arn)
@@ -69,9 +105,32 @@ impl Notification {
                     .map(|event| Event::from(event.as_str()))
                     .collect(),
             ))
-            .filter(NotificationConfigurationFilter::builder().key(key).build())
+            .filter(filter(&self.filter_prefix, &self.filter_suffix))
             .build()
-            .map_err(|error| Failure::refusal(self.title(), error.to_string()))
+            .map_err(|error| self.refused(&error))
+    }
+
+    fn queue(&self) -> Result<Option<QueueConfiguration>, Failure> {
+        let Some(arn) = &self.outbound_queue_arn else {
+            return Ok(None);
+        };
+        QueueConfiguration::builder()
+            .id(OUTBOUND)
+            .queue_arn(arn)
+            .events(Event::from(CREATED))
+            .filter(filter(&self.outbound_prefix, &self.outbound_suffix))
+            .build()
+            .map(Some)
+            .map_err(|error| self.refused(&error))
+    }
+
+    /// Whether an entry is the queue's as it should be, whichever the queue: any other is somebody's.
+    fn is_outbound(&self, queue: &QueueConfiguration) -> bool {
+        let rule = |wanted| rule(queue.filter.as_ref(), wanted);
+        queue.id.as_deref() == Some(OUTBOUND)
+            && queue.events == [Event::from(CREATED)]
+            && rule("prefix") == self.outbound_prefix
+            && rule("suffix") == self.outbound_suffix
     }
 
     /// What a bucket is set to tell, as properties; `None` when it tells nobody.
@@ -86,23 +145,11 @@ impl Notification {
         let id =
             |lambda: &&LambdaFunctionConfiguration| lambda.id.as_deref() == Some(self.id.as_str());
         let ours = lambdas.iter().find(id).or(lambdas.first());
-        let rule = |wanted: &str| {
-            let rules = ours
-                .and_then(|lambda| lambda.filter.as_ref()?.key.as_ref())
-                .map(S3KeyFilter::filter_rules);
-            // AWS answers with `Prefix` what was sent as `prefix`.
-            let named = |rule: &&FilterRule| {
-                rule.name
-                    .as_ref()
-                    .is_some_and(|name| name.as_str().eq_ignore_ascii_case(wanted))
-            };
-            rules
-                .into_iter()
-                .flatten()
-                .find(named)
-                .and_then(|rule| rule.value.clone())
-                .unwrap_or_default()
-        };
+        let rule = |wanted| rule(ours.and_then(|lambda| lambda.filter.as_ref()), wanted);
+        let outbound = have
+            .queue_configurations()
+            .iter()
+            .find(|queue| self.is_outbound(queue));
         let events: Vec<String> = ours
             .map(|lambda| {
                 lambda
@@ -124,9 +171,12 @@ impl Notification {
             id: ours
                 .and_then(|lambda| lambda.id.clone())
                 .unwrap_or_default(),
+            outbound_queue_arn: outbound.map(|queue| queue.queue_arn.clone()),
+            ..self.clone()
         };
         let mut found = properties(&found);
-        found.extend(attributes! { "others": total - usize::from(ours.is_some()), "event_bridge": event_bridge });
+        let expected = usize::from(ours.is_some()) + usize::from(outbound.is_some());
+        found.extend(attributes! { "others": total - expected, "event_bridge": event_bridge });
         Some(found)
     }
 
@@ -167,7 +217,8 @@ impl Notification {
     async fn write(&self, aws: &Aws, event_bridge: bool) -> Result<Attributes, Failure> {
         let bridge = event_bridge.then(|| EventBridgeConfiguration::builder().build());
         let configuration = NotificationConfiguration::builder()
-            .lambda_function_configurations(self.configuration()?)
+            .lambda_function_configurations(self.function()?)
+            .set_queue_configurations(self.queue()?.map(|queue| vec![queue]))
             .set_event_bridge_configuration(bridge)
             .build();
         self.put(aws, configuration).await?;
@@ -238,7 +289,6 @@ impl Part<Aws> for Notification {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_s3::types::QueueConfiguration;
 
     fn notification() -> Notification {
         Notification {
@@ -248,26 +298,36 @@ mod tests {
             filter_prefix: "inbound/".into(),
             filter_suffix: ".json".into(),
             id: "bellflower".into(),
+            outbound_queue_arn: Some("arn:q".into()),
+            outbound_prefix: "outbound/".into(),
+            outbound_suffix: "/data.json".into(),
         }
     }
 
-    fn rule(name: &str, value: &str) -> FilterRule {
-        FilterRule::builder()
-            .name(FilterRuleName::from(name))
-            .value(value)
+    /// What was asked for, as S3 tells it: other names of the rules, in another order.
+    fn told(prefix: &str, suffix: &str) -> NotificationConfigurationFilter {
+        let rule = |name: &str, value: &str| {
+            let name = FilterRuleName::from(name);
+            FilterRule::builder().name(name).value(value).build()
+        };
+        let key = S3KeyFilter::builder()
+            .filter_rules(rule("Suffix", suffix))
+            .filter_rules(rule("Prefix", prefix));
+        NotificationConfigurationFilter::builder()
+            .key(key.build())
             .build()
     }
 
     fn ours() -> LambdaFunctionConfiguration {
-        let key = S3KeyFilter::builder()
-            .filter_rules(rule("Suffix", ".json"))
-            .filter_rules(rule("Prefix", "inbound/"));
-        let filter = NotificationConfigurationFilter::builder()
-            .key(key.build())
-            .build();
-        let mut ours = notification().configuration().unwrap();
-        ours.filter = Some(filter);
+        let mut ours = notification().function().unwrap();
+        ours.filter = Some(told("inbound/", ".json"));
         ours
+    }
+
+    fn outbound() -> QueueConfiguration {
+        let mut outbound = notification().queue().unwrap().unwrap();
+        outbound.filter = Some(told("outbound/", "/data.json"));
+        outbound
     }
 
     fn changes(have: &Configuration) -> Option<Vec<String>> {
@@ -280,6 +340,7 @@ mod tests {
     fn its_own_work_is_no_difference() {
         let have = Configuration::builder()
             .lambda_function_configurations(ours())
+            .queue_configurations(outbound())
             .build();
         assert_eq!(changes(&have), Some(vec![]));
         assert_eq!(changes(&Configuration::builder().build()), None);
@@ -287,22 +348,30 @@ mod tests {
 
     #[test]
     fn what_else_is_set_is_a_difference() {
-        let queue = QueueConfiguration::builder()
-            .queue_arn("arn:q")
-            .events(Event::S3ObjectCreatedPut)
-            .build()
-            .unwrap();
-        let have = Configuration::builder()
-            .lambda_function_configurations(ours())
-            .queue_configurations(queue)
-            .build();
-        assert_eq!(changes(&have), Some(vec!["others".to_owned()]));
         let mut other = ours();
         other.events = vec![Event::S3ObjectRemoved];
-        let have = Configuration::builder()
-            .lambda_function_configurations(other)
-            .build();
-        assert_eq!(changes(&have), Some(vec!["events".to_owned()]));
+        let mut narrower = outbound();
+        narrower.events = vec![Event::S3ObjectCreatedPut];
+        let mut elsewhere = outbound();
+        elsewhere.filter = Some(told("outbound/", ".json"));
+        let mut redirected = outbound();
+        redirected.queue_arn = "arn:other".into();
+        let queue = "outbound_queue_arn";
+        for (function, queues, names) in [
+            (other, vec![outbound()], &["events"][..]),
+            (ours(), vec![], &[queue]),
+            (ours(), vec![redirected], &[queue]),
+            (ours(), vec![narrower], &["others", queue]),
+            (ours(), vec![elsewhere.clone()], &["others", queue]),
+            (ours(), vec![elsewhere, outbound()], &["others"]),
+        ] {
+            let have = Configuration::builder()
+                .lambda_function_configurations(function)
+                .set_queue_configurations(Some(queues));
+            let mut found = changes(&have.build()).unwrap();
+            found.sort();
+            assert_eq!(found, names);
+        }
     }
 
     #[test]
@@ -314,6 +383,7 @@ mod tests {
         assert_eq!(found["others"], serde_json::json!(0));
         let have = Configuration::builder()
             .lambda_function_configurations(ours())
+            .queue_configurations(outbound())
             .event_bridge_configuration(bridge);
         assert_eq!(changes(&have.build()), Some(vec![]));
     }

@@ -122,9 +122,7 @@ impl StateMachine {
     async fn stop_executions(&self, aws: &Aws) -> Result<(), Failure> {
         loop {
             let running = running(&self.arn, aws, COUNTED).await?.unwrap_or_default();
-            if running.is_empty() {
-                return Ok(());
-            }
+            let last = running.len() < COUNTED;
             for arn in running {
                 let stop = || {
                     let request = aws
@@ -142,6 +140,9 @@ impl StateMachine {
                     aws.call("states:StopExecution", &arn, stop).await,
                     &["ExecutionDoesNotExist"],
                 )?;
+            }
+            if last {
+                return Ok(());
             }
         }
     }
@@ -195,7 +196,12 @@ impl Part<Aws> for StateMachine {
         let Some(machine) = self.describe(aws).await? else {
             return Ok(None);
         };
-        if machine.status == Some(StateMachineStatus::Deleting) {
+        // It goes by itself, unless an execution waits that nobody ends.
+        if machine.status == Some(StateMachineStatus::Deleting)
+            && running(&self.arn, aws, 1)
+                .await?
+                .is_none_or(|running| running.is_empty())
+        {
             return Ok(None);
         }
         let ask = || async {
@@ -332,8 +338,24 @@ impl Part<Aws> for StateMachine {
                 .await,
             GONE,
         )?;
-        let gone = || async { Ok(self.describe(aws).await?.is_none().then_some(())) };
-        aws.settle(&self.title(), "gone", BUDGET, gone).await
+        let gone = || async {
+            if self.describe(aws).await?.is_none() {
+                return Ok(Some(()));
+            }
+            // Those that were not listed yet when the others were stopped. Now no more can begin.
+            if self.force_destroy {
+                self.stop_executions(aws).await?;
+            }
+            Ok(None)
+        };
+        let settled = aws.settle(&self.title(), "gone", BUDGET, gone).await;
+        if let Err(failure) = &settled
+            && !failure.interrupted
+            && let Ok(Some(reason)) = self.in_use(aws).await
+        {
+            return Err(reason);
+        }
+        settled
     }
 }
 

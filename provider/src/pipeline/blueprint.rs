@@ -792,6 +792,9 @@ impl Builder<'_> {
             filter_prefix: s.bucket.inbound_prefix.clone(),
             filter_suffix: bellflower_contract::ANSWER_SUFFIX.to_owned(),
             id: "bellflower-inbound".to_owned(),
+            outbound_queue_arn: s.bucket.outbound_queue_arn.clone(),
+            outbound_prefix: s.bucket.outbound_prefix.clone(),
+            outbound_suffix: format!("/{}", bellflower_contract::DATA_FILE),
         };
         for (at, queue, part) in [
             ("event_source", "queue", mapping),

@@ -104,6 +104,10 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
             json!({"iam_path": role.text("path"), "permissions_boundary": boundary}),
         );
     }
+    if let Some(notification) = own(findings, &["notification"]) {
+        let queue = notification.attributes.get("outbound_queue_arn");
+        set(base, &["bucket"], json!({"outbound_queue_arn": queue}));
+    }
     if let Some(group) = own(findings, &["integration", "log_group"]) {
         let days = group.attributes.get("retention_in_days");
         set(base, &[], json!({"log_retention_in_days": days}));
@@ -141,9 +145,15 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
     }
     if let Some(function) = own(findings, &["integration"]) {
         let variables = function.attributes.get("variables");
-        let place = variables.and_then(|all| all.get(env::TASK_TOKEN));
-        if let Some(place) = place {
-            set(base, &[], json!({"task_token": place}));
+        let variable = |name: &str| variables.and_then(|all| all.get(name));
+        for (name, at, argument) in [
+            (env::TASK_TOKEN, &[][..], "task_token"),
+            (env::INBOUND_PREFIX, &["bucket"], "inbound_prefix"),
+            (env::OUTBOUND_PREFIX, &["bucket"], "outbound_prefix"),
+        ] {
+            if let Some(value) = variable(name) {
+                set(base, at, json!({argument: value}));
+            }
         }
     }
 }

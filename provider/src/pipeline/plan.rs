@@ -434,7 +434,8 @@ impl View<'_> {
             .is_some_and(|old| {
                 let same_package =
                     || old.part.desired().get("package") == node.part.desired().get("package");
-                old.part.name() == node.part.name() && (name != "code_sha256" || same_package())
+                old.part.identity() == node.part.identity()
+                    && (name != "code_sha256" || same_package())
             });
         let before = || {
             let tree = Json::Object(self.prior?.clone());
@@ -856,6 +857,21 @@ mod tests {
             Some(&state),
         );
         assert!(plan.replace.is_empty());
+    }
+
+    #[test]
+    fn a_subscription_of_another_login_is_another() {
+        let json = |password: &str, raw: bool| {
+            let endpoint = format!("https://user:{password}@example.com/");
+            json!({"name": "orders", "subscriptions": {"a": {"protocol": "https", "endpoint": endpoint, "raw_message_delivery": raw}}})
+        };
+        let state = applied(json("old", false));
+        let arn = |json| {
+            let plan = planned(json, Some(&state));
+            at(&plan.value, "subscriptions.a.arn").clone()
+        };
+        assert!(arn(json("old", true)).as_str().is_some());
+        assert!(arn(json("new", false)).is_unknown());
     }
 
     #[test]

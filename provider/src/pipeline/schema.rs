@@ -67,6 +67,8 @@ pub enum Check {
     NamePart,
     /// An ARN of this service, of something of this kind: `kms`, `key`.
     Arn(&'static str, &'static str),
+    /// The ARN of a queue that is no FIFO queue.
+    StandardQueue,
     /// A path of IAM: `/` or `/…/`.
     Path,
     /// A JSON object.
@@ -220,6 +222,7 @@ impl Check {
             ),
             Self::NamePart => names::PART.to_owned(),
             Self::Arn(service, kind) => format!("the ARN of a {kind} of {service}"),
+            Self::StandardQueue => "the ARN of a standard SQS queue".to_owned(),
             Self::Path => "`/`, or a path that begins and ends with `/`".to_owned(),
             Self::Json => "a JSON object".to_owned(),
             Self::Prefix => format!(
@@ -321,7 +324,7 @@ fn table() -> Vec<Field> {
         text("task_token", "Where the task token of an exchange is kept: beside the work in the folder of work handed out (`outbound`), where the business application can read it, too, or in the folder `private/`, which `business_application_policy_json` leaves out (`private`). Whoever has a token can answer its callback. Change it while no callback is open: those that are would no longer be found.")
             .default(OUTBOUND)
             .check(Check::OneOf(&[OUTBOUND, PRIVATE])),
-        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not.")
+        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not, but do that while no callback is open: what was encrypted with the former key cannot be read any more.")
             .check(Check::Arn("kms", "key")),
         number("log_retention_in_days", "How many days the log groups keep events; 0 keeps them for ever.")
             .default(14)
@@ -330,7 +333,7 @@ fn table() -> Vec<Field> {
         text("permissions_boundary", "The ARN of the IAM policy that bounds the IAM roles.").check(Check::Arn("iam", "policy")),
         Field::new("tags", Shape::TextMap, "Tags of every part that takes tags, over those of the provider's `default_tags`; at most 49 of both together. Allowed: letters, digits, spaces and `_ . : / = + - @`, in keys of up to 128 and values of up to 256 characters."),
         Field::new("tags_all", Shape::TextMap, "All tags, those of the provider's `default_tags` among them.").computed(),
-        object("key", "The customer-managed KMS key that encrypts everything. None is made when `kms_key_arn` is set.", key()),
+        object("key", "The customer-managed KMS key that encrypts the bucket, the queues, the topic, the log groups and the functions' variables. None is made when `kms_key_arn` is set.", key()),
         object("bucket", "The S3 bucket that work and answers go through.", bucket()),
         object("queue", "The SQS queue between the state machine and the integration function.", queue()),
         object("undeliverable_queue", "The SQS queue for messages that the integration function could not handle: it fails the callbacks of these, and then they go to the dead-letter queue.", undeliverable_queue()),
@@ -438,6 +441,11 @@ fn bucket() -> Vec<Field> {
             "outbound/",
             "The folder of work handed out. Change it while no callback is open: those that are would no longer be found.",
         ),
+        text(
+            "outbound_queue_arn",
+            "The ARN of an SQS queue of yours in this region that S3 is to tell of work, so that the business application need not look for it: of each `data.json`, as an S3 event. The queue's policy must let `s3.amazonaws.com` send to it before it is given here.",
+        )
+        .check(Check::StandardQueue),
         whole(
             "expiration_days",
             90,
@@ -816,6 +824,17 @@ pub struct AlarmRow {
     pub doc: &'static str,
 }
 
+impl AlarmRow {
+    /// What its threshold is, with the unit of its metrics.
+    fn threshold_doc(&self) -> &'static str {
+        match self.metrics {
+            ["Duration"] => "The threshold, in milliseconds.",
+            ["ApproximateAgeOfOldestMessage"] => "The threshold, in seconds.",
+            _ => "The threshold: a number, as the metric counts.",
+        }
+    }
+}
+
 /// The alarms of a function. None of them goes off in ordinary use: a single error is retried, a burst is queued.
 pub const ALARMS: &[AlarmRow] = &[
     AlarmRow {
@@ -946,10 +965,7 @@ fn alarms(rows: &'static [AlarmRow]) -> Vec<Field> {
     rows.iter()
         .map(|row| {
             let (period, evaluation, datapoints) = row.periods;
-            let threshold = number(
-                "threshold",
-                "The threshold, in the metric's unit (Duration: milliseconds).",
-            );
+            let threshold = number("threshold", row.threshold_doc());
             let fields = vec![
                 flag("enabled", true, "Whether there is such an alarm."),
                 match row.threshold {

@@ -69,6 +69,7 @@ pub struct Bucket {
     pub bucket_key_enabled: bool,
     pub inbound_prefix: String,
     pub outbound_prefix: String,
+    pub outbound_queue_arn: Option<String>,
     pub expiration_days: i64,
 }
 

@@ -3,6 +3,7 @@
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 use super::validate::path;
+use crate::parts::subscription::masked;
 
 /// What a user should know of a change of a pipeline that exists, be it in place or by a replacement.
 pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
@@ -10,20 +11,28 @@ pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics 
     lost_callbacks(prior, planned, &mut found);
     if in_place {
         unconfirmed(prior, planned, &mut found);
+        left_pending(prior, planned, &mut found);
     }
     found
 }
 
-/// Where the files of an exchange are; an exchange that is under way is looked for in the new place.
-const PLACES: [&str; 3] = [
-    "task_token",
-    "bucket.inbound_prefix",
-    "bucket.outbound_prefix",
+/// Where the files of an exchange are, an exchange that is under way being looked for in the new place, and what opens them.
+const PLACES: [(&str, &str); 4] = [
+    ("task_token", KEPT),
+    ("bucket.inbound_prefix", KEPT),
+    ("bucket.outbound_prefix", KEPT),
+    (
+        "kms_key_arn",
+        "Messages that wait in the queue are lost as well, since the new role may use the new key alone.",
+    ),
 ];
+
+/// What becomes of files in a place that is left.
+const KEPT: &str = "What lies there stays, and does not expire any more.";
 
 /// Warns of changes that would leave open callbacks behind.
 fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
-    for place in PLACES {
+    for (place, more) in PLACES {
         let path = path(place);
         let [before, after] = [prior, planned].map(|value| value.at(&path).and_then(Value::as_str));
         let (Some(before), Some(after)) = (before, after) else {
@@ -31,8 +40,8 @@ fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
         };
         if before != after {
             let detail = format!(
-                "Callbacks that are open while {path} changes from \"{before}\" to \"{after}\" are lost: their answers are not seen, or their tokens not \
-                 found, and their executions wait for their time-out. The data source bellflower_pending_callbacks lists them."
+                "Callbacks that are open while {path} changes from \"{before}\" to \"{after}\" are lost: their answers or their tokens are not found, or \
+                 cannot be read, and their executions wait for their time-out. The data source bellflower_pending_callbacks lists them. {more}"
             );
             found.push(Diagnostic::warning("Open callbacks would be lost", detail).at(path));
         }
@@ -51,19 +60,55 @@ const ATTRIBUTES: [&str; 5] = [
     "subscription_role_arn",
 ];
 
+/// The subscriptions that waited for their receiver, by their labels.
+fn pending(prior: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let all = prior.get("subscriptions").and_then(Value::as_map);
+    let pending = |(_, one): &(&String, &Value)| {
+        one.get("pending_confirmation").and_then(Value::as_bool) == Some(true)
+    };
+    all.into_iter().flatten().filter(pending)
+}
+
+/// Warns of subscriptions that are taken away while they wait for their receiver: nobody but he, or the end of the topic, can end them.
+fn left_pending(prior: &Value, planned: &Value, found: &mut Diagnostics) {
+    let after = planned.get("subscriptions");
+    if after.is_some_and(Value::is_unknown) {
+        return;
+    }
+    for (name, before) in pending(prior) {
+        let now = after.and_then(|all| all.get(name));
+        let stays = |attribute: &&str| {
+            let now = now.and_then(|one| one.get(attribute));
+            now.is_some_and(Value::is_unknown) || now == before.get(attribute)
+        };
+        if IDENTITY.iter().all(stays) {
+            continue;
+        }
+        let [protocol, endpoint] = IDENTITY.map(|attribute| {
+            before
+                .get(attribute)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        });
+        let detail = format!(
+            "The subscription of \"{}\" by {protocol} waits for its receiver's confirmation, and SNS lets nobody take it away before that. Who has the link can still confirm it \
+             for some days and then gets the messages: look at the topic's subscriptions then, and remove it there.",
+            masked(endpoint)
+        );
+        let path = path("subscriptions").key(name);
+        found.push(Diagnostic::warning("Subscription may still be confirmed", detail).at(path));
+    }
+}
+
 /// Warns of changes of subscriptions that wait for their receiver: SNS takes none until then.
 fn unconfirmed(prior: &Value, planned: &Value, found: &mut Diagnostics) {
-    let all = |value| Value::get(value, "subscriptions").and_then(Value::as_map);
-    let (Some(before), Some(after)) = (all(prior), all(planned)) else {
-        return;
-    };
-    for (name, after) in after {
-        let Some(before) = before.get(name) else {
+    let after = planned.get("subscriptions").and_then(Value::as_map);
+    for (name, before) in pending(prior) {
+        let Some(after) = after.and_then(|all| all.get(name)) else {
             continue;
         };
-        let pending = before.get("pending_confirmation").and_then(Value::as_bool) == Some(true);
         let differs = |attribute: &&str| before.get(attribute) != after.get(attribute);
-        if !pending || IDENTITY.iter().any(differs) {
+        if IDENTITY.iter().any(differs) {
             continue;
         }
         for attribute in ATTRIBUTES.into_iter().filter(differs) {

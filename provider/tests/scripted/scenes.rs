@@ -385,6 +385,9 @@ fn notification() -> Notification {
         filter_prefix: "inbound/".into(),
         filter_suffix: ".json".into(),
         id: "bellflower".into(),
+        outbound_queue_arn: None,
+        outbound_prefix: "outbound/".into(),
+        outbound_suffix: "/data.json".into(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
@@ -28,7 +29,7 @@ pub enum Play {
     /// An event source mapping is `Creating` and then `Enabling`, `Updating`, or `Deleting`, for this long each. It is in use
     /// meanwhile, and its place is taken until it is gone.
     MappingTransition(Duration),
-    /// A state machine is `DELETING` for this long, and its name is taken.
+    /// A state machine is `DELETING` as long as executions are running, and for this long after, and its name is taken.
     MachineDeleting(Duration),
     /// E-mail subscriptions stay `PendingConfirmation` until they are [confirmed](super::Proxy::confirm).
     EmailPending,
@@ -145,6 +146,8 @@ enum Event {
     MappingUpdated,
     MappingDeleted,
     MachineDeleted,
+    /// The state machine is to be deleted once its executions have ended.
+    MachineHeld,
     QueueCreated,
     QueueChanged,
     QueueDeleted,
@@ -405,8 +408,35 @@ impl Plays {
         Some((Play::OneMapping.name(), taken(to, source, function, uuid)))
     }
 
+    /// Whether executions of a state machine are running.
+    async fn is_busy(&self, arn: &str) -> bool {
+        let list = self.aws.sfn.list_executions().state_machine_arn(arn);
+        let list = list.status_filter(ExecutionStatus::Running).send().await;
+        list.is_ok_and(|list| !list.executions().is_empty())
+    }
+
+    /// A state machine that is to be deleted, as it is shown; it is deleted once none of its executions is running.
+    async fn held(&self, object: &str) -> Option<Value> {
+        let key = (Event::MachineHeld, object.to_owned());
+        let shown = lock(&self.scene).shown.get(&key).cloned()?;
+        let arn = shown["stateMachineArn"].as_str()?;
+        if self.is_busy(arn).await {
+            return Some(shown);
+        }
+        let delete = self.aws.sfn.delete_state_machine().state_machine_arn(arn);
+        delete.send().await.ok()?;
+        let mut scene = lock(&self.scene);
+        scene.shown.remove(&key);
+        scene.begin(Event::MachineDeleted, object);
+        scene
+            .shown
+            .insert((Event::MachineDeleted, object.to_owned()), shown);
+        None
+    }
+
     async fn machine(&self, operation: &str, object: &str, request: &Value, to: &To<'_>) -> Given {
-        let deleting = {
+        let held = self.held(object).await;
+        let deleting = held.or_else(|| {
             let scene = lock(&self.scene);
             scene
                 .fresh(Event::MachineDeleted, object, scene.time(MACHINE))
@@ -417,7 +447,7 @@ impl Plays {
                         .cloned()
                         .unwrap_or_default()
                 })
-        };
+        });
         match (operation, deleting) {
             ("DescribeStateMachine", Some(shown)) => {
                 Some((MACHINE.name(), Answer::json(200, &shown)))
@@ -452,9 +482,17 @@ impl Plays {
                         "definition": found.definition(),
                         "creationDate": found.creation_date().as_secs_f64(),
                     });
-                    lock(&self.scene)
-                        .shown
-                        .insert((Event::MachineDeleted, object.to_owned()), shown);
+                    let busy = self.is_busy(arn).await;
+                    let event = if busy {
+                        Event::MachineHeld
+                    } else {
+                        Event::MachineDeleted
+                    };
+                    let mut scene = lock(&self.scene);
+                    scene.shown.insert((event, object.to_owned()), shown);
+                    if busy {
+                        return Some((MACHINE.name(), Answer::json(200, &json!({}))));
+                    }
                 }
                 None
             }

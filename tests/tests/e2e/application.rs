@@ -235,6 +235,63 @@ async fn never_answers_twice() -> Result<(), Error> {
     Ok(())
 }
 
+/// Told by a queue, it works on what it is told of, once, and looks for the rest by itself only when it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn is_told_of_work() -> Result<(), Error> {
+    let ground = Ground::new().await?;
+    let queue = ground.aws.sqs.create_queue().queue_name("work");
+    let made = queue.send().await.map_err(Error::aws("creating a queue"))?;
+    let url = made.queue_url.unwrap_or_default();
+    let tell = async |body: String| {
+        let call = ground.aws.sqs.send_message().queue_url(&url);
+        let answer = call.message_body(body).send().await;
+        answer.map_err(Error::aws("telling of work"))
+    };
+    let event = |ids: &[&str]| {
+        let record = |id: &&str| json!({"s3": {"bucket": {"name": BUCKET}, "object": {"key": format!("outbound/{id}/data.json")}}});
+        json!({"Records": ids.iter().map(record).collect::<Vec<_>>()}).to_string()
+    };
+    let proxy = Proxy::start(&ground.emulator)?;
+    ground.hand_out("before", &Value::Null).await?;
+    let queue = format!("--queue={url}");
+    let options = [queue.as_str(), "--every=3600"];
+    let environment = proxy.environment();
+    let application = BusinessApplication::start(&ground.emulator, &environment, BUCKET, &options)?;
+    ground.until_answered(1).await?;
+    for id in ["one", "two"] {
+        ground.hand_out(id, &Value::Null).await?;
+    }
+    tell(json!({"Event": "s3:TestEvent", "Bucket": BUCKET}).to_string()).await?;
+    tell("no JSON".to_owned()).await?;
+    tell(event(&["one", "two"])).await?;
+    tell(event(&["two", "before"])).await?;
+    ground.until_answered(3).await?;
+    eventually("an empty queue", LIMIT, async || {
+        let taken = proxy.count("sqs:DeleteMessageBatch");
+        let calls = ground.aws.sqs.get_queue_attributes().queue_url(&url);
+        let found = calls.attribute_names("All".into()).send().await;
+        let found = found.map_err(Error::aws("counting messages"))?;
+        let left: i32 = found
+            .attributes()
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| name.as_str().starts_with("ApproximateNumberOfMessages"))
+            .filter_map(|(_, count)| count.parse::<i32>().ok())
+            .sum();
+        Ok(if left == 0 && taken > 0 {
+            Ok(())
+        } else {
+            Err(format!("{left} messages, {taken} deletions"))
+        })
+    })
+    .await?;
+    assert_eq!(proxy.count("s3:GetObject"), 3, "each was read once");
+    assert_eq!(proxy.count("s3:ListObjectsV2"), 2, "work and answers, once");
+    assert_eq!(ground.complaints(), Vec::<String>::new());
+    assert!(application.stop(Signal::TERM)?.success());
+    Ok(())
+}
+
 /// What is slow is left for the next run when it is told to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_in_the_middle_of_work() -> Result<(), Error> {

@@ -523,6 +523,22 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             &["begins and ends with `/`"],
         ),
         fault(
+            "bucket.outbound_queue_arn",
+            json!("work"),
+            &["\"work\"", "the ARN of a standard SQS queue"],
+        ),
+        fault(
+            "bucket.outbound_queue_arn",
+            json!("arn:aws:sqs:eu-west-1:123456789012:work.fifo"),
+            &["the ARN of a standard SQS queue"],
+        ),
+        with(
+            "key.rotation_period_in_days",
+            json!(90),
+            json!({"key": {"enable_key_rotation": false}}),
+            &["no period", "enable_key_rotation"],
+        ),
+        fault(
             "permissions_boundary",
             json!("boundary"),
             &["the ARN of a policy of iam"],
@@ -947,6 +963,11 @@ async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
         fault(
             "kms_key_arn",
             json!("arn:aws:kms:eu-north-1:123456789012:key/1"),
+            &["eu-north-1", "us-east-1"],
+        ),
+        fault(
+            "bucket.outbound_queue_arn",
+            json!("arn:aws:sqs:eu-north-1:123456789012:work"),
             &["eu-north-1", "us-east-1"],
         ),
     ];

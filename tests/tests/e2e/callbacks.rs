@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_cloudwatch::types::{Dimension, MetricAlarm, MetricDatum, StateValue};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
+use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{
     BusinessApplication, Error, Execution, Options, Pipeline, Stage, Subscriber, eventually,
 };
@@ -345,6 +346,58 @@ async fn an_application_needs_its_policy_alone(ground: &Ground, tokens: &str) ->
     Ok(())
 }
 
+/// S3 tells a queue of the application's of work, which is then not looked for.
+async fn an_application_can_be_told(ground: &Ground, arguments: &str) -> Result<(), Error> {
+    let stage = &ground.stage;
+    let arn = stage.arn("sqs", "work");
+    let bucket = stage.arn("s3", &ground.pipeline.bucket);
+    let from_s3 = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {
+            "ArnLike": {"aws:SourceArn": bucket},
+            "StringEquals": {"aws:SourceAccount": stage.emulator.account()},
+        },
+    }]});
+    let queue = stage.aws.sqs.create_queue().queue_name("work");
+    let queue = queue.attributes(QueueAttributeName::Policy, from_s3.to_string());
+    let url = queue.send().await.unwrap().queue_url.unwrap();
+    let told = format!("  bucket = {{ outbound_queue_arn = \"{arn}\" }}\n");
+    stage.set(&format!("{QUICK}{arguments}{told}"))?;
+    stage.terraform.apply()?;
+
+    let queue = format!("--queue={url}");
+    let options = [queue.as_str(), "--every=3600"];
+    let environment = stage.emulator.environment();
+    let application = BusinessApplication::start(
+        &stage.emulator,
+        &environment,
+        &ground.pipeline.bucket,
+        &options,
+    )?;
+    // What it finds when it starts is not what it is to show.
+    eventually("the application's start", LIMIT, async || {
+        let said = application.said();
+        let begun = said.matches("looking for work in").count() > 1;
+        Ok(if begun { Ok(()) } else { Err(said) })
+    })
+    .await?;
+    let executions = [
+        ground.pipeline.start("{}").await?,
+        ground.pipeline.start("{}").await?,
+    ];
+    for execution in executions {
+        let ended = ground.pipeline.ended(&execution, LIMIT).await?;
+        assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    }
+    assert!(application.stop(Signal::TERM)?.success());
+    let deleted = stage.aws.sqs.delete_queue().queue_url(url).send().await;
+    assert!(deleted.is_ok(), "{deleted:?}");
+    Ok(())
+}
+
 /// The token of an open callback in a message that no function can handle.
 async fn what_cannot_be_handed_out_fails_now(ground: &Ground) -> Result<(), Error> {
     let (execution, id) = ground.open().await?;
@@ -494,6 +547,7 @@ async fn a_private_token_is_not_beside_the_data() -> Result<(), Error> {
     assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
     assert_eq!(ground.tokens(&id).await?, Vec::<String>::new());
     an_application_needs_its_policy_alone(&ground, "private").await?;
+    an_application_can_be_told(&ground, "  task_token = \"private\"\n").await?;
     ground.subscriber.remove().await?;
     ground.pipeline.clear().await?;
     ground.stage.terraform.destroy()?;

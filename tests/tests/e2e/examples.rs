@@ -1,5 +1,6 @@
 //! The examples and the module's own tests, run as they stand.
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Error, MiniStack, Plan, Terraform, inventory};
 
 /// Applies an example, sees that nothing is left to do, destroys it, and sees that nothing is left of it.
@@ -30,13 +31,20 @@ async fn basic() -> Result<(), Error> {
     comes_and_goes(&emulator, &terraform).await
 }
 
-/// With every variable that it takes: the boundary and the audit queue are the user's and stay.
+/// With every variable that it takes: the boundary and the queues are the user's and stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn complete() -> Result<(), Error> {
     let emulator = MiniStack::start()?;
     let aws = emulator.aws();
-    let audit = aws.sqs.create_queue().queue_name("audit").send().await;
-    assert!(audit.is_ok(), "{audit:?}");
+    let all = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]}"#;
+    for queue in ["audit", "work"] {
+        let call = aws.sqs.create_queue().queue_name(queue);
+        let made = call
+            .attributes(QueueAttributeName::Policy, all)
+            .send()
+            .await;
+        assert!(made.is_ok(), "{made:?}");
+    }
     let everything = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
     let boundary = aws.iam.create_policy().policy_name("boundary");
     let boundary = boundary.policy_document(everything).send().await;
@@ -55,6 +63,10 @@ async fn complete() -> Result<(), Error> {
                 (
                     "audit_queue_arn",
                     &format!("arn:aws:sqs:{region}:{account}:audit"),
+                ),
+                (
+                    "work_queue_arn",
+                    &format!("arn:aws:sqs:{region}:{account}:work"),
                 ),
             ],
         ),

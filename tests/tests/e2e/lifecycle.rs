@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{
     ADDRESS, Error, Pipeline, Plan, Run, Stage, Terraform, differences, eventually,
 };
@@ -46,6 +47,7 @@ const ARGUMENTS: &str = r#"
   tags                  = { team = "logistics" }
   key                   = { rotation_period_in_days = 180 }
   queue                 = { delay_seconds = 3 }
+  bucket                = { inbound_prefix = "answers/", outbound_prefix = "work/", expiration_days = 30, outbound_queue_arn = "{work}" }
   processing = {
     memory_size = 256
     alarms      = { throttles = { enabled = false }, errors = { threshold = 3 } }
@@ -63,7 +65,14 @@ const NOT_IMPORTED: &str = r#"
 #[tokio::test(flavor = "multi_thread")]
 async fn created_imported_destroyed() -> Result<(), Error> {
     for (arguments, id) in [("", "orders"), (ARGUMENTS, "orders/devl")] {
-        let stage = Stage::new(arguments).await?;
+        let stage = Stage::new("").await?;
+        let work = stage.arn("sqs", "work");
+        let arguments = &arguments.replace("{work}", &work);
+        let open = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]}"#;
+        let queue = stage.aws.sqs.create_queue().queue_name("work");
+        let queue = queue.attributes(QueueAttributeName::Policy, open);
+        let url = queue.send().await.unwrap().queue_url.unwrap();
+        stage.set(arguments)?;
         let created = stage.terraform.apply()?;
         assert!(created.stdout.contains("1 added"), "{}", created.stdout);
         assert_no_changes(&stage.terraform)?;
@@ -89,6 +98,14 @@ async fn created_imported_destroyed() -> Result<(), Error> {
         );
 
         other.destroy()?;
+        stage
+            .aws
+            .sqs
+            .delete_queue()
+            .queue_url(url)
+            .send()
+            .await
+            .unwrap();
         assert_nothing_is_left(&stage).await?;
         let key = observed["key"]["key_id"].as_str().unwrap();
         let described = stage

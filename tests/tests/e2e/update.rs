@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Error, Plan, Stage, differences};
 use serde_json::{Map, Value, json};
 
@@ -68,7 +69,7 @@ fn untraced(
 /// The changes, in groups in which no two are of the same AWS object's settings: a change that only gets to AWS together
 /// with another one is caught.
 #[allow(clippy::too_many_lines, reason = "one row for each argument")]
-fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
+fn groups(boundary: &str, bucket: &str, listener: &str) -> Vec<Vec<Row>> {
     let integration = "/integration/role/policies/bellflower/Statement";
     let wait = "/state_machine/definition/States/Wait For Response";
     let boundaries = ["processing", "integration", "state_machine"]
@@ -159,6 +160,7 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
                     (&format!("{wait}/TimeoutSeconds"), json!(600)),
                     (&format!("{wait}/Catch/0/Output"), json!("…600 s")),
                     (&format!("{wait}/Catch/1/Output"), json!("…600 s")),
+                    (&format!("{wait}/Catch/2/Output"), json!("…600 s")),
                 ],
             ),
             Row {
@@ -446,6 +448,7 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
                     (&format!("{wait}/HeartbeatSeconds"), json!(60)),
                     (&format!("{wait}/Catch/0/Output"), json!("…60 s")),
                     (&format!("{wait}/Catch/1/Output"), json!("…60 s")),
+                    (&format!("{wait}/Catch/2/Output"), json!("…60 s")),
                 ],
             ),
         ],
@@ -457,6 +460,19 @@ fn groups(boundary: &str, bucket: &str) -> Vec<Vec<Row>> {
                     ("/bucket/lifecycle/bellflower-expire-inbound", Value::Null),
                     ("/bucket/lifecycle/bellflower-expire-outbound", Value::Null),
                 ],
+            ),
+            row(
+                "bucket.outbound_queue_arn",
+                listener,
+                [(
+                    "/bucket/notification/queues",
+                    json!([{
+                        "id": "bellflower-outbound",
+                        "queue": listener,
+                        "events": ["s3:ObjectCreated:*"],
+                        "filter": {"prefix": "outbound/", "suffix": "/data.json"},
+                    }]),
+                )],
             ),
             row(
                 "queue.kms_data_key_reuse_period_seconds",
@@ -541,11 +557,17 @@ async fn every_argument_changes_in_place() -> Result<(), Error> {
     let document = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
     call.policy_document(document).send().await.unwrap();
     let boundary = stage.arn("iam", "policy/boundary");
+    let mut open: Value = serde_json::from_str(document).unwrap();
+    open["Statement"][0]["Principal"] = json!("*");
+    let queue = stage.aws.sqs.create_queue().queue_name("listener");
+    let queue = queue.attributes(QueueAttributeName::Policy, open.to_string());
+    let listener_url = queue.send().await.unwrap().queue_url.unwrap();
+    let listener = stage.arn("sqs", "listener");
     stage.terraform.apply()?;
     let defaults = stage.observe().await;
     let default_state = stage.state()?;
 
-    for rows in groups(&boundary, &stage.arn("s3", &stage.names.bucket)) {
+    for rows in groups(&boundary, &stage.arn("s3", &stage.names.bucket), &listener) {
         let names: Vec<_> = rows.iter().map(|row| row.argument).collect();
         stage.set(&lines(&rows))?;
 
@@ -595,6 +617,8 @@ async fn every_argument_changes_in_place() -> Result<(), Error> {
         }
     }
     let call = stage.aws.iam.delete_policy().policy_arn(&boundary);
+    call.send().await.unwrap();
+    let call = stage.aws.sqs.delete_queue().queue_url(listener_url);
     call.send().await.unwrap();
     stage.terraform.destroy()?;
     assert_eq!(stage.left().await?, Vec::<String>::new());
@@ -756,7 +780,12 @@ async fn an_update_that_fails_can_be_gone_back_on() -> Result<(), Error> {
         .run(&["apply", "-auto-approve", "-no-color"])?;
     let said = run.flat();
     assert_eq!(run.code, 1, "{said}");
-    for words in ["logs:AssociateKmsKey", "request id", "not worked on"] {
+    for words in [
+        "Open callbacks would be lost",
+        "logs:AssociateKmsKey",
+        "request id",
+        "not worked on",
+    ] {
         assert!(said.contains(words), "no {words} in {said}");
     }
     let after = stage.observe().await;

@@ -1,8 +1,11 @@
 //! What others do between one command and the next, and what a careless configuration does to itself: nothing may stay behind that no state knows, nothing of
 //! others may go, and no plan may say that all is well when it is not.
 
+use std::time::Duration;
+
 use aws_sdk_iam::types::Tag;
-use bellflower_tests::proxy::{Fault, Rule};
+use aws_sdk_sfn::types::ExecutionStatus;
+use bellflower_tests::proxy::{Fault, Play, Rule};
 use bellflower_tests::{ADDRESS, Error, Plan, Stage};
 use serde_json::{Value, json};
 
@@ -198,6 +201,58 @@ async fn subscriptions_become_what_the_plan_said() -> Result<(), Error> {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].0, endpoint);
         assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// Step Functions may list an execution late, and keeps a state machine for as long as one waits: destroy ends what it could not know of before, or says what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
+    let lines = |force: bool| {
+        format!("  bucket = {{ force_destroy = {force} }}\n  timeouts {{ delete = \"15s\" }}\n")
+    };
+    let (stage, proxy) = Stage::behind_proxy(&lines(true)).await?;
+    proxy.play(Play::MachineDeleting(Duration::from_millis(300)));
+    for force in [true, false] {
+        stage.set(&lines(force))?;
+        stage.terraform.apply()?;
+        let pipeline = stage.pipeline()?;
+        let list = proxy.aws().sfn.list_executions();
+        let list = list.state_machine_arn(&pipeline.state_machine_arn);
+        let none = list.status_filter(ExecutionStatus::Running).send().await;
+        assert!(none.unwrap().executions().is_empty());
+        let execution = pipeline.start("{}").await?;
+        let id = pipeline.new_exchange(&[], Duration::from_mins(1)).await?;
+        if !force {
+            pipeline.clear().await?;
+        }
+        let late = proxy.inject(
+            Rule::before(Fault::Stale)
+                .on("states:ListExecutions")
+                .first(1),
+        );
+        let destroy = ["destroy", "-auto-approve", "-no-color"];
+        let first = stage.terraform.run(&destroy)?;
+        assert_eq!(late.count(), 1);
+        if force {
+            assert_eq!(first.code, 0, "{}", first.flat());
+            assert_eq!(proxy.count("states:StopExecution"), 1);
+        } else {
+            assert_eq!(first.code, 1, "{}", first.flat());
+            // It still holds what waits, and is no state machine that is not there.
+            let second = stage.terraform.run(&destroy)?;
+            let said = second.flat();
+            assert_eq!(second.code, 1, "{said}");
+            assert!(
+                said.contains(&id) && said.contains("an execution is running"),
+                "{said}"
+            );
+            assert_eq!(proxy.count("states:StopExecution"), 1);
+            let stop = stage.aws.sfn.stop_execution().execution_arn(&execution);
+            stop.send().await.unwrap();
+            stage.terraform.destroy()?;
+        }
+        assert_eq!(stage.left().await?, Vec::<String>::new());
     }
     Ok(())
 }

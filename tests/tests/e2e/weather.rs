@@ -141,6 +141,19 @@ async fn a_change_of_an_unconfirmed_subscription_comes_after_it() -> Result<(), 
     );
     stage.terraform.apply()?;
     assert_no_changes(&stage)?;
+    // A wrong address is not to be had back.
+    let elsewhere = lines("").replace("operator@example.com", "somebody@example.com");
+    for without in [elsewhere.as_str(), ""] {
+        stage.set(without)?;
+        let planned = stage.terraform.run(&["plan", "-no-color"])?.flat();
+        assert!(
+            planned.contains("Subscription may still be confirmed"),
+            "{planned}"
+        );
+    }
+    stage.set(&lines(
+        ", filter_policy = jsonencode({ status = [\"FAILED\"] })",
+    ))?;
     let topic = stage.state()?["topic"]["arn"].as_str().unwrap().to_owned();
     let filter = async || {
         let list = stage.aws.sns.list_subscriptions_by_topic();

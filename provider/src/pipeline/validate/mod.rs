@@ -172,6 +172,21 @@ mod tests {
                 "7 to 30",
             ),
             (
+                json!({"key": {"enable_key_rotation": false, "rotation_period_in_days": 90}}),
+                "key.rotation_period_in_days",
+                "no period",
+            ),
+            (
+                json!({"bucket": {"outbound_queue_arn": "arn:aws:sqs:eu-west-1:123456789012:work.fifo"}}),
+                "bucket.outbound_queue_arn",
+                "standard",
+            ),
+            (
+                json!({"bucket": {"outbound_queue_arn": "https://sqs.eu-west-1.amazonaws.com/123456789012/work"}}),
+                "bucket.outbound_queue_arn",
+                "arn:aws:sqs:eu-west-1:123456789012:…",
+            ),
+            (
                 json!({"integration": {"timeout": 400}}),
                 "integration.timeout",
                 "visibility",

@@ -22,19 +22,35 @@ pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagn
         crowd(all, written, &mut found);
     }
     elsewhere(config, place, &mut found);
-    let path = Path::root().attribute("kms_key_arn");
-    if let Some(arn) = planned.at(&path).and_then(Value::as_str) {
-        let region = arn.split(':').nth(3).unwrap_or_default();
-        if region != place.region {
+    for (at, summary, what, who) in ABROAD {
+        let arn = planned.at(&path(at)).and_then(Value::as_str);
+        let region = arn.and_then(|arn| arn.split(':').nth(3));
+        if let Some(region) = region.filter(|region| *region != place.region) {
             let detail = format!(
-                "The key is in {region}, the pipeline in {}. S3, SQS, SNS and CloudWatch Logs take keys of their own region only: give a key of {}.",
-                place.region, place.region
+                "The {what} is in {region}, the pipeline in {here}. {who} of their own region only: give a {what} of {here}.",
+                here = place.region
             );
-            found.push(Diagnostic::error("Key of another region", detail).at(path));
+            complain(&mut found, at, summary, detail);
         }
     }
     found
 }
+
+/// What is given by its ARN and has to be in the pipeline's region.
+const ABROAD: [(&str, &str, &str, &str); 2] = [
+    (
+        "kms_key_arn",
+        "Key of another region",
+        "key",
+        "S3, SQS, SNS and CloudWatch Logs take keys",
+    ),
+    (
+        "bucket.outbound_queue_arn",
+        "Queue of another region",
+        "queue",
+        "The notifications of S3 buckets take queues",
+    ),
+];
 
 /// SNS puts what it cannot deliver only into queues of the topic's own account and region.
 fn elsewhere(config: &Value, place: &Place, found: &mut Diagnostics) {

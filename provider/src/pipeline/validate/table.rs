@@ -4,7 +4,7 @@ use bellflower_contract::{IllegalLayout, Layout};
 use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use crate::documents::names;
+use crate::documents::names::{self, FIFO};
 use crate::pipeline::schema::{Check, Field, LONGEST_PREFIX, Origin, RUNTIMES, Shape};
 
 /// Holds each known value against its field's check, and looks for nulls where values are needed.
@@ -108,7 +108,23 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
             let said = format!("{name} is \"{text}\"; allowed is {}.", allowed());
             ("Value not allowed", said)
         }),
-        Check::Arn(service, kind) => not_an_arn(name, text, (service, kind), &allowed()),
+        Check::Arn(service, kind) => {
+            let id = |resource: &str| resource.strip_prefix(kind)?.strip_prefix('/').map(str::len);
+            let fits = |resource: &str| id(resource).is_some_and(|length| length > 0);
+            not_an_arn(
+                (name, text),
+                service,
+                fits,
+                &format!("{kind}/…"),
+                &allowed(),
+            )
+        }
+        Check::StandardQueue => {
+            let fits = |queue: &str| {
+                !queue.is_empty() && !queue.contains([':', '/']) && !queue.ends_with(FIFO)
+            };
+            not_an_arn((name, text), "sqs", fits, "…", &allowed())
+        }
         Check::Path => {
             let printable = text.chars().all(|c| c.is_ascii_graphic());
             let good =
@@ -200,10 +216,12 @@ pub fn kind(json: &Json) -> &'static str {
     }
 }
 
+/// What is wrong with the ARN of an object of a service, whose last section has to fit.
 fn not_an_arn(
-    name: &str,
-    text: &str,
-    (service, kind): (&str, &str),
+    (name, text): (&str, &str),
+    service: &str,
+    fits: impl Fn(&str) -> bool,
+    example: &str,
     allowed: &str,
 ) -> Option<(&'static str, String)> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
@@ -212,16 +230,12 @@ fn not_an_arn(
     } else {
         "eu-west-1:123456789012"
     };
-    let named = |resource: &str| {
-        let id = resource.strip_prefix(kind)?.strip_prefix('/')?;
-        (!id.is_empty()).then_some(())
-    };
     let good = matches!(parts[..], ["arn", partition, of, region, _, resource]
-        if partition.starts_with("aws") && of == service && named(resource).is_some()
+        if partition.starts_with("aws") && of == service && fits(resource)
             && (region.is_empty() || partition == names::partition_of(region)));
     let said = || {
         format!(
-            "{name} is \"{text}\"; needed is {allowed}, such as arn:aws:{service}:{place}:{kind}/…."
+            "{name} is \"{text}\"; needed is {allowed}, such as arn:aws:{service}:{place}:{example}."
         )
     };
     (!good).then(|| ("Not an ARN", said()))

@@ -115,6 +115,13 @@ fn key(view: &View, found: &mut Diagnostics) {
         let detail = "key describes a key of the pipeline's own, which is not made when kms_key_arn is set: remove one of the two.";
         complain(found, "key", "Two keys", detail.to_owned());
     }
+    let (rotated, period) = ("key.enable_key_rotation", "key.rotation_period_in_days");
+    if view.at(rotated).and_then(Value::as_bool) == Some(false) && view.given(period) {
+        let detail = format!(
+            "A key that is not rotated has no period: take {period} out, or {rotated} = false."
+        );
+        complain(found, period, "Period without rotation", detail);
+    }
 }
 
 fn code(view: &View, found: &mut Diagnostics) {

@@ -96,6 +96,7 @@ const ARGUMENTS: &str = r#"
   permissions_boundary = "{boundary}"
   topic                = { display_name = "Orders" }
   dashboard            = {}
+  bucket               = { outbound_queue_arn = "{listener}" }
   processing           = { variables = { COLOUR = "blue" } }
   event_source         = { maximum_concurrency = 5 }
   subscriptions = {

@@ -644,6 +644,41 @@ fn filter(prefix: &str, suffix: &str) -> NotificationConfigurationFilter {
 }
 
 fn notification() -> Vec<Row> {
+    let mut rows = notification_of_answers();
+    rows.extend(notification_of_work());
+    rows
+}
+
+fn notification_of_work() -> Vec<Row> {
+    vec![
+        row(
+            1,
+            "outbound_queue_arn",
+            by!(|g, _| notify(g, |mut now| {
+                now.queue_configurations.as_mut().unwrap()[0].queue_arn = g.filled("{undelivered}");
+                now
+            })
+            .await),
+            Are("{undelivered}"),
+            Are("{listener}"),
+            "queues/0/queue",
+        ),
+        row(
+            3,
+            "outbound_queue_arn",
+            by!(|g, _| notify(g, |mut now| {
+                now.queue_configurations = None;
+                now
+            })
+            .await),
+            Are(NOTHING),
+            Are("{listener}"),
+            "queues/0",
+        ),
+    ]
+}
+
+fn notification_of_answers() -> Vec<Row> {
     vec![
         row(
             1,
@@ -697,15 +732,15 @@ fn notification() -> Vec<Row> {
             2,
             "others",
             by!(|g, _| notify(g, |mut now| {
-                let queue = QueueConfiguration::builder().queue_arn(g.filled("{listener}"));
-                now.queue_configurations =
-                    Some(vec![queue.events(Event::S3ObjectRemoved).build().unwrap()]);
+                let queue = QueueConfiguration::builder().queue_arn(g.filled("{undelivered}"));
+                let queue = queue.events(Event::S3ObjectRemoved).build().unwrap();
+                now.queue_configurations.as_mut().unwrap().push(queue);
                 now
             })
             .await),
             Are("1"),
             Are("0"),
-            "queues",
+            "queues/1",
         ),
         row(
             3,

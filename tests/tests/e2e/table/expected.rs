@@ -197,7 +197,7 @@ impl With<'_> {
                     "events": ["s3:ObjectCreated:*"],
                     "filter": {"prefix": "inbound/", "suffix": ".json"},
                 }],
-                "queues": 0,
+                "queues": [],
                 "topics": 0,
             },
             "objects": ["inbound/", "outbound/"],

@@ -234,12 +234,20 @@ fn assert_definition(stage: &Stage, definition: &Value) {
         ),
         ("/States/Wait For Response/TimeoutSeconds", json!(86400)),
         (
-            "/States/Wait For Response/Catch/1/ErrorEquals",
+            "/States/Wait For Response/Catch/0/ErrorEquals",
+            json!(["States.Timeout", "States.HeartbeatTimeout"]),
+        ),
+        (
+            "/States/Wait For Response/Catch/0/Next",
+            json!("Remove token"),
+        ),
+        (
+            "/States/Wait For Response/Catch/2/ErrorEquals",
             everything.clone(),
         ),
         (
-            "/States/Wait For Response/Catch/1/Next",
-            json!("Remove token"),
+            "/States/Wait For Response/Catch/2/Next",
+            json!("SNS Publish (Failure)"),
         ),
         (
             "/States/Remove token/Resource",
@@ -306,7 +314,7 @@ async fn every_argument_reaches_aws() -> Result<(), Error> {
         &format!(
             r#"
   permissions_boundary = "{boundary}"
-  {ARGUMENTS}
+  {}
   subscriptions = {{
     listener = {{
       protocol             = "sqs"
@@ -318,7 +326,8 @@ async fn every_argument_reaches_aws() -> Result<(), Error> {
     }}
     operator = {{ protocol = "email", endpoint = "operator@example.com" }}
     page     = {{ protocol = "https", endpoint = "https://example.com/hook" }}
-  }}"#
+  }}"#,
+            ARGUMENTS.replace("{listener}", &listener)
         ),
     ))?;
     stage.terraform.apply()?;
@@ -404,6 +413,7 @@ const ARGUMENTS: &str = r#"
     bucket_key_enabled      = false
     inbound_prefix          = "answers/"
     outbound_prefix         = "work/"
+    outbound_queue_arn      = "{listener}"
     expiration_days         = 10
   }
   queue = {
@@ -511,6 +521,15 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
         (
             "/bucket/notification/functions/0/filter/prefix",
             json!("answers/"),
+        ),
+        (
+            "/bucket/notification/queues",
+            json!([{
+                "id": "bellflower-outbound",
+                "queue": stage.arn("sqs", "listener"),
+                "events": ["s3:ObjectCreated:*"],
+                "filter": {"prefix": "work/", "suffix": "/data.json"},
+            }]),
         ),
         (
             "/bucket/lifecycle/bellflower-expire-inbound/prefix",
@@ -710,7 +729,9 @@ async fn make_policy(stage: &Stage, name: &str) {
 
 /// Makes a queue; its ARN.
 async fn make_queue(stage: &Stage, name: &str) -> String {
+    let open = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]}"#;
     let call = stage.aws.sqs.create_queue().queue_name(name);
+    let call = call.attributes(aws_sdk_sqs::types::QueueAttributeName::Policy, open);
     call.send().await.unwrap();
     stage.arn("sqs", name)
 }
