@@ -124,11 +124,10 @@ impl Notification {
             .map_err(|error| self.refused(&error))
     }
 
-    /// Whether an entry is the queue's as it should be, whichever the queue: any other is somebody's.
-    fn is_outbound(&self, queue: &QueueConfiguration) -> bool {
+    /// Whether the queue's entry tells of what it should, whichever the queue.
+    fn tells_of_work(&self, queue: &QueueConfiguration) -> bool {
         let rule = |wanted| rule(queue.filter.as_ref(), wanted);
-        queue.id.as_deref() == Some(OUTBOUND)
-            && queue.events == [Event::from(CREATED)]
+        queue.events == [Event::from(CREATED)]
             && rule("prefix") == self.outbound_prefix
             && rule("suffix") == self.outbound_suffix
     }
@@ -149,7 +148,7 @@ impl Notification {
         let outbound = have
             .queue_configurations()
             .iter()
-            .find(|queue| self.is_outbound(queue));
+            .find(|queue| queue.id.as_deref() == Some(OUTBOUND));
         let events: Vec<String> = ours
             .map(|lambda| {
                 lambda
@@ -175,7 +174,8 @@ impl Notification {
             ..self.clone()
         };
         let mut found = properties(&found);
-        let expected = usize::from(ours.is_some()) + usize::from(outbound.is_some());
+        let fits = outbound.is_some_and(|queue| self.tells_of_work(queue));
+        let expected = usize::from(ours.is_some()) + usize::from(fits);
         found.extend(attributes! { "others": total - expected, "event_bridge": event_bridge });
         Some(found)
     }
@@ -354,6 +354,8 @@ mod tests {
         narrower.events = vec![Event::S3ObjectCreatedPut];
         let mut elsewhere = outbound();
         elsewhere.filter = Some(told("outbound/", ".json"));
+        let mut somebodys = outbound();
+        somebodys.id = Some("somebodys".into());
         let mut redirected = outbound();
         redirected.queue_arn = "arn:other".into();
         let queue = "outbound_queue_arn";
@@ -361,9 +363,9 @@ mod tests {
             (other, vec![outbound()], &["events"][..]),
             (ours(), vec![], &[queue]),
             (ours(), vec![redirected], &[queue]),
-            (ours(), vec![narrower], &["others", queue]),
-            (ours(), vec![elsewhere.clone()], &["others", queue]),
-            (ours(), vec![elsewhere, outbound()], &["others"]),
+            (ours(), vec![narrower], &["others"]),
+            (ours(), vec![elsewhere], &["others"]),
+            (ours(), vec![outbound(), somebodys], &["others"]),
         ] {
             let have = Configuration::builder()
                 .lambda_function_configurations(function)

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{Blueprint, Facts, Node, Path};
 use super::settings::Settings;
-use super::state::Observed;
+use super::state::{DRIFT, Observed, UNSET, label};
 use crate::engine::graph::{self, reversed};
 use crate::engine::{Changes, Did, Failure, Found, Owner, ensure, refusal, remove};
 use crate::parts::Aws;
@@ -243,6 +243,7 @@ pub async fn converge(
                 progress.now().insert(path.clone(), Some(attributes));
                 if did == Did::Created {
                     lock(created).insert(path.clone());
+                    forget(first, |one| *one == path, |_| true, &mut progress.now());
                 }
                 if did == Did::Changed || (did == Did::Created && node.part.appears_late()) {
                     let sender = lock(written);
@@ -261,7 +262,54 @@ pub async fn converge(
         tokio::join!(work, shown).0
     };
     let blueprint = last.into_inner().map_or(first, Arc::new);
-    concluded(outcome, blueprint, progress, aws).await
+    let failed: BTreeSet<Path> = outcome
+        .failed
+        .iter()
+        .map(|(path, _)| path.clone())
+        .collect();
+    let mut concluded = concluded(outcome, blueprint, progress, aws).await;
+    let created = lock(&created);
+    forget(
+        &concluded.blueprint,
+        |one| created.contains(one),
+        |one| failed.contains(one),
+        &mut concluded.observed,
+    );
+    drop(created);
+    concluded
+}
+
+/// Takes from what is known of parts the property that names another, where that was made anew and they have not heard of it yet. AWS does not show that it is
+/// to be written again: the state has to.
+fn forget(
+    blueprint: &Blueprint,
+    is_new: impl Fn(&Path) -> bool,
+    is_left: impl Fn(&Path) -> bool,
+    observed: &mut Observed,
+) {
+    for node in &blueprint.nodes {
+        if let Some((dependency, property)) = &node.renewed_with
+            && is_new(dependency)
+            && is_left(&node.path)
+            && let Some(Some(known)) = observed.get_mut(&node.path)
+        {
+            known.insert((*property).to_owned(), Json::Null);
+        }
+    }
+}
+
+/// Takes from what was found what an earlier run could not write again, as that run's state tells.
+pub fn still_forgotten(prior: &Map<String, Json>, blueprint: &Blueprint, findings: &mut Findings) {
+    let drift = prior.get(DRIFT).and_then(Json::as_object);
+    for node in &blueprint.nodes {
+        if let Some((_, property)) = &node.renewed_with
+            && let Some(said) = drift.and_then(|all| all.get(&label(&node.path, property)))
+            && said.as_str().is_some_and(|said| said.starts_with(UNSET))
+            && let Some(Some(found)) = findings.get_mut(&node.path)
+        {
+            found.attributes.insert((*property).to_owned(), Json::Null);
+        }
+    }
 }
 
 /// What came of the work on a graph, with another look at what failed.

@@ -34,7 +34,7 @@ use crate::parts::bucket::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
     Deadline, Findings, Outcome, Progress, converge, disown, lock, look_again, look_for, ours,
-    recognise, refusals, remove_surplus, take_down,
+    recognise, refusals, remove_surplus, still_forgotten, take_down,
 };
 use blueprint::{Blueprint, Facts};
 use packages::Packages;
@@ -239,6 +239,7 @@ impl CallbackPipeline {
         })?;
         if !imported {
             recognise(&blueprint, &blueprint, &mut findings);
+            still_forgotten(&base, &blueprint, &mut findings);
         }
         disown(&blueprint, &mut findings);
         let mut warnings = unmarked(&blueprint, &findings);
@@ -340,8 +341,9 @@ impl CallbackPipeline {
             Ok(findings) => findings,
             Err(failures) => return (nothing, all_told(&failures)),
         };
-        if let Some(before) = &before {
+        if let (Some(prior), Some(before)) = (&prior, &before) {
             recognise(before, &blueprint, &mut findings);
+            still_forgotten(prior, &blueprint, &mut findings);
         }
         disown(&blueprint, &mut findings);
         let against = in_the_way(&blueprint, &findings, creating.then_some(&settings));

@@ -8,6 +8,18 @@ use super::blueprint::{Blueprint, Path};
 use super::schema::{Check, Field, Shape, fields};
 use crate::engine::{Attributes, Changes};
 
+/// The attribute that tells of properties without one of their own.
+pub const DRIFT: &str = "drift";
+
+/// How it begins to tell of a property that has no value.
+pub const UNSET: &str = "is not set,";
+
+/// Under which name it tells of a property.
+#[must_use]
+pub fn label(path: &Path, property: &str) -> String {
+    format!("{}.{property}", path.join("."))
+}
+
 /// What there is of each part: its attributes, or nothing.
 pub type Observed = BTreeMap<Path, Option<Attributes>>;
 
@@ -30,7 +42,6 @@ pub fn state(
             continue;
         };
         let shown = fields_at(fields, &node.path);
-        let label = node.path.join(".");
         match found {
             Some(attributes) => {
                 if let Some(here) = place(&mut tree, &node.path) {
@@ -53,7 +64,7 @@ pub fn state(
                     {
                         let [is, should] = [attributes, &desired].map(|from| words(from.get(name)));
                         drift.insert(
-                            format!("{label}.{name}"),
+                            label(&node.path, name),
                             json!(format!("is {is}, should be {should}")),
                         );
                     }
@@ -71,7 +82,10 @@ pub fn state(
                 }
             }
             None => {
-                drift.insert(label, json!(format!("{} is missing", node.part.title())));
+                drift.insert(
+                    node.path.join("."),
+                    json!(format!("{} is missing", node.part.title())),
+                );
             }
         }
     }
@@ -87,7 +101,7 @@ pub fn state(
             }
         }
     }
-    tree.insert("drift".to_owned(), Json::Object(drift));
+    tree.insert(DRIFT.to_owned(), Json::Object(drift));
     prune(fields, &mut tree);
     Some(tree)
 }

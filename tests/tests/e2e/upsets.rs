@@ -222,7 +222,7 @@ async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
         let none = list.status_filter(ExecutionStatus::Running).send().await;
         assert!(none.unwrap().executions().is_empty());
         let execution = pipeline.start("{}").await?;
-        let id = pipeline.new_exchange(&[], Duration::from_mins(1)).await?;
+        pipeline.new_exchange(&[], Duration::from_mins(1)).await?;
         if !force {
             pipeline.clear().await?;
         }
@@ -244,7 +244,7 @@ async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
             let said = second.flat();
             assert_eq!(second.code, 1, "{said}");
             assert!(
-                said.contains(&id) && said.contains("an execution is running"),
+                said.contains(&execution) && said.contains("an execution is running"),
                 "{said}"
             );
             assert_eq!(proxy.count("states:StopExecution"), 1);
@@ -254,6 +254,46 @@ async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
         }
         assert_eq!(stage.left().await?, Vec::<String>::new());
     }
+    Ok(())
+}
+
+/// A function's right to its key is that of the role it was written with. AWS does not show whether that was this one or another of the same name: what was
+/// not written again is in the state.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_gets_its_new_role_in_the_next_run() -> Result<(), Error> {
+    const UPDATE: &str = "lambda:UpdateFunctionConfiguration";
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let role = &stage.names.integration_role;
+    let iam = &stage.aws.iam;
+    for policy in iam
+        .list_role_policies()
+        .role_name(role)
+        .send()
+        .await
+        .unwrap()
+        .policy_names()
+    {
+        let call = iam.delete_role_policy().role_name(role).policy_name(policy);
+        call.send().await.unwrap();
+    }
+    iam.delete_role().role_name(role).send().await.unwrap();
+
+    let denied = Fault::error(403, "AccessDeniedException", "denied");
+    proxy.inject(Rule::before(denied).on(UPDATE));
+    for _ in 0..2 {
+        let run = stage
+            .terraform
+            .run(&["apply", "-auto-approve", "-no-color"])?;
+        assert_eq!(run.code, 1, "{}", run.flat());
+        assert!(run.flat().contains(UPDATE), "{}", run.flat());
+        assert!(matches!(stage.terraform.plan()?, Plan::Changes(_)));
+    }
+    proxy.clear();
+    let before = proxy.count(UPDATE);
+    stage.terraform.apply()?;
+    assert_eq!(proxy.count(UPDATE), before + 1);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
 
