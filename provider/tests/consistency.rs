@@ -35,7 +35,9 @@ use aws_credential_types::provider::{ProvideCredentials, future};
 use scripted::scenes::{self, Scene};
 use scripted::{Counts, Fault, Reply, Script, TIME_OUT, aws};
 use terraform_provider_bellflower::engine::retry::{Class, classify};
-use terraform_provider_bellflower::engine::{Failure, Part as _};
+use terraform_provider_bellflower::engine::{
+    Attributes, Changes, Failure, Found, Owner, Part as _,
+};
 use terraform_provider_bellflower::parts::consistency::{
     BUSY, IAM_PROPAGATION, NAME_COOLDOWN, QUEUE_COOLDOWN, READ_AFTER_WRITE, SERVER, TABLE, THROTTLE,
 };
@@ -1487,6 +1489,73 @@ async fn the_weather_alone_is_limited_by_the_users_number() {
             "{fault:?}"
         );
     }
+}
+
+fn played(scene: scenes::Answers) -> Script {
+    Script {
+        operation: "",
+        fault: Fault::Reset,
+        times: 0,
+        scene,
+    }
+}
+
+/// It says which execution keeps the state machine, if it may not end it; and it neither counts as gone nor as well.
+#[tokio::test(start_paused = true)]
+async fn a_state_machine_that_waits_for_an_execution_says_so() {
+    let (client, stage) = aws(played(scenes::held), None);
+    let machine = scenes::machine(false);
+    let nothing = Found {
+        attributes: Attributes::new(),
+        owner: Owner::Us,
+    };
+    machine.in_use(&client).await.unwrap();
+    let failure = machine.delete(&client, &nothing).await.unwrap_err();
+    let said = failure.to_string();
+    assert!(said.contains("an execution is running, arn:e"), "{said}");
+    assert!(!stage.counts().contains_key("states:StopExecution"));
+
+    let found = machine.read(&client).await.unwrap().unwrap();
+    let changes = Changes::between(&machine.desired(), &found.attributes);
+    assert!(changes.any(&["status"]));
+    let failure = machine.update(&client, &found, &changes).await.unwrap_err();
+    assert!(
+        failure.to_string().contains("it is being deleted"),
+        "{failure}"
+    );
+    assert!(!stage.counts().contains_key("states:UpdateStateMachine"));
+
+    let (client, stage) = aws(played(scenes::held), None);
+    let failure = scenes::machine(true)
+        .delete(&client, &nothing)
+        .await
+        .unwrap_err();
+    assert!(failure.to_string().contains("still not gone"), "{failure}");
+    assert!(stage.counts()["states:StopExecution"] > 1);
+}
+
+/// The queue is the user's, and so is its policy.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_s3_may_not_tell_is_named() {
+    let mut notification = scenes::notification();
+    notification.outbound_queue_arn = Some("arn:q".into());
+    let script = Script {
+        operation: "s3:PutBucketNotificationConfiguration",
+        fault: Fault::Error(
+            "InvalidArgument",
+            "Unable to validate the following destination configurations",
+            400,
+        ),
+        times: usize::MAX,
+        scene: |_, _| None,
+    };
+    let (client, _) = aws(script, None);
+    let failure = notification.create(&client).await.unwrap_err();
+    let advice = failure.advice.unwrap_or_default();
+    assert!(
+        advice.contains("outbound_queue_arn") && advice.contains("arn:q"),
+        "{advice}"
+    );
 }
 
 /// A queue that is known to be there is not given up at the first denial, one that is not known is not waited for.

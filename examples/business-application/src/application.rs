@@ -19,7 +19,7 @@ use crate::work::Work;
 const LOOKING: &str = "looking for work";
 /// What is complained about when a queue does not tell of work.
 const LISTENING: &str = "listening for work";
-/// Between calls to a queue that fails. What it would have told of is looked for meanwhile.
+/// Between attempts to begin, and between calls to a queue that fails.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// What came of an exchange.
@@ -44,6 +44,8 @@ pub struct Application {
     heartbeat: Duration,
     places: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    /// Tells exchanges to end.
+    halt: watch::Sender<bool>,
     /// Exchanges that are being worked on or are answered: what is not to be begun.
     taken: HashSet<String>,
     running: JoinSet<(String, Done)>,
@@ -65,6 +67,7 @@ impl Application {
             heartbeat: options.heartbeat,
             places: Arc::new(Semaphore::new(options.at_once)),
             stop,
+            halt: watch::Sender::new(false),
             taken: HashSet::new(),
             running: JoinSet::new(),
             complaints: Arc::default(),
@@ -72,10 +75,11 @@ impl Application {
         }
     }
 
-    /// Works until it is stopped; how many exchanges it has answered. What cannot get better by itself ends it at the first look for work,
-    /// when nothing is begun. Later on it may well be mended beside it.
+    /// Works until it is stopped; how many exchanges it has answered. What cannot get better by itself ends it when it first looks or listens for
+    /// work. Later on it may well be mended beside it.
     pub async fn run(mut self) -> Result<usize, Error> {
         let mut stop = self.stop.clone();
+        let halt = self.halt.clone();
         let (teller, told) = mpsc::unbounded_channel();
         let listener = Listener {
             queue: self.queue.take(),
@@ -83,22 +87,23 @@ impl Application {
             complaints: self.complaints.clone(),
             teller,
         };
-        tokio::select! {
-            _ = stop.wait_for(|stopped| *stopped) => {}
-            error = self.rounds(told) => return Err(error),
-            error = listener.listen() => return Err(error),
-        }
+        let failed = tokio::select! {
+            _ = stop.wait_for(|stopped| *stopped) => None,
+            error = self.rounds(told) => Some(error),
+            error = listener.listen() => Some(error),
+        };
         // What is being worked on ends at once, what is being answered ends answered.
+        let _ = halt.send(true);
         while let Some(ended) = self.running.join_next().await {
             self.note(ended);
         }
-        Ok(self.answered)
+        failed.map_or(Ok(self.answered), Err)
     }
 
     async fn rounds(&mut self, mut told: mpsc::UnboundedReceiver<HashSet<String>>) -> Error {
         let mut first = true;
         loop {
-            let next = Instant::now() + self.every;
+            let began = Instant::now();
             match self.look(first).await {
                 Ok(work) => {
                     first = false;
@@ -114,6 +119,12 @@ impl Application {
                 Err(error) if first && error.is_final() => return error,
                 Err(error) => self.complaints.say(LOOKING, error.to_string()),
             }
+            let pause = if first {
+                self.every.min(PAUSE)
+            } else {
+                self.every
+            };
+            let next = began + pause;
             loop {
                 tokio::select! {
                     () = sleep_until(next) => break,
@@ -129,7 +140,8 @@ impl Application {
         let work = self.bucket.work().await?;
         if first {
             match self.bucket.answered().await {
-                Ok(answered) => self.taken = answered,
+                // What the queue told of meanwhile is being worked on.
+                Ok(answered) => self.taken.extend(answered),
                 // Nothing is lost: S3 takes no second answer. But the work is done again to find that out.
                 Err(error) if error.is_denied() => {
                     eprintln!("{error}; what was answered before is worked on again");
@@ -149,7 +161,7 @@ impl Application {
                 bucket: self.bucket.clone(),
                 places: self.places.clone(),
                 heartbeat: self.heartbeat,
-                stop: self.stop.clone(),
+                stop: self.halt.subscribe(),
                 complaints: self.complaints.clone(),
             };
             self.running.spawn(async move {
@@ -194,27 +206,28 @@ impl Listener {
         };
         let mut first = true;
         loop {
-            match self.hear(queue).await {
-                Ok(()) => {
+            let heard = match queue.receive().await {
+                Ok(messages) => {
                     first = false;
+                    let _ = self.teller.send(queue::work(&messages, &self.bucket));
+                    // A message has said all it can once it is passed on: should the program end before the work does, the next run finds that by looking.
+                    queue.delete(&messages).await
+                }
+                Err(error) if first && error.is_final() => return error,
+                Err(error) => Err(error),
+            };
+            match heard {
+                Ok(()) => {
                     if self.complaints.settle(LISTENING) {
                         println!("work can be heard of again");
                     }
                 }
-                Err(error) if first && error.is_final() => return error,
                 Err(error) => {
                     self.complaints.say(LISTENING, error.to_string());
                     sleep(PAUSE).await;
                 }
             }
         }
-    }
-
-    /// A message has said all it can once it is passed on: should the program end before the work does, the next run finds that by looking.
-    async fn hear(&self, queue: &Queue) -> Result<(), Error> {
-        let messages = queue.receive().await?;
-        let _ = self.teller.send(queue::work(&messages, &self.bucket));
-        queue.delete(&messages).await
     }
 }
 

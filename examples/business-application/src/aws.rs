@@ -56,6 +56,16 @@ impl Error {
         }
     }
 
+    /// A part of a call that was refused in an answer that is none.
+    pub fn refused(doing: String, code: &str) -> Self {
+        Self {
+            doing,
+            reason: code.to_owned(),
+            code: Some(code.to_owned()),
+            is_final: false,
+        }
+    }
+
     /// Whether it cannot get better by itself.
     pub fn is_final(&self) -> bool {
         self.is_final

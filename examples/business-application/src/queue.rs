@@ -61,9 +61,13 @@ impl Queue {
             return Ok(());
         }
         let call = self.client.delete_message_batch().queue_url(&self.url);
+        let doing = || format!("deleting from {}", self.url);
         let answer = call.set_entries(Some(entries)).send().await;
-        answer.map_err(failed(format!("deleting from {}", self.url)))?;
-        Ok(())
+        let answer = answer.map_err(failed(doing()))?;
+        match answer.failed.first() {
+            Some(entry) => Err(Error::refused(doing(), &entry.code)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -102,11 +102,16 @@ fn unreadable(record: &str) -> Result<SqsMessage, UnknownEvent> {
     #[serde(rename_all = "camelCase")]
     struct Known {
         message_id: String,
+        #[serde(rename = "eventSourceARN")]
+        queue: Option<serde_json::Value>,
     }
 
     let known: Known = serde_json::from_str(record).map_err(|_| UnknownEvent::Message)?;
     let mut message = SqsMessage::default();
     message.message_id = Some(known.message_id);
+    message.event_source_arn = known
+        .queue
+        .and_then(|queue| Some(queue.as_str()?.to_owned()));
     Ok(message)
 }
 
@@ -143,13 +148,14 @@ mod tests {
     fn an_sqs_batch_whose_second_message_cannot_be_read() {
         let event = read(
             r#"{"Records": [{"messageId": "1", "body": "x", "eventSource": "aws:sqs"},
-                            {"messageId": "2", "body": 7, "eventSource": "aws:sqs"}]}"#,
+                            {"messageId": "2", "body": 7, "eventSource": "aws:sqs", "eventSourceARN": "arn:q"}]}"#,
         );
         let Ok(Event::Sqs(messages)) = event else {
             panic!("{event:?}");
         };
         assert_eq!(messages[0].body.as_deref(), Some("x"));
         assert_eq!(messages[1].message_id.as_deref(), Some("2"));
+        assert_eq!(messages[1].event_source_arn.as_deref(), Some("arn:q"));
         assert_eq!(messages[1].body, None);
     }
 

@@ -209,9 +209,17 @@ impl Notification {
                 .notification_configuration(configuration.clone())
                 .send()
         };
-        aws.call("s3:PutBucketNotificationConfiguration", &self.bucket, put)
+        let answer = aws.call("s3:PutBucketNotificationConfiguration", &self.bucket, put);
+        answer
             .await
             .map(drop)
+            .map_err(|failure| match &self.outbound_queue_arn {
+                Some(arn) if failure.is(&["InvalidArgument"]) => failure.advise(format!(
+                    "S3 could not reach one of those it is to tell. Most often it is the queue of `bucket.outbound_queue_arn`, {arn}: it must exist, in this region, and its \
+                     policy must let s3.amazonaws.com do sqs:SendMessage; if it is encrypted with a KMS key of yours, that key's policy must let s3.amazonaws.com use it."
+                )),
+                _ => failure,
+            })
     }
 
     async fn write(&self, aws: &Aws, event_bridge: bool) -> Result<Attributes, Failure> {

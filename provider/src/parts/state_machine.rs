@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::execution::running;
 use super::tags::Tags;
-use super::{Aws, absent, properties};
+use super::{Aws, absent, attributes, properties};
 use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
@@ -118,6 +118,25 @@ impl StateMachine {
         )
     }
 
+    /// Which executions are running, in words; nothing if none is.
+    async fn running(&self, aws: &Aws) -> Result<Option<String>, Failure> {
+        let running = running(&self.arn, aws, COUNTED).await?.unwrap_or_default();
+        let count = if running.len() < COUNTED {
+            running.len().to_string()
+        } else {
+            format!("{COUNTED} or more")
+        };
+        let shown: Vec<&str> = running.iter().take(SHOWN).map(String::as_str).collect();
+        Ok(match running.as_slice() {
+            [] => None,
+            [one] => Some(format!("an execution is running, {one}")),
+            _ => Some(format!(
+                "{count} executions are running, among them {}",
+                shown.join(", ")
+            )),
+        })
+    }
+
     /// An execution that waits for a callback makes no transition by itself, so the state machine would never go.
     async fn stop_executions(&self, aws: &Aws) -> Result<(), Failure> {
         loop {
@@ -179,7 +198,9 @@ impl Part<Aws> for StateMachine {
     }
 
     fn desired(&self) -> Attributes {
-        properties(self)
+        let mut desired = properties(self);
+        desired.extend(attributes! { "status": StateMachineStatus::Active.as_str() });
+        desired
     }
 
     fn tagged_as(&self) -> Option<&str> {
@@ -197,7 +218,9 @@ impl Part<Aws> for StateMachine {
             return Ok(None);
         };
         // It goes by itself, unless an execution waits that nobody ends.
-        if machine.status == Some(StateMachineStatus::Deleting)
+        let status = machine.status.clone();
+        let status = status.unwrap_or(StateMachineStatus::Active);
+        if status == StateMachineStatus::Deleting
             && running(&self.arn, aws, 1)
                 .await?
                 .is_none_or(|running| running.is_empty())
@@ -230,8 +253,10 @@ impl Part<Aws> for StateMachine {
             force_destroy: self.force_destroy,
             tags: tags.clone(),
         };
+        let mut attributes = properties(&have);
+        attributes.extend(attributes! { "status": status.as_str() });
         Ok(Some(Found {
-            attributes: properties(&have),
+            attributes,
             owner: self.tags.owner_of(&tags),
         }))
     }
@@ -261,6 +286,16 @@ impl Part<Aws> for StateMachine {
         found: &Found,
         changes: &Changes,
     ) -> Result<Attributes, Failure> {
+        if changes.any(&["status"]) {
+            let reason = self.running(aws).await?.unwrap_or_default();
+            return Err(Failure::refusal(
+                self.title(),
+                format!("it is being deleted, and waits for its executions: {reason}"),
+            )
+            .advise(
+                "Stop them, or wait until they have ended; then the next apply makes it anew.",
+            ));
+        }
         if changes.names().any(|name| name != "tags") {
             let update = || {
                 aws.sfn
@@ -300,27 +335,13 @@ impl Part<Aws> for StateMachine {
         if self.force_destroy {
             return Ok(None);
         }
-        let running = running(&self.arn, aws, COUNTED).await?.unwrap_or_default();
-        if running.is_empty() {
-            return Ok(None);
-        }
-        let count = if running.len() < COUNTED {
-            running.len().to_string()
-        } else {
-            format!("{COUNTED} or more")
+        let refusal = |message| {
+            Failure::refusal(self.title(), message).advise(
+                "Wait until they have ended, stop them, or set `force_destroy = true` for the bucket, apply, and destroy again: then they are \
+                 stopped.",
+            )
         };
-        let shown: Vec<&str> = running.iter().take(SHOWN).map(String::as_str).collect();
-        let message = match running.as_slice() {
-            [one] => format!("an execution is running, {one}"),
-            _ => format!(
-                "{count} executions are running, among them {}",
-                shown.join(", ")
-            ),
-        };
-        Ok(Some(Failure::refusal(self.title(), message).advise(
-            "Wait until they have ended, stop them, or set `force_destroy = true` for the bucket, apply, and destroy again: then they are \
-             stopped.",
-        )))
+        Ok(self.running(aws).await?.map(refusal))
     }
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {

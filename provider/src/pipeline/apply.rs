@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{Blueprint, Facts, Node, Path};
 use super::settings::Settings;
-use super::state::{DRIFT, Observed, UNSET, label};
+use super::state::{DRIFT, FORGOTTEN, Observed, label};
 use crate::engine::graph::{self, reversed};
 use crate::engine::{Changes, Did, Failure, Found, Owner, ensure, refusal, remove};
 use crate::parts::Aws;
@@ -188,7 +188,7 @@ pub async fn converge(
     aws: &Aws,
     progress: &Progress,
 ) -> Outcome {
-    let created: Mutex<BTreeSet<Path>> = Mutex::default();
+    let created = Mutex::new(made_before(&first, &findings));
     let key_path: Path = vec!["key".to_owned()];
     let last: OnceLock<Blueprint> = OnceLock::new();
     // What a part is made from is complete once the key is there, so the parts that wait for the key are derived anew.
@@ -238,13 +238,14 @@ pub async fn converge(
                 let Some(node) = blueprint.node(&path) else {
                     return Ok(());
                 };
-                let found = renewed(node, found, created);
-                let (attributes, did) = ensure(node.part.as_ref(), aws, found).await?;
-                progress.now().insert(path.clone(), Some(attributes));
-                if did == Did::Created {
+                if found.is_none() {
+                    // However its making ends: it may be there, half made, and then nothing shows that it is another.
                     lock(created).insert(path.clone());
                     forget(first, |one| *one == path, |_| true, &mut progress.now());
                 }
+                let found = renewed(node, found, created);
+                let (attributes, did) = ensure(node.part.as_ref(), aws, found).await?;
+                progress.now().insert(path.clone(), Some(attributes));
                 if did == Did::Changed || (did == Did::Created && node.part.appears_late()) {
                     let sender = lock(written);
                     // The receiver is there as long as work is.
@@ -279,6 +280,17 @@ pub async fn converge(
     concluded
 }
 
+/// Parts that an earlier run made anew and whose followers have not heard of it yet.
+fn made_before(blueprint: &Blueprint, findings: &Findings) -> BTreeSet<Path> {
+    let unheard = |node: &Node| {
+        let (dependency, property) = node.renewed_with.as_ref()?;
+        let found = findings.get(&node.path)?.as_ref()?;
+        let forgotten = found.attributes.get(*property).is_some_and(Json::is_null);
+        forgotten.then(|| dependency.clone())
+    };
+    blueprint.nodes.iter().filter_map(unheard).collect()
+}
+
 /// Takes from what is known of parts the property that names another, where that was made anew and they have not heard of it yet. AWS does not show that it is
 /// to be written again: the state has to.
 fn forget(
@@ -304,7 +316,7 @@ pub fn still_forgotten(prior: &Map<String, Json>, blueprint: &Blueprint, finding
     for node in &blueprint.nodes {
         if let Some((_, property)) = &node.renewed_with
             && let Some(said) = drift.and_then(|all| all.get(&label(&node.path, property)))
-            && said.as_str().is_some_and(|said| said.starts_with(UNSET))
+            && said == FORGOTTEN
             && let Some(Some(found)) = findings.get_mut(&node.path)
         {
             found.attributes.insert((*property).to_owned(), Json::Null);

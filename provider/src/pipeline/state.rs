@@ -11,8 +11,8 @@ use crate::engine::{Attributes, Changes};
 /// The attribute that tells of properties without one of their own.
 pub const DRIFT: &str = "drift";
 
-/// How it begins to tell of a property that has no value.
-pub const UNSET: &str = "is not set,";
+/// What it tells of a property that names a part made anew, and that is to be written again. The next run finds it again by that.
+pub const FORGOTTEN: &str = "names a part that was made anew, and is to be written again";
 
 /// Under which name it tells of a property.
 #[must_use]
@@ -62,11 +62,17 @@ pub fn state(
                         .iter()
                         .any(|field| field.name == name)
                     {
-                        let [is, should] = [attributes, &desired].map(|from| words(from.get(name)));
-                        drift.insert(
-                            label(&node.path, name),
-                            json!(format!("is {is}, should be {should}")),
-                        );
+                        let renewed = node.renewed_with.as_ref().map(|(_, property)| *property);
+                        let said = if renewed == Some(name)
+                            && attributes.get(name).is_some_and(Json::is_null)
+                        {
+                            FORGOTTEN.to_owned()
+                        } else {
+                            let [is, should] =
+                                [attributes, &desired].map(|from| words(from.get(name)));
+                            format!("is {is}, should be {should}")
+                        };
+                        drift.insert(label(&node.path, name), json!(said));
                     }
                 }
             }

@@ -18,12 +18,12 @@ pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics 
 
 /// Where the files of an exchange are, an exchange that is under way being looked for in the new place, and what opens them.
 const PLACES: [(&str, &str); 4] = [
-    ("task_token", KEPT),
+    ("task_token", "Their tokens stay where they are."),
     ("bucket.inbound_prefix", KEPT),
     ("bucket.outbound_prefix", KEPT),
     (
         "kms_key_arn",
-        "Messages that wait in the queue are lost as well, since the new role may use the new key alone.",
+        "Messages that wait in the queue are lost as well, since the functions may then use the new key alone.",
     ),
 ];
 
@@ -76,12 +76,15 @@ fn left_pending(prior: &Value, planned: &Value, found: &mut Diagnostics) {
         return;
     }
     for (name, before) in pending(prior) {
-        let now = after.and_then(|all| all.get(name));
-        let stays = |attribute: &&str| {
-            let now = now.and_then(|one| one.get(attribute));
-            now.is_some_and(Value::is_unknown) || now == before.get(attribute)
+        let same = |now: &Value| {
+            IDENTITY.iter().all(|attribute| {
+                let now = now.get(attribute);
+                now.is_some_and(Value::is_unknown) || now == before.get(attribute)
+            })
         };
-        if IDENTITY.iter().all(stays) {
+        // Under whichever label: that is Terraform's alone.
+        let mut all = after.and_then(Value::as_map).into_iter().flatten();
+        if all.any(|(_, now)| same(now)) {
             continue;
         }
         let [protocol, endpoint] = IDENTITY.map(|attribute| {

@@ -194,6 +194,23 @@ fn gone(operation: &str, _: &Counts) -> Option<Reply> {
     }
 }
 
+/// A state machine that is deleted waits for as long as an execution does.
+pub fn held(operation: &str, counts: &Counts) -> Option<Reply> {
+    match operation {
+        "states:DescribeStateMachine" => Some(Reply::Json(json!({
+            "stateMachineArn": "arn:m", "name": "m", "definition": "{}", "roleArn": "arn:r", "type": "STANDARD", "creationDate": 0,
+            "status": "DELETING",
+        }))),
+        // Listed late.
+        "states:ListExecutions" if counts[operation] > 1 => {
+            Some(Reply::Json(json!({"executions": [{
+                "executionArn": "arn:e", "stateMachineArn": "arn:m", "name": "e", "status": "RUNNING", "startDate": 0,
+            }]})))
+        }
+        _ => None,
+    }
+}
+
 fn attached(operation: &str, counts: &Counts) -> Option<Reply> {
     (operation == "iam:DeleteRole" && counts["iam:DeleteRole"] == 1).then_some(Reply::Fault(
         Fault::Error(
@@ -377,7 +394,7 @@ fn bucket(force_destroy: bool) -> Bucket {
     }
 }
 
-fn notification() -> Notification {
+pub fn notification() -> Notification {
     Notification {
         bucket: "b".into(),
         lambda_function_arn: function().arn,
@@ -391,7 +408,7 @@ fn notification() -> Notification {
     }
 }
 
-fn machine(force_destroy: bool) -> StateMachine {
+pub fn machine(force_destroy: bool) -> StateMachine {
     StateMachine {
         name: "m".into(),
         arn: "arn:aws:states:eu-west-1:123456789012:stateMachine:m".into(),

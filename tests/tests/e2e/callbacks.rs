@@ -7,6 +7,7 @@ use aws_sdk_cloudwatch::types::{Dimension, MetricAlarm, MetricDatum, StateValue}
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use aws_sdk_sqs::types::QueueAttributeName;
+use bellflower_tests::proxy::Proxy;
 use bellflower_tests::{
     BusinessApplication, Error, Execution, Options, Pipeline, Stage, Subscriber, eventually,
 };
@@ -370,18 +371,21 @@ async fn an_application_can_be_told(ground: &Ground, arguments: &str) -> Result<
 
     let queue = format!("--queue={url}");
     let options = [queue.as_str(), "--every=3600"];
-    let environment = stage.emulator.environment();
+    let proxy = Proxy::start(&stage.emulator)?;
     let application = BusinessApplication::start(
         &stage.emulator,
-        &environment,
+        &proxy.environment(),
         &ground.pipeline.bucket,
         &options,
     )?;
-    // What it finds when it starts is not what it is to show.
-    eventually("the application's start", LIMIT, async || {
-        let said = application.said();
-        let begun = said.matches("looking for work in").count() > 1;
-        Ok(if begun { Ok(()) } else { Err(said) })
+    // What it finds by looking when it starts is not what it is to show.
+    let looks = || proxy.count("s3:ListObjectsV2");
+    eventually("the application's first look", LIMIT, async || {
+        Ok(if looks() == 2 {
+            Ok(())
+        } else {
+            Err(looks().to_string())
+        })
     })
     .await?;
     let executions = [
@@ -393,6 +397,7 @@ async fn an_application_can_be_told(ground: &Ground, arguments: &str) -> Result<
         assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
     }
     assert!(application.stop(Signal::TERM)?.success());
+    assert_eq!(looks(), 2, "it looked for work");
     let deleted = stage.aws.sqs.delete_queue().queue_url(url).send().await;
     assert!(deleted.is_ok(), "{deleted:?}");
     Ok(())

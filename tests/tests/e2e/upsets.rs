@@ -209,7 +209,8 @@ async fn subscriptions_become_what_the_plan_said() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
     let lines = |force: bool| {
-        format!("  bucket = {{ force_destroy = {force} }}\n  timeouts {{ delete = \"15s\" }}\n")
+        let limit = if force { "10m" } else { "15s" };
+        format!("  bucket = {{ force_destroy = {force} }}\n  timeouts {{ delete = \"{limit}\" }}\n")
     };
     let (stage, proxy) = Stage::behind_proxy(&lines(true)).await?;
     proxy.play(Play::MachineDeleting(Duration::from_millis(300)));
@@ -239,7 +240,11 @@ async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
             assert_eq!(proxy.count("states:StopExecution"), 1);
         } else {
             assert_eq!(first.code, 1, "{}", first.flat());
-            // It still holds what waits, and is no state machine that is not there.
+            // It still holds what waits, and is no state machine that is not there, nor one that can be used.
+            let Plan::Changes(plan) = stage.terraform.plan()? else {
+                panic!("the plan is empty");
+            };
+            assert!(plan.contains("is DELETING, should be ACTIVE"), "{plan}");
             let second = stage.terraform.run(&destroy)?;
             let said = second.flat();
             assert_eq!(second.code, 1, "{said}");
@@ -279,14 +284,15 @@ async fn a_function_gets_its_new_role_in_the_next_run() -> Result<(), Error> {
     }
     iam.delete_role().role_name(role).send().await.unwrap();
 
-    let denied = Fault::error(403, "AccessDeniedException", "denied");
-    proxy.inject(Rule::before(denied).on(UPDATE));
-    for _ in 0..2 {
+    for operation in ["iam:PutRolePolicy", UPDATE, UPDATE] {
+        proxy.clear();
+        let denied = Fault::error(403, "AccessDenied", "denied");
+        proxy.inject(Rule::before(denied).on(operation));
         let run = stage
             .terraform
             .run(&["apply", "-auto-approve", "-no-color"])?;
         assert_eq!(run.code, 1, "{}", run.flat());
-        assert!(run.flat().contains(UPDATE), "{}", run.flat());
+        assert!(run.flat().contains(operation), "{}", run.flat());
         assert!(matches!(stage.terraform.plan()?, Plan::Changes(_)));
     }
     proxy.clear();

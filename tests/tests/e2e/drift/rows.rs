@@ -169,6 +169,10 @@ pub fn untestable(kind: Kind) -> Vec<(&'static str, &'static str)> {
             ("arn", NAMES_IT),
             ("name", NAMES_IT),
             (
+                "status",
+                "which shows in the emulator only behind a proxy: upsets.rs has it",
+            ),
+            (
                 "tracing_enabled",
                 "in the emulator, which neither keeps nor shows the tracing of a state machine",
             ),
