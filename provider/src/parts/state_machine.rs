@@ -286,7 +286,7 @@ impl Part<Aws> for StateMachine {
         found: &Found,
         changes: &Changes,
     ) -> Result<Attributes, Failure> {
-        if changes.any(&["status"]) {
+        if found.text("status") == StateMachineStatus::Deleting.as_str() {
             let reason = self.running(aws).await?.unwrap_or_default();
             return Err(Failure::refusal(
                 self.title(),
