@@ -555,7 +555,8 @@ pub const PROTOCOLS: &[&str] = &[
     "sqs",
 ];
 
-fn subscription() -> Vec<Field> {
+/// The fields of a subscription.
+pub(super) fn subscription() -> Vec<Field> {
     vec![
         text("protocol", "How messages are delivered.")
             .required()

@@ -2,6 +2,7 @@
 
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
+use super::schema::{Field, Origin, subscription};
 use super::validate::path;
 use crate::parts::subscription::masked;
 
@@ -50,15 +51,6 @@ fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
 
 /// What says which subscription it is.
 const IDENTITY: [&str; 2] = ["protocol", "endpoint"];
-
-/// What SNS takes for a subscription once it is confirmed.
-const ATTRIBUTES: [&str; 5] = [
-    "raw_message_delivery",
-    "filter_policy",
-    "filter_policy_scope",
-    "redrive_policy",
-    "subscription_role_arn",
-];
 
 /// The subscriptions that waited for their receiver, by their labels.
 fn pending(prior: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -114,7 +106,12 @@ fn unconfirmed(prior: &Value, planned: &Value, found: &mut Diagnostics) {
         if IDENTITY.iter().any(differs) {
             continue;
         }
-        for attribute in ATTRIBUTES.into_iter().filter(differs) {
+        let settable = |field: &Field| !matches!(field.origin, Origin::Required | Origin::Computed);
+        for field in subscription().into_iter().filter(settable) {
+            let attribute = field.name;
+            if !differs(&attribute) {
+                continue;
+            }
             let path = Path::root()
                 .attribute("subscriptions")
                 .key(name)
