@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -81,7 +81,9 @@ impl Application {
         let mut stop = self.stop.clone();
         let halt = self.halt.clone();
         let (teller, told) = mpsc::unbounded_channel();
+        let looked = Arc::new(Notify::new());
         let listener = Listener {
+            looked: looked.clone(),
             queue: self.queue.take(),
             bucket: self.bucket.clone(),
             complaints: self.complaints.clone(),
@@ -89,7 +91,7 @@ impl Application {
         };
         let failed = tokio::select! {
             _ = stop.wait_for(|stopped| *stopped) => None,
-            error = self.rounds(told) => Some(error),
+            error = self.rounds(told, &looked) => Some(error),
             error = listener.listen() => Some(error),
         };
         // What is being worked on ends at once, what is being answered ends answered.
@@ -100,13 +102,18 @@ impl Application {
         failed.map_or(Ok(self.answered), Err)
     }
 
-    async fn rounds(&mut self, mut told: mpsc::UnboundedReceiver<HashSet<String>>) -> Error {
+    async fn rounds(
+        &mut self,
+        mut told: mpsc::UnboundedReceiver<HashSet<String>>,
+        looked: &Notify,
+    ) -> Error {
         let mut first = true;
         loop {
             let began = Instant::now();
             match self.look(first).await {
                 Ok(work) => {
                     first = false;
+                    looked.notify_one();
                     if self.complaints.settle(LOOKING) {
                         println!("work can be looked for again");
                     }
@@ -192,6 +199,8 @@ impl Application {
 
 /// Whoever hears of work from a queue.
 struct Listener {
+    /// Told when work was looked for: before, nobody knows whether this program can do any, and a message that it takes is hidden from others.
+    looked: Arc<Notify>,
     queue: Option<Queue>,
     bucket: Arc<Bucket>,
     complaints: Arc<Complaints>,
@@ -204,6 +213,7 @@ impl Listener {
         let Some(queue) = &self.queue else {
             return std::future::pending().await;
         };
+        self.looked.notified().await;
         let mut first = true;
         loop {
             let heard = match queue.receive().await {

@@ -58,7 +58,12 @@ async fn main() -> ExitCode {
     let application = Application::new(Arc::new(bucket), queue, &options, stop);
     match application.run().await {
         Ok(answered) => {
-            println!("stopped; {answered} exchanges answered");
+            let exchanges = if answered == 1 {
+                "exchange"
+            } else {
+                "exchanges"
+            };
+            println!("stopped; {answered} {exchanges} answered");
             ExitCode::SUCCESS
         }
         Err(error) => {

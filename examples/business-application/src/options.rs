@@ -51,7 +51,8 @@ impl Options {
                 "--bucket" => options.bucket = value,
                 "--outbound" => options.outbound = folder(value)?,
                 "--inbound" => options.inbound = folder(value)?,
-                "--queue" => options.queue = Some(value),
+                "--queue" if value.starts_with("http") => options.queue = Some(value),
+                "--queue" => return Err(format!("`{value}` is not a queue's URL")),
                 "--every" => options.every = seconds(&value)?,
                 "--heartbeat" => options.heartbeat = seconds(&value)?,
                 "--at-once" => {
@@ -137,6 +138,10 @@ mod tests {
             &["--bucket=b", "--at-once=0"],
             &["--bucket=b", "--inbound=in"],
             &["--bucket=b", "--queue="],
+            &[
+                "--bucket=b",
+                "--queue=arn:aws:sqs:eu-west-1:123456789012:work",
+            ],
             &["--bucket=b", "--token=t"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");

@@ -967,6 +967,11 @@ async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
         ),
         fault(
             "bucket.outbound_queue_arn",
+            json!("arn:aws:sqs:us-east-1:123456789012:orders-queue-devl-us-east-1"),
+            &["of this pipeline", "a queue of your own"],
+        ),
+        fault(
+            "bucket.outbound_queue_arn",
             json!("arn:aws:sqs:eu-north-1:123456789012:work"),
             &["eu-north-1", "us-east-1"],
         ),

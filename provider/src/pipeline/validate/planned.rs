@@ -16,6 +16,7 @@ pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagn
     let mut found = Vec::new();
     names(config, planned, &mut found);
     twins(config, planned, &mut found);
+    own_queue(config, planned, &mut found);
     if let Some(all) = planned.get("tags_all").and_then(Value::as_map) {
         let none = BTreeMap::new();
         let written = config.get("tags").and_then(Value::as_map).unwrap_or(&none);
@@ -51,6 +52,23 @@ const ABROAD: [(&str, &str, &str, &str); 2] = [
         "The notifications of S3 buckets take queues",
     ),
 ];
+
+/// Work that S3 tells the pipeline's own queues of would come to its functions as messages that nobody sent; their policies do not let S3 in either.
+fn own_queue(config: &Value, planned: &Value, found: &mut Diagnostics) {
+    const AT: &str = "bucket.outbound_queue_arn";
+    let Some(arn) = config.at(&path(AT)).and_then(Value::as_str) else {
+        return;
+    };
+    for queue in ["queue", "undeliverable_queue", "dead_letter_queue"] {
+        let own = planned.at(&path(&format!("{queue}.arn")));
+        if own.and_then(Value::as_str) == Some(arn) {
+            let detail = format!(
+                "\"{arn}\" is {queue} of this pipeline, which is not for the business application: give a queue of your own."
+            );
+            complain(found, AT, "A queue of the pipeline's own", detail);
+        }
+    }
+}
 
 /// SNS puts what it cannot deliver only into queues of the topic's own account and region.
 fn elsewhere(config: &Value, place: &Place, found: &mut Diagnostics) {

@@ -181,7 +181,12 @@ fn unfit_text(
         _ if count < least => "Text too short",
         _ => return None,
     };
-    let said = format!("{name} has {count} characters; allowed is {allowed}.");
+    let characters = if count == 1 {
+        "character"
+    } else {
+        "characters"
+    };
+    let said = format!("{name} has {count} {characters}; allowed is {allowed}.");
     Some((summary, said))
 }
 
@@ -238,5 +243,10 @@ fn not_an_arn(
             "{name} is \"{text}\"; needed is {allowed}, such as arn:aws:{service}:{place}:{example}."
         )
     };
-    (!good).then(|| ("Not an ARN", said()))
+    let summary = if text.starts_with("arn:") {
+        "ARN of something else"
+    } else {
+        "Not an ARN"
+    };
+    (!good).then(|| (summary, said()))
 }
