@@ -1,10 +1,11 @@
 //! Looking for work, and doing it, much of it at the same time.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -80,19 +81,9 @@ impl Application {
     pub async fn run(mut self) -> Result<usize, Error> {
         let mut stop = self.stop.clone();
         let halt = self.halt.clone();
-        let (teller, told) = mpsc::unbounded_channel();
-        let looked = Arc::new(Notify::new());
-        let listener = Listener {
-            looked: looked.clone(),
-            queue: self.queue.take(),
-            bucket: self.bucket.clone(),
-            complaints: self.complaints.clone(),
-            teller,
-        };
         let failed = tokio::select! {
             _ = stop.wait_for(|stopped| *stopped) => None,
-            error = self.rounds(told, &looked) => Some(error),
-            error = listener.listen() => Some(error),
+            error = self.work() => Some(error),
         };
         // What is being worked on ends at once, what is being answered ends answered.
         let _ = halt.send(true);
@@ -102,61 +93,83 @@ impl Application {
         failed.map_or(Ok(self.answered), Err)
     }
 
-    async fn rounds(
-        &mut self,
-        mut told: mpsc::UnboundedReceiver<HashSet<String>>,
-        looked: &Notify,
-    ) -> Error {
-        let mut first = true;
+    /// Listens only once it has looked: before, nobody knows whether this program can do any work, and a message that it takes is hidden from others.
+    async fn work(&mut self) -> Error {
+        let first = Instant::now();
+        if let Err(error) = self.start().await {
+            return error;
+        }
+        let (teller, told) = mpsc::unbounded_channel();
+        let listener = Listener {
+            queue: self.queue.take(),
+            bucket: self.bucket.clone(),
+            complaints: self.complaints.clone(),
+            teller,
+        };
+        tokio::select! {
+            never = self.rounds(first + self.every, told) => match never {},
+            error = listener.listen() => error,
+        }
+    }
+
+    /// Begins what there is to do, but for what earlier runs have answered: from then on we know ourselves.
+    async fn start(&mut self) -> Result<(), Error> {
         loop {
-            let began = Instant::now();
-            match self.look(first).await {
+            match self.first_look().await {
                 Ok(work) => {
-                    first = false;
-                    looked.notify_one();
-                    if self.complaints.settle(LOOKING) {
-                        println!("work can be looked for again");
-                    }
-                    // Objects expire, and with them what has to be remembered.
-                    self.taken.retain(|id| work.contains(id));
-                    self.complaints
-                        .keep(|about| about == LISTENING || work.contains(about));
-                    self.begin(work);
+                    self.looked(work);
+                    return Ok(());
                 }
-                Err(error) if first && error.is_final() => return error,
+                Err(error) if error.is_final() => return Err(error),
                 Err(error) => self.complaints.say(LOOKING, error.to_string()),
             }
-            let pause = if first {
-                self.every.min(PAUSE)
-            } else {
-                self.every
-            };
-            let next = began + pause;
-            loop {
-                tokio::select! {
-                    () = sleep_until(next) => break,
-                    Some(ended) = self.running.join_next() => self.note(ended),
-                    Some(work) = told.recv() => self.begin(work),
+            sleep(self.every.min(PAUSE)).await;
+        }
+    }
+
+    async fn first_look(&mut self) -> Result<HashSet<String>, Error> {
+        let work = self.bucket.work().await?;
+        match self.bucket.answered().await {
+            Ok(answered) => self.taken = answered,
+            // Nothing is lost: S3 takes no second answer. But the work is done again to find that out.
+            Err(error) if error.is_denied() => {
+                eprintln!("{error}; what was answered before is worked on again");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(work)
+    }
+
+    async fn rounds(
+        &mut self,
+        mut next: Instant,
+        mut told: mpsc::UnboundedReceiver<HashSet<String>>,
+    ) -> Infallible {
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => {
+                    next = Instant::now() + self.every;
+                    match self.bucket.work().await {
+                        Ok(work) => self.looked(work),
+                        Err(error) => self.complaints.say(LOOKING, error.to_string()),
+                    }
                 }
+                Some(ended) = self.running.join_next() => self.note(ended),
+                Some(work) = told.recv() => self.begin(work),
             }
         }
     }
 
-    /// What there is to do, and at first what earlier runs have answered: from then on we know ourselves.
-    async fn look(&mut self, first: bool) -> Result<HashSet<String>, Error> {
-        let work = self.bucket.work().await?;
-        if first {
-            match self.bucket.answered().await {
-                // What the queue told of meanwhile is being worked on.
-                Ok(answered) => self.taken.extend(answered),
-                // Nothing is lost: S3 takes no second answer. But the work is done again to find that out.
-                Err(error) if error.is_denied() => {
-                    eprintln!("{error}; what was answered before is worked on again");
-                }
-                Err(error) => return Err(error),
-            }
+    /// Work was looked for, and this is all of it.
+    fn looked(&mut self, work: HashSet<String>) {
+        if self.complaints.settle(LOOKING) {
+            println!("work can be looked for again");
         }
-        Ok(work)
+        // Objects expire, and with them what has to be remembered.
+        self.taken.retain(|id| work.contains(id));
+        self.complaints
+            .keep(|about| about == LISTENING || work.contains(about));
+        self.begin(work);
     }
 
     fn begin(&mut self, work: HashSet<String>) {
@@ -199,8 +212,6 @@ impl Application {
 
 /// Whoever hears of work from a queue.
 struct Listener {
-    /// Told when work was looked for: before, nobody knows whether this program can do any, and a message that it takes is hidden from others.
-    looked: Arc<Notify>,
     queue: Option<Queue>,
     bucket: Arc<Bucket>,
     complaints: Arc<Complaints>,
@@ -213,7 +224,6 @@ impl Listener {
         let Some(queue) = &self.queue else {
             return std::future::pending().await;
         };
-        self.looked.notified().await;
         let mut first = true;
         loop {
             let heard = match queue.receive().await {

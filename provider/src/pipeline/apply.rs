@@ -188,7 +188,6 @@ pub async fn converge(
     aws: &Aws,
     progress: &Progress,
 ) -> Outcome {
-    let created = Mutex::new(made_before(&first, &findings));
     let key_path: Path = vec!["key".to_owned()];
     let last: OnceLock<Blueprint> = OnceLock::new();
     // What a part is made from is complete once the key is there, so the parts that wait for the key are derived anew.
@@ -206,7 +205,7 @@ pub async fn converge(
         })
     };
     let outcome = {
-        let (first, final_blueprint, created) = (first.as_ref(), &final_blueprint, &created);
+        let (first, final_blueprint) = (first.as_ref(), &final_blueprint);
         let mut start: BTreeMap<Path, Option<Found>> = std::mem::take(&mut findings);
         let taken = Mutex::new(&mut start);
         let taken = &taken;
@@ -240,10 +239,9 @@ pub async fn converge(
                 };
                 if found.is_none() {
                     // However its making ends: it may be there, half made, and then nothing shows that it is another.
-                    lock(created).insert(path.clone());
-                    forget(first, |one| *one == path, |_| true, &mut progress.now());
+                    forget(first, &path, &mut progress.now());
                 }
-                let found = renewed(node, found, created);
+                let found = renewed(node, found, progress);
                 let (attributes, did) = ensure(node.part.as_ref(), aws, found).await?;
                 progress.now().insert(path.clone(), Some(attributes));
                 if did == Did::Changed || (did == Did::Created && node.part.appears_late()) {
@@ -263,46 +261,15 @@ pub async fn converge(
         tokio::join!(work, shown).0
     };
     let blueprint = last.into_inner().map_or(first, Arc::new);
-    let failed: BTreeSet<Path> = outcome
-        .failed
-        .iter()
-        .map(|(path, _)| path.clone())
-        .collect();
-    let mut concluded = concluded(outcome, blueprint, progress, aws).await;
-    let created = lock(&created);
-    forget(
-        &concluded.blueprint,
-        |one| created.contains(one),
-        |one| failed.contains(one),
-        &mut concluded.observed,
-    );
-    drop(created);
-    concluded
+    concluded(outcome, blueprint, progress, aws).await
 }
 
-/// Parts that an earlier run made anew and whose followers have not heard of it yet.
-fn made_before(blueprint: &Blueprint, findings: &Findings) -> BTreeSet<Path> {
-    let unheard = |node: &Node| {
-        let (dependency, property) = node.renewed_with.as_ref()?;
-        let found = findings.get(&node.path)?.as_ref()?;
-        let forgotten = found.attributes.get(*property).is_some_and(Json::is_null);
-        forgotten.then(|| dependency.clone())
-    };
-    blueprint.nodes.iter().filter_map(unheard).collect()
-}
-
-/// Takes from what is known of parts the property that names another, where that was made anew and they have not heard of it yet. AWS does not show that it is
-/// to be written again: the state has to.
-fn forget(
-    blueprint: &Blueprint,
-    is_new: impl Fn(&Path) -> bool,
-    is_left: impl Fn(&Path) -> bool,
-    observed: &mut Observed,
-) {
+/// Takes from what is known of parts the property that names another, which is made anew, until they have been written again. AWS does not show that
+/// they are to be: the state has to.
+fn forget(blueprint: &Blueprint, made: &Path, observed: &mut Observed) {
     for node in &blueprint.nodes {
         if let Some((dependency, property)) = &node.renewed_with
-            && is_new(dependency)
-            && is_left(&node.path)
+            && dependency == made
             && let Some(Some(known)) = observed.get_mut(&node.path)
         {
             known.insert((*property).to_owned(), Json::Null);
@@ -333,7 +300,17 @@ async fn concluded(
 ) -> Outcome {
     let mut observed = progress.now().clone();
     let (failed, failures): (Vec<Path>, Vec<Failure>) = ended.failed.into_iter().unzip();
-    observed.extend(second_look(&blueprint, &failed, aws).await);
+    for (path, mut seen) in second_look(&blueprint, &failed, aws).await {
+        let known = observed.get(&path).and_then(Option::as_ref);
+        let node = blueprint.node(&path);
+        let forgotten = node
+            .zip(known)
+            .and_then(|(node, known)| node.forgotten(known));
+        if let (Some(property), Some(seen)) = (forgotten, &mut seen) {
+            seen.insert(property.to_owned(), Json::Null);
+        }
+        observed.insert(path, seen);
+    }
     Outcome {
         observed,
         failures,
@@ -406,13 +383,13 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes a property count as changed when the part it names was made anew in this run.
-fn renewed(node: &Node, found: Option<Found>, created: &Mutex<BTreeSet<Path>>) -> Option<Found> {
+/// Makes a property count as changed where the part it names was made anew.
+fn renewed(node: &Node, found: Option<Found>, progress: &Progress) -> Option<Found> {
     let mut found = found?;
-    if let Some((dependency, property)) = &node.renewed_with
-        && lock(created).contains(dependency)
-    {
-        found.attributes.insert((*property).to_owned(), Json::Null);
+    let now = progress.now();
+    let known = now.get(&node.path).and_then(Option::as_ref);
+    if let Some(property) = known.and_then(|known| node.forgotten(known)) {
+        found.attributes.insert(property.to_owned(), Json::Null);
     }
     Some(found)
 }

@@ -9,6 +9,7 @@ use super::packages::{Package, Packages};
 use super::schema::{ALARMS, AlarmRow, PIPELINE_ALARMS, Subject};
 use super::settings::{Alarm, Function, Settings};
 use crate::documents::{self, Place, machine, messaging, names, roles, storage};
+use crate::engine::Attributes;
 use crate::engine::graph::Edges;
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::{self, Part};
@@ -46,6 +47,15 @@ pub struct Node {
     pub goes_with: Option<Path>,
     /// The parts that it joins: where one of them is somebody else's, it is not taken for ours without its mark.
     pub joins: Vec<Path>,
+}
+
+impl Node {
+    /// The property that names a part made anew, if `known` says by a null that it is still to be written again.
+    #[must_use]
+    pub fn forgotten(&self, known: &Attributes) -> Option<&'static str> {
+        let (_, property) = self.renewed_with.as_ref()?;
+        known.get(*property)?.is_null().then_some(*property)
+    }
 }
 
 /// All parts of a pipeline.

@@ -62,10 +62,7 @@ pub fn state(
                         .iter()
                         .any(|field| field.name == name)
                     {
-                        let renewed = node.renewed_with.as_ref().map(|(_, property)| *property);
-                        let said = if renewed == Some(name)
-                            && attributes.get(name).is_some_and(Json::is_null)
-                        {
+                        let said = if node.forgotten(attributes) == Some(name) {
                             FORGOTTEN.to_owned()
                         } else {
                             let [is, should] =

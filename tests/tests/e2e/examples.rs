@@ -1,7 +1,8 @@
 //! The examples and the module's own tests, run as they stand.
 
-use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Error, MiniStack, Plan, Terraform, inventory};
+
+use super::somebody;
 
 /// Applies an example, sees that nothing is left to do, destroys it, and sees that nothing is left of it.
 async fn comes_and_goes(emulator: &MiniStack, terraform: &Terraform) -> Result<(), Error> {
@@ -36,14 +37,8 @@ async fn basic() -> Result<(), Error> {
 async fn complete() -> Result<(), Error> {
     let emulator = MiniStack::start()?;
     let aws = emulator.aws();
-    let all = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]}"#;
     for queue in ["audit", "work"] {
-        let call = aws.sqs.create_queue().queue_name(queue);
-        let made = call
-            .attributes(QueueAttributeName::Policy, all)
-            .send()
-            .await;
-        assert!(made.is_ok(), "{made:?}");
+        somebody::open_queue(&aws, queue).await;
     }
     let everything = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
     let boundary = aws.iam.create_policy().policy_name("boundary");

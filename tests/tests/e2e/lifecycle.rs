@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{
     ADDRESS, Error, Pipeline, Plan, Run, Stage, Terraform, differences, eventually,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
+
+use super::somebody;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -68,10 +69,7 @@ async fn created_imported_destroyed() -> Result<(), Error> {
         let stage = Stage::new("").await?;
         let work = stage.arn("sqs", "work");
         let arguments = &arguments.replace("{work}", &work);
-        let open = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]}"#;
-        let queue = stage.aws.sqs.create_queue().queue_name("work");
-        let queue = queue.attributes(QueueAttributeName::Policy, open);
-        let url = queue.send().await.unwrap().queue_url.unwrap();
+        let url = somebody::open_queue(&stage.aws, "work").await;
         stage.set(arguments)?;
         let created = stage.terraform.apply()?;
         assert!(created.stdout.contains("1 added"), "{}", created.stdout);

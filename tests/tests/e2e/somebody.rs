@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::FunctionCode;
+use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Aws, Error, Names, environment, eventually};
 
 /// Makes something of a name that a pipeline would take, as somebody else would.
@@ -79,6 +80,14 @@ pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
 pub async fn queue(aws: &Aws, name: &str) {
     let call = aws.sqs.create_queue().queue_name(name);
     call.send().await.unwrap();
+}
+
+/// Makes a queue that everybody may use, S3 among them; its URL.
+pub async fn open_queue(aws: &Aws, name: &str) -> String {
+    let open = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]}"#;
+    let call = aws.sqs.create_queue().queue_name(name);
+    let call = call.attributes(QueueAttributeName::Policy, open);
+    call.send().await.unwrap().queue_url.unwrap()
 }
 
 pub async fn topic(aws: &Aws, name: &str) {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Error, Plan, Stage, differences};
 use serde_json::{Map, Value, json};
+
+use super::somebody;
 
 /// One argument, another value for it, and what of AWS differs for it.
 struct Row {
@@ -557,11 +558,7 @@ async fn every_argument_changes_in_place() -> Result<(), Error> {
     let document = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
     call.policy_document(document).send().await.unwrap();
     let boundary = stage.arn("iam", "policy/boundary");
-    let mut open: Value = serde_json::from_str(document).unwrap();
-    open["Statement"][0]["Principal"] = json!("*");
-    let queue = stage.aws.sqs.create_queue().queue_name("listener");
-    let queue = queue.attributes(QueueAttributeName::Policy, open.to_string());
-    let listener_url = queue.send().await.unwrap().queue_url.unwrap();
+    let listener_url = somebody::open_queue(&stage.aws, "listener").await;
     let listener = stage.arn("sqs", "listener");
     stage.terraform.apply()?;
     let defaults = stage.observe().await;

@@ -10,6 +10,8 @@ use bellflower_tests::{Error, Names, Plan, Stage, differences, environment, obse
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
+use super::somebody;
+
 fn text<'a>(value: &'a Value, at: &str) -> &'a str {
     value
         .pointer(at)
@@ -729,10 +731,7 @@ async fn make_policy(stage: &Stage, name: &str) {
 
 /// Makes a queue; its ARN.
 async fn make_queue(stage: &Stage, name: &str) -> String {
-    let open = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]}"#;
-    let call = stage.aws.sqs.create_queue().queue_name(name);
-    let call = call.attributes(aws_sdk_sqs::types::QueueAttributeName::Policy, open);
-    call.send().await.unwrap();
+    somebody::open_queue(&stage.aws, name).await;
     stage.arn("sqs", name)
 }
 
