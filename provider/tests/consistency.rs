@@ -34,6 +34,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use scripted::scenes::{self, Scene};
 use scripted::{Counts, Fault, Reply, Script, TIME_OUT, aws};
+use serde_json::json;
 use terraform_provider_bellflower::engine::retry::{Class, classify};
 use terraform_provider_bellflower::engine::{
     Attributes, Changes, Failure, Found, Owner, Part as _,
@@ -1434,8 +1435,15 @@ async fn every_call_weathers_what_every_call_can_meet() {
                         && passed <= pauses(class, 1).0 + SLACK
                         && calls == usual.count(operation) + 1
                 }
-                // A role that cannot be deleted is told by the second try, and keys that cannot be looked at are not ours.
-                None if matches!(operation, "iam:DeleteRole" | "kms:ListResourceTags") => true,
+                // A role that cannot be deleted is told by the second try, keys that cannot be looked at are not ours, and queues that cannot be listed
+                // are asked for themselves.
+                None if matches!(
+                    operation,
+                    "iam:DeleteRole" | "kms:ListResourceTags" | "sqs:ListQueues"
+                ) =>
+                {
+                    true
+                }
                 None => {
                     outcome.result.as_ref().is_err_and(|failure| {
                         failure.operation == operation && failure.attempts == 1
@@ -1589,6 +1597,53 @@ async fn a_queue_may_be_absent_for_a_moment() {
     );
     let (found, elapsed) = look(false, usize::MAX).await;
     assert!(!found && elapsed < SLACK, "{elapsed:?}");
+}
+
+/// A queue that is listed no more is gone. One that is listed still, or that nobody may list, is asked for itself.
+#[tokio::test(start_paused = true)]
+async fn a_queue_is_gone_when_the_listing_or_sqs_itself_says_so() {
+    const URL: &str = "https://sqs.eu-west-1.amazonaws.com/123456789012/";
+    async fn looks(fault: Option<(&'static str, usize)>, listed: bool) -> (Counts, Duration) {
+        let script = Script {
+            operation: fault.map_or("none", |fault| fault.0),
+            fault: Fault::Error("AccessDenied", "is not authorized to perform", 403),
+            times: fault.map_or(0, |fault| fault.1),
+            scene: if listed {
+                |operation, counts| match operation {
+                    "sqs:ListQueues" => {
+                        let urls =
+                            json!({ "QueueUrls": [format!("{URL}{}", scenes::queue().name)] });
+                        Some(Reply::Json(urls))
+                    }
+                    "sqs:GetQueueAttributes" if counts["sqs:GetQueueAttributes"] > 2 => {
+                        Some(Reply::Fault(Fault::Error(
+                            "AWS.SimpleQueueService.NonExistentQueue",
+                            "The specified queue does not exist.",
+                            400,
+                        )))
+                    }
+                    _ => None,
+                }
+            } else {
+                |operation, _| (operation == "sqs:ListQueues").then_some(Reply::Empty)
+            },
+        };
+        let (aws, stage) = aws(script, None);
+        let begin = Instant::now();
+        let found = Found {
+            attributes: Attributes::new(),
+            owner: Owner::Us,
+        };
+        scenes::queue().gone(&aws, &found).await.unwrap();
+        (stage.counts(), begin.elapsed())
+    }
+    let (calls, _) = looks(None, false).await;
+    assert_eq!(calls, Counts::from([("sqs:ListQueues".to_owned(), 1)]));
+    for fault in [None, Some(("sqs:ListQueues", usize::MAX))] {
+        let (calls, elapsed) = looks(fault, true).await;
+        assert_eq!(calls["sqs:GetQueueAttributes"], 3, "{calls:?}");
+        assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    }
 }
 
 fn failure(operation: &'static str, fault: &Fault) -> Failure {

@@ -111,10 +111,29 @@ impl Session {
             batches: self.batches.clone(),
             index: Arc::default(),
             region: self.region.clone(),
+            at_home: Arc::default(),
             max_retries: self.config.max_retries,
             stop,
             stopped: Arc::default(),
         }
+    }
+
+    /// The region this session works in.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Whether it is known where this session works.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        self.place.initialized()
+    }
+
+    /// Takes it for known that this session works here.
+    pub fn is_at(&self, place: Place) {
+        // Who asked STS meanwhile learnt the same.
+        let _ = self.place.set(place);
     }
 
     /// Where this session works: asks STS whose credentials these are, once.

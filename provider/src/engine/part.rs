@@ -101,8 +101,14 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
         changes: &Changes,
     ) -> Result<Attributes, Failure>;
 
-    /// Removes it and waits until it is gone. That it is not there already is success.
+    /// Removes it. That it is not there already is success. Waits until it is gone, unless [`Part::gone`] does.
     async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure>;
+
+    /// Waits until it is gone after its removal. Asked by what waits for its end, at last by nobody in particular: so parts that go at the same time can be
+    /// looked at together.
+    async fn gone(&self, _aws: &Aws, _found: &Found) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// The ARN under which AWS's index of tags has it, where it is one of those and its ARN is known.
     fn tagged_as(&self) -> Option<&str> {
@@ -231,10 +237,10 @@ async fn make<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws) -> Result<Made, Failur
 pub async fn remove<Aws: Sync>(
     part: &dyn Part<Aws>,
     aws: &Aws,
-    found: Option<Found>,
+    found: Option<&Found>,
 ) -> Result<(), Failure> {
     match found {
-        Some(found) if found.owner == Owner::Us => part.delete(aws, &found).await,
+        Some(found) if found.owner == Owner::Us => part.delete(aws, found).await,
         _ => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! One way to call AWS: typed errors in, a [`Failure`] out, repeated by the consistency table.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ pub struct Batches {
     pub log_groups: Batch<aws_sdk_cloudwatchlogs::types::LogGroup>,
     /// Event source mappings by the name of their function.
     pub event_sources: Batch<Vec<aws_sdk_lambda::types::EventSourceMappingConfiguration>>,
+    /// Names of queues that SQS lists.
+    pub queues: Batch<()>,
     /// Whether the index of tags is not to be had.
     pub no_index: Closed,
 }
@@ -69,6 +71,8 @@ impl Default for Batches {
             log_groups: Batch::of(50),
             // A call each, side by side.
             event_sources: Batch::of(20),
+            // What a page holds.
+            queues: Batch::of(1000),
             no_index: Closed::default(),
         }
     }
@@ -85,6 +89,8 @@ pub struct Aws {
     pub index: Arc<TagIndex>,
     /// The region all regional parts are in.
     pub region: String,
+    /// Whether Step Functions has told of the pipeline's state machine, which it tells those of the machine's own account alone.
+    pub at_home: Arc<AtomicBool>,
     /// How often a request is repeated that AWS throttled, failed to serve or did not answer; none for as long as the table says.
     pub max_retries: Option<u32>,
     /// Turns true when the user interrupts: waiting ends, nothing new begins.
@@ -201,6 +207,12 @@ impl Aws {
             .err()
             .map(|failure| failure.code.as_deref().unwrap_or("no answer"));
         tracing::debug!(operation, object, code, elapsed = ?begin.elapsed(), "called AWS");
+        answer
+    }
+
+    /// Notes an answer that tells that the credentials in use are of the pipeline's own account.
+    pub fn is_told_by_its_own<T>(&self, answer: Option<T>) -> Option<T> {
+        self.at_home.fetch_or(answer.is_some(), Ordering::Relaxed);
         answer
     }
 

@@ -100,8 +100,8 @@ impl EventSource {
         listed(aws, &self.event_source_arn, list).await
     }
 
-    /// The mapping from the queue to our function, in a listing that it shares with the function's other mappings.
-    async fn of_function(&self, aws: &Aws) -> Result<Option<Mapping>, Failure> {
+    /// All mappings to a function, in a listing that all share who ask at the same time.
+    async fn of_function(&self, aws: &Aws, function: &str) -> Result<Vec<Mapping>, Failure> {
         let list = |names: Vec<String>| async move {
             let lists = BTreeSet::from_iter(names).into_iter().map(|name| async {
                 let list = aws.lambda.list_event_source_mappings();
@@ -110,16 +110,8 @@ impl EventSource {
             });
             try_join_all(lists).await.map(HashMap::from_iter)
         };
-        let mappings = aws
-            .batches
-            .event_sources
-            .ask(&self.function_name, list)
-            .await?;
-        let ours = |mapping: &Mapping| {
-            mapping.event_source_arn.as_ref() == Some(&self.event_source_arn)
-                && function_of(mapping) == self.function_name
-        };
-        Ok(mappings.unwrap_or_default().into_iter().find(ours))
+        let mappings = aws.batches.event_sources.ask(function, list).await?;
+        Ok(mappings.unwrap_or_default())
     }
 
     /// The mapping to our function.
@@ -131,8 +123,16 @@ impl EventSource {
     /// The mapping to our function or, where there is none, the one with our mark that somebody has pointed elsewhere: left alone it
     /// would go on taking messages beside a new one. With it, its ARN and tags.
     async fn found(&self, aws: &Aws) -> Result<Option<(Mapping, String, Tags)>, Failure> {
+        let from_our_queue =
+            |mapping: &Mapping| mapping.event_source_arn.as_ref() == Some(&self.event_source_arn);
         let known = match self.arn {
-            Some(_) => self.of_function(aws).await?,
+            Some(_) => {
+                let mappings = self.of_function(aws, &self.function_name).await?;
+                let mut ours = mappings
+                    .into_iter()
+                    .filter(|mapping| function_of(mapping) == self.function_name);
+                ours.find(from_our_queue)
+            }
             None => None,
         };
         let mut mappings = match known {
@@ -344,24 +344,23 @@ impl Part<Aws> for EventSource {
     async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
         let uuid = found.text("uuid");
         let delete = || aws.lambda.delete_event_source_mapping().uuid(uuid).send();
-        absent(
-            aws.call(
+        let answer = aws
+            .call(
                 "lambda:DeleteEventSourceMapping",
                 &self.event_source_arn,
                 delete,
             )
-            .await,
-            GONE,
-        )?;
-        let gone = || async {
-            let get = || aws.lambda.get_event_source_mapping().uuid(uuid).send();
-            Ok(absent(
-                aws.call("lambda:GetEventSourceMapping", uuid, get).await,
-                GONE,
-            )?
-            .is_none()
-            .then_some(()))
+            .await;
+        absent(answer, GONE).map(drop)
+    }
+
+    async fn gone(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
+        let (uuid, function) = (found.text("uuid"), found.text("function_name"));
+        let listed = || async {
+            let mappings = self.of_function(aws, function).await?;
+            let mut uuids = mappings.iter().map(|mapping| mapping.uuid.as_deref());
+            Ok((!uuids.any(|listed| listed == Some(uuid))).then_some(()))
         };
-        aws.settle(&self.title(), "gone", BUDGET, gone).await
+        aws.settle(&self.title(), "gone", BUDGET, listed).await
     }
 }

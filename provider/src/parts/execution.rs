@@ -49,7 +49,7 @@ pub async fn running(
                 .send()
         };
         let page = aws.call("states:ListExecutions", state_machine_arn, list);
-        let Some(page) = absent(page.await, GONE)? else {
+        let Some(page) = aws.is_told_by_its_own(absent(page.await, GONE)?) else {
             return Ok(None);
         };
         arns.extend(

@@ -167,6 +167,51 @@ impl Queue {
     }
 }
 
+/// What all of these begin with.
+fn common_start(names: &[String]) -> &str {
+    let Some(first) = names.first() else {
+        return "";
+    };
+    let shared = |other: &String| {
+        let pairs = first.bytes().zip(other.bytes());
+        pairs.take_while(|(one, other)| one == other).count()
+    };
+    let length = names.iter().map(shared).min().unwrap_or_default();
+    // Names are ASCII, and what is not would be none of SQS.
+    first.get(..length).unwrap_or_default()
+}
+
+/// Which of these queues SQS lists.
+async fn listed(aws: &Aws, names: Vec<String>) -> Result<HashMap<String, ()>, Failure> {
+    let mut found = HashMap::new();
+    let mut token = None;
+    loop {
+        let list = || {
+            let request = aws.sqs.list_queues().max_results(1000);
+            request
+                .queue_name_prefix(common_start(&names))
+                .set_next_token(token.clone())
+                .send()
+        };
+        let page = aws
+            .call("sqs:ListQueues", common_start(&names), list)
+            .await?;
+        for url in page.queue_urls.unwrap_or_default() {
+            let name = url.rsplit('/').next().unwrap_or_default();
+            found.extend(
+                names
+                    .iter()
+                    .filter(|known| *known == name)
+                    .map(|name| (name.clone(), ())),
+            );
+        }
+        token = page.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
 fn number(found: &HashMap<Name, String>, name: &Name) -> i64 {
     found
         .get(name)
@@ -306,9 +351,36 @@ impl Part<Aws> for Queue {
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
         let url = self.address.as_str();
         let delete = || aws.sqs.delete_queue().queue_url(url).send();
-        absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE)?;
-        let gone = || async { Ok(self.attributes(aws).await?.is_none().then_some(())) };
+        absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE).map(drop)
+    }
+
+    async fn gone(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
+        let gone = || async {
+            let list = |names: Vec<String>| listed(aws, names);
+            let shown = aws.batches.queues.ask(&self.name, list).await;
+            // A listing may lag behind, or be forbidden: then the queue itself tells.
+            let gone = matches!(shown, Ok(None)) || self.attributes(aws).await?.is_none();
+            Ok(gone.then_some(()))
+        };
         aws.settle(&self.title(), "gone", Duration::from_mins(3), gone)
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_begin_alike_as_far_as_all_do() {
+        let start = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            common_start(&names).to_owned()
+        };
+        assert_eq!(start(&["orders-queue", "orders-dead"]), "orders-");
+        assert_eq!(start(&["orders", "orders-queue"]), "orders");
+        assert_eq!(start(&["orders"]), "orders");
+        assert_eq!(start(&["orders", "parcels"]), "");
+        assert_eq!(start(&[]), "");
     }
 }

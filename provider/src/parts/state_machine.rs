@@ -111,11 +111,8 @@ impl StateMachine {
                 .state_machine_arn(&self.arn)
                 .send()
         };
-        absent(
-            aws.call("states:DescribeStateMachine", &self.name, describe)
-                .await,
-            GONE,
-        )
+        let answer = aws.call("states:DescribeStateMachine", &self.name, describe);
+        Ok(aws.is_told_by_its_own(absent(answer.await, GONE)?))
     }
 
     /// Which executions are running, in words; nothing if none is.

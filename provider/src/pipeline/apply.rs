@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::{Map, Value as Json};
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{Blueprint, Facts, Node, Path};
@@ -51,22 +51,37 @@ pub struct Outcome {
     pub blueprint: Arc<Blueprint>,
 }
 
-/// Looks at all parts at once that are likely to be there: their tags are told in one call.
-///
-/// # Errors
-/// The failures of the calls that failed.
-pub async fn look_again(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
+/// AWS for looks at parts that are likely to be there: the tags of all are told in one call.
+#[must_use]
+pub fn for_looks(blueprint: &Blueprint, aws: &Aws) -> Aws {
     let parts = blueprint.nodes.iter();
     let tagged = parts.filter_map(|node| node.part.tagged_as().map(str::to_owned));
-    look(blueprint, &aws.looking_at(tagged.collect())).await
+    aws.looking_at(tagged.collect())
 }
 
-/// Looks at all parts at once.
+/// Looks at all parts at once that are likely to be there.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_again(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    look(blueprint, &for_looks(blueprint, aws), Findings::new()).await
+}
+
+/// Looks at all parts at once that have not been `found` yet.
 ///
 /// # Errors
 /// The failures of the calls that failed, for an incomplete picture is none.
-pub async fn look(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
-    seen(&blueprint.nodes.iter().collect::<Vec<_>>(), aws).await
+pub async fn look(
+    blueprint: &Blueprint,
+    aws: &Aws,
+    mut found: Findings,
+) -> Result<Findings, Vec<Failure>> {
+    let nodes = blueprint.nodes.iter();
+    let unseen: Vec<&Node> = nodes
+        .filter(|node| !found.contains_key(&node.path))
+        .collect();
+    found.extend(seen(&unseen, aws).await?);
+    Ok(found)
 }
 
 /// Looks at the parts of a pipeline that is yet to be made. What goes with a part that is not there is not there either, and nobody is asked for
@@ -417,7 +432,7 @@ pub async fn remove_surplus(
         let found = node.part.read(aws).await?;
         let mut findings = Findings::from([(node.path.clone(), found)]);
         recognise(before, before, &mut findings);
-        let found = findings.remove(&node.path).flatten();
+        let found = findings.get(&node.path).and_then(Option::as_ref);
         remove(node.part.as_ref(), aws, found).await
     });
     let failures: Vec<Failure> = join_all(removals)
@@ -449,33 +464,55 @@ pub async fn take_down(
     aws: &Aws,
     progress: &Progress,
 ) -> Outcome {
-    let findings = Mutex::new(findings);
+    let edges = reversed(&blueprint.edges());
     let outcome = {
-        let (findings, blueprint) = (&findings, blueprint.as_ref());
-        graph::run(
-            &reversed(&blueprint.edges()),
-            || aws.stop.is_cancelled(),
-            |path: Path| async move {
-                let found = lock(findings).remove(&path).flatten();
-                let Some(node) = blueprint.node(&path) else {
-                    return Ok(());
-                };
-                let ours = |host: &Path| progress.now().get(host).is_some_and(Option::is_some);
-                if node.goes_with.as_ref().is_some_and(ours) {
-                    return Ok(());
+        let (findings, blueprint, edges) = (&findings, blueprint.as_ref(), &edges);
+        let looks: BTreeMap<&Path, OnceCell<Result<(), Failure>>> =
+            edges.keys().map(|path| (path, OnceCell::new())).collect();
+        // Each is waited for once, whoever asks.
+        let gone = async |path: &Path| {
+            let found = findings.get(path).and_then(Option::as_ref);
+            let found = found.filter(|found| found.owner == Owner::Us);
+            match (blueprint.node(path), found, looks.get(path)) {
+                (Some(node), Some(found), Some(look)) => {
+                    let look = look.get_or_init(|| node.part.gone(aws, found));
+                    look.await.clone()
                 }
-                remove(node.part.as_ref(), aws, found).await?;
-                let mut known = progress.now();
-                for guest in &blueprint.nodes {
-                    if guest.goes_with.as_ref() == Some(&path) {
-                        known.insert(guest.path.clone(), None);
-                    }
+                _ => Ok(()),
+            }
+        };
+        let all_gone = async |paths: Vec<&Path>| join_all(paths.into_iter().map(&gone)).await;
+        let work = async |path: Path| {
+            let Some(node) = blueprint.node(&path) else {
+                return Ok(());
+            };
+            // Those of one kind do not mind that others are still going, and are looked at together.
+            let kind = |path: &Path| blueprint.node(path).map(|node| node.part.kind());
+            let before = edges.get(&path).into_iter().flatten();
+            let before = before.filter(|other| kind(other) != kind(&path));
+            let seen = all_gone(before.collect()).await;
+            seen.into_iter().collect::<Result<(), _>>()?;
+            let ours = |host: &Path| progress.now().get(host).is_some_and(Option::is_some);
+            if node.goes_with.as_ref().is_some_and(ours) {
+                return Ok(());
+            }
+            let found = findings.get(&path).and_then(Option::as_ref);
+            remove(node.part.as_ref(), aws, found).await?;
+            let mut known = progress.now();
+            for guest in &blueprint.nodes {
+                if guest.goes_with.as_ref() == Some(&path) {
+                    known.insert(guest.path.clone(), None);
                 }
-                known.insert(path, None);
-                Ok(())
-            },
-        )
-        .await
+            }
+            known.insert(path, None);
+            Ok(())
+        };
+        let mut outcome = graph::run(edges, || aws.stop.is_cancelled(), work).await;
+        let seen = all_gone(outcome.done.iter().collect()).await;
+        let left = outcome.done.iter().cloned().zip(seen);
+        let left = left.filter_map(|(path, gone)| Some((path, gone.err()?)));
+        outcome.failed.extend(left);
+        outcome
     };
     concluded(outcome, blueprint, progress, aws).await
 }

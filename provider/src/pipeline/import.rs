@@ -44,7 +44,7 @@ pub async fn discover(
         tags: default_tags.clone(),
         packages: Packages::recorded(&settings),
     };
-    let findings = look(&Blueprint::of(&settings, &facts), aws).await?;
+    let findings = look(&Blueprint::of(&settings, &facts), aws, Findings::new()).await?;
     recover(&mut base, &findings);
     let Some(bucket) = own(&findings, &["bucket"]) else {
         return Ok(base);

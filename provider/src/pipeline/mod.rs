@@ -15,6 +15,7 @@ pub mod validate;
 mod warnings;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ use crate::parts::Aws;
 use crate::parts::bucket::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, disown, lock, look_again, look_for, ours,
-    recognise, refusals, remove_surplus, still_forgotten, take_down,
+    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, lock, look, look_again,
+    look_for, ours, recognise, refusals, remove_surplus, still_forgotten, take_down,
 };
 use blueprint::{Blueprint, Facts};
 use packages::Packages;
@@ -169,6 +170,46 @@ async fn home(session: &Session, state: Option<&Tree>) -> Result<Place, Diagnost
     Ok(place)
 }
 
+/// Where a state says that its pipeline is, if the provider works in that region.
+fn stated(state: &Tree, region: &str) -> Option<Place> {
+    let arn = state.get(blueprint::MACHINE)?.get("arn")?.as_str()?;
+    let fields: Vec<&str> = arn.split(':').collect();
+    let ["arn", partition, "states", place, account, ..] = fields[..] else {
+        return None;
+    };
+    let stated = Place {
+        partition: partition.to_owned(),
+        region: place.to_owned(),
+        account: account.to_owned(),
+    };
+    (place == region && at_home(state, &stated).is_ok()).then_some(stated)
+}
+
+/// Looks at the state machine, whose answer tells as well as STS would that the credentials in use are of the account it is said to be in. Without one,
+/// STS is asked.
+async fn met(
+    session: &Session,
+    state: &Tree,
+    blueprint: &Blueprint,
+    place: &Place,
+    aws: &Aws,
+) -> Result<Findings, Diagnostics> {
+    if !session.is_placed()
+        && let Some(machine) = blueprint.node(&[blueprint::MACHINE.to_owned()])
+    {
+        // Once: what stands in the way is STS's to tell.
+        let once = Aws {
+            max_retries: Some(0),
+            ..aws.clone()
+        };
+        if let Ok(Some(found)) = machine.part.read(&once).await {
+            session.is_at(place.clone());
+            return Ok(Findings::from([(machine.path.clone(), Some(found))]));
+        }
+    }
+    home(session, Some(state)).await.map(|_| Findings::new())
+}
+
 /// A pipeline is looked for where it was made: elsewhere there would seem to be none.
 fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
     let arn = |part: &Json| part.get("arn").and_then(Json::as_str).map(str::to_owned);
@@ -205,7 +246,10 @@ impl CallbackPipeline {
     async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
-        let place = home(&session, Some(&base)).await?;
+        let place = match stated(&base, session.region()) {
+            Some(place) => place,
+            None => home(&session, Some(&base)).await?,
+        };
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
@@ -230,7 +274,10 @@ impl CallbackPipeline {
             place,
         };
         let blueprint = Blueprint::of(&settings, &facts);
-        let mut findings = look_again(&blueprint, &aws).await.map_err(|failures| {
+        let eyes = for_looks(&blueprint, &aws);
+        let met = met(&session, &base, &blueprint, &facts.place, &eyes).await?;
+        let looked = look(&blueprint, &eyes, met).await;
+        let mut findings = looked.map_err(|failures| {
             let mut told = all_told(&failures);
             if deadline.is_over() {
                 told.push(too_late("read", limit(&base, "read")));
@@ -398,7 +445,10 @@ impl CallbackPipeline {
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.prior).ok_or_else(not_configured)?;
-            let place = home(&session, Some(&base)).await?;
+            let place = match stated(&base, session.region()) {
+                Some(place) => place,
+                None => home(&session, Some(&base)).await?,
+            };
             Ok::<_, Diagnostics>((session, base, place))
         };
         let (session, base, place) = match prepared.await {
@@ -419,6 +469,9 @@ impl CallbackPipeline {
         let findings = if let Some(seen) = memory::read(&request.private, &blueprint) {
             seen
         } else {
+            if let Err(diagnostics) = home(&session, Some(&base)).await {
+                return (kept, diagnostics);
+            }
             let mut findings = match look_again(&blueprint, &aws).await {
                 Ok(findings) => findings,
                 Err(failures) => return (kept, all_told(&failures)),
@@ -427,7 +480,14 @@ impl CallbackPipeline {
             disown(&blueprint, &mut findings);
             findings
         };
-        match in_use(&blueprint, &findings, &aws).await {
+        let used = in_use(&blueprint, &findings, &aws).await;
+        // What was seen a moment ago may have been seen with other credentials.
+        if !aws.at_home.load(Ordering::Relaxed)
+            && let Err(diagnostics) = home(&session, Some(&base)).await
+        {
+            return (kept, diagnostics);
+        }
+        match used {
             Ok(reasons) if reasons.is_empty() => {}
             Ok(reasons) => {
                 let mut told = all_told(&reasons);

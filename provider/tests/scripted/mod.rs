@@ -162,6 +162,7 @@ pub fn aws(script: Script, max_retries: Option<u32>) -> (Aws, Arc<Stage>) {
         batches: Arc::new(Batches::default()),
         index: Arc::default(),
         region: "eu-west-1".to_owned(),
+        at_home: Arc::default(),
         max_retries,
         stop: CancellationToken::new(),
         stopped: Arc::new(OnceLock::new()),

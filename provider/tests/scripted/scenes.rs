@@ -54,7 +54,10 @@ impl Scene {
                 let changes = Changes::between(&self.part.desired(), &Attributes::new());
                 self.part.update(aws, &found(), &changes).await.map(drop)
             }
-            Verb::Delete => self.part.delete(aws, &found()).await,
+            Verb::Delete => {
+                self.part.delete(aws, &found()).await?;
+                self.part.gone(aws, &found()).await
+            }
         }
     }
 }
@@ -65,6 +68,7 @@ fn found() -> Found {
         "alias": "alias/orders",
         "arn": "arn:aws:x:eu-west-1:123456789012:x",
         "uuid": "u",
+        "function_name": "f",
         "subscription_arn": SUBSCRIPTION,
         "tags": { "old": "tag" },
     });
@@ -183,9 +187,8 @@ fn gone(operation: &str, _: &Counts) -> Option<Reply> {
         )))
     };
     match operation {
-        "lambda:GetFunctionConfiguration" | "lambda:GetEventSourceMapping" => {
-            error("ResourceNotFoundException", 404)
-        }
+        "lambda:GetFunctionConfiguration" => error("ResourceNotFoundException", 404),
+        "lambda:ListEventSourceMappings" => Some(Reply::Empty),
         "s3:HeadBucket" => error("NotFound", 404),
         "sns:ListSubscriptionsByTopic" => Some(Reply::Empty),
         "sqs:GetQueueAttributes" => error("AWS.SimpleQueueService.NonExistentQueue", 400),
@@ -233,6 +236,12 @@ fn running(operation: &str, counts: &Counts) -> Option<Reply> {
         json!([])
     };
     Some(Reply::Json(json!({ "executions": list })))
+}
+
+/// A mapping that is not yet what it will be.
+fn in_between(operation: &str, _: &Counts) -> Option<Reply> {
+    let state = json!({ "UUID": "u", "State": "Updating" });
+    (operation == "lambda:UpdateEventSourceMapping").then_some(Reply::Json(state))
 }
 
 /// An alias that names a key on its way out.
@@ -539,6 +548,7 @@ pub fn all() -> Vec<Scene> {
         Verb::Update,
         as_usual,
     );
+    also(Box::new(mapping()), Verb::Update, in_between);
     also(Box::new(bucket(true)), Verb::Delete, gone);
     also(Box::new(machine(true)), Verb::Delete, running);
     also(Box::new(key(None)), Verb::Read, as_usual);
