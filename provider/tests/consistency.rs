@@ -1779,6 +1779,66 @@ async fn a_refusal_in_words_of_aws_is_final() {
     assert_eq!(outcome.counts["lambda:GetFunctionConfiguration"], 1);
 }
 
+/// A function that Lambda calls failed invokes nothing: that is a difference, which an update of its configuration mends.
+#[tokio::test(start_paused = true)]
+async fn a_function_in_trouble_differs() {
+    fn told(own: &str, update: &str) -> serde_json::Value {
+        json!({
+            "FunctionName": "f", "State": own, "StateReasonCode": "InvalidConfiguration", "StateReason": "the key is gone",
+            "LastUpdateStatus": update, "LastUpdateStatusReasonCode": "DisabledKMSKey", "LastUpdateStatusReason": "the key is disabled",
+        })
+    }
+    type Answers = fn(&str, &Counts) -> Option<Reply>;
+    let rows: [(Answers, Option<&str>); 3] = [
+        (
+            |operation, _| {
+                let answer = json!({ "Configuration": told("Failed", "Successful") });
+                (operation == "lambda:GetFunction").then_some(Reply::Json(answer))
+            },
+            Some("failed: InvalidConfiguration: the key is gone"),
+        ),
+        (
+            |operation, _| {
+                let answer = json!({ "Configuration": told("Active", "Failed") });
+                (operation == "lambda:GetFunction").then_some(Reply::Json(answer))
+            },
+            Some("the last update failed: DisabledKMSKey: the key is disabled"),
+        ),
+        (
+            |operation, _| {
+                let answer = json!({ "Configuration": told("Pending", "InProgress") });
+                (operation == "lambda:GetFunction").then_some(Reply::Json(answer))
+            },
+            None,
+        ),
+    ];
+    for (answers, trouble) in rows {
+        let (client, stage) = aws(played(answers), None);
+        let function = scenes::function();
+        let found = function.read(&client).await.unwrap().unwrap();
+        let changes = Changes::between(&function.desired(), &found.attributes);
+        assert_eq!(changes.any(&["status"]), trouble.is_some(), "{found:?}");
+        assert_eq!(found.text("status"), trouble.unwrap_or("ready"));
+        function.update(&client, &found, &changes).await.unwrap();
+        assert_eq!(stage.counts()["lambda:UpdateFunctionConfiguration"], 1);
+    }
+}
+
+/// For a minute SQS may show a queue that was deleted: who has deleted it does not take it for one that is there.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_was_deleted_does_not_come_back() {
+    let (client, _) = aws(played(|_, _| None), None);
+    let queue = scenes::queue();
+    let found = queue.read(&client).await.unwrap().unwrap();
+    queue.delete(&client, &found).await.unwrap();
+    assert!(queue.read(&client).await.unwrap().is_none());
+    queue.create(&client).await.unwrap();
+    assert!(queue.read(&client).await.unwrap().is_some());
+    queue.delete(&client, &found).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert!(queue.read(&client).await.unwrap().is_some());
+}
+
 /// The scenes make every call that there is in the parts, and the table knows no others.
 #[tokio::test(start_paused = true)]
 async fn every_operation_is_in_a_scene() {

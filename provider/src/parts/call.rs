@@ -55,8 +55,10 @@ pub struct Batches {
     pub log_groups: Batch<aws_sdk_cloudwatchlogs::types::LogGroup>,
     /// Event source mappings by the name of their function.
     pub event_sources: Batch<Vec<aws_sdk_lambda::types::EventSourceMappingConfiguration>>,
-    /// Names of queues that SQS lists.
-    pub queues: Batch<()>,
+    /// The URLs of queues that SQS lists, by name.
+    pub queues: Batch<String>,
+    /// Queues that SQS may go on to show for a while.
+    pub deleted_queues: super::queue::Deleted,
     /// Whether the index of tags is not to be had.
     pub no_index: Closed,
 }
@@ -73,6 +75,7 @@ impl Default for Batches {
             event_sources: Batch::of(20),
             // What a page holds.
             queues: Batch::of(1000),
+            deleted_queues: super::queue::Deleted::default(),
             no_index: Closed::default(),
         }
     }

@@ -27,6 +27,45 @@ const BUDGET: Duration = Duration::from_mins(10);
 const AT_REST: Duration = Duration::from_millis(500);
 const IN_ALL: Duration = Duration::from_millis(900);
 
+/// What is to be said of a function that works.
+const READY: &str = "ready";
+
+/// What is wrong with a function, of the states that Lambda tells with their reasons: its own and its last update's.
+fn trouble(states: [(Option<&str>, Option<&str>, Option<&str>); 2]) -> Option<String> {
+    let [own, update] = states;
+    [("", own), ("the last update ", update)]
+        .into_iter()
+        .find(|(_, (state, _, _))| *state == Some("Failed"))
+        .map(|(what, (_, code, reason))| {
+            let (code, reason) = (
+                code.unwrap_or("no reason code"),
+                reason.unwrap_or("no reason given"),
+            );
+            format!("{what}failed: {code}: {reason}")
+        })
+}
+
+/// The same of an answer of Lambda.
+macro_rules! trouble_of {
+    ($told:expr) => {
+        trouble([
+            (
+                $told.state.as_ref().map(AsRef::as_ref),
+                $told.state_reason_code.as_ref().map(AsRef::as_ref),
+                $told.state_reason.as_deref(),
+            ),
+            (
+                $told.last_update_status.as_ref().map(AsRef::as_ref),
+                $told
+                    .last_update_status_reason_code
+                    .as_ref()
+                    .map(AsRef::as_ref),
+                $told.last_update_status_reason.as_deref(),
+            ),
+        ])
+    };
+}
+
 /// Where a function's code comes from.
 #[derive(Debug, Clone)]
 pub enum Code {
@@ -41,6 +80,8 @@ pub enum Code {
         /// The version, where the bucket keeps versions.
         s3_object_version: Option<String>,
     },
+    /// What the function has; nobody has it at hand.
+    Deployed,
 }
 
 /// How a Lambda function should be. Memory is in MB, the time-out in seconds.
@@ -119,25 +160,10 @@ impl Function {
                 GONE,
             )?;
             let Some(now) = answer else { return Ok(None) };
-            let reason = |code: Option<&str>, text: Option<&str>| {
-                let message = format!(
-                    "{}: {}",
-                    code.unwrap_or("no reason code"),
-                    text.unwrap_or("no reason given")
-                );
-                Err(Failure::refusal(self.title(), message))
-            };
+            if let Some(trouble) = trouble_of!(now) {
+                return Err(Failure::refusal(self.title(), trouble));
+            }
             match (now.state, now.last_update_status) {
-                (Some(State::Failed), _) => reason(
-                    now.state_reason_code.as_ref().map(AsRef::as_ref),
-                    now.state_reason.as_deref(),
-                ),
-                (_, Some(LastUpdateStatus::Failed)) => reason(
-                    now.last_update_status_reason_code
-                        .as_ref()
-                        .map(AsRef::as_ref),
-                    now.last_update_status_reason.as_deref(),
-                ),
                 // A function that lies idle for weeks is Inactive and wakes with its next invocation.
                 (
                     None | Some(State::Active | State::Inactive),
@@ -176,7 +202,16 @@ impl Function {
             .map(drop)
     }
 
+    /// There is nothing to send where the code is what the function has.
+    fn no_code(&self) -> Failure {
+        let message = "it is not as it was in the plan, and its code is not at hand";
+        Failure::refusal(self.title(), message).advise("Make a new plan.")
+    }
+
     async fn update_code(&self, aws: &Aws) -> Result<(), Failure> {
+        if matches!(self.code, Code::Deployed) {
+            return Err(self.no_code());
+        }
         let send = || {
             let request = aws
                 .lambda
@@ -193,6 +228,7 @@ impl Function {
                     .s3_bucket(s3_bucket)
                     .s3_key(s3_key)
                     .set_s3_object_version(s3_object_version.clone()),
+                Code::Deployed => request,
             }
             .send()
         };
@@ -242,6 +278,7 @@ impl Part<Aws> for Function {
         if self.code_sha256.is_none() {
             desired.remove("code_sha256");
         }
+        desired.extend(attributes! { "status": READY });
         desired
     }
 
@@ -264,6 +301,7 @@ impl Part<Aws> for Function {
         let Some(have) = answer.configuration else {
             return Ok(None);
         };
+        let status = trouble_of!(have).unwrap_or_else(|| READY.to_owned());
         let sha256 = have.code_sha256.unwrap_or_default();
         let same_code = self.code_sha256.as_ref() == Some(&sha256);
         let found = Self {
@@ -308,8 +346,10 @@ impl Part<Aws> for Function {
             code: self.code.clone(),
             tags: tags.clone(),
         };
+        let mut attributes = properties(&found);
+        attributes.extend(attributes! { "status": status });
         Ok(Some(Found {
-            attributes: properties(&found),
+            attributes,
             owner: self.tags.owner_of(&tags),
         }))
     }
@@ -336,6 +376,7 @@ impl Part<Aws> for Function {
                 .s3_bucket(s3_bucket)
                 .s3_key(s3_key)
                 .set_s3_object_version(s3_object_version.clone()),
+            Code::Deployed => return Err(self.no_code()),
         }
         .build();
         let create = || {

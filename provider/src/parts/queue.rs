@@ -3,11 +3,13 @@
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::tags::Tags;
 use super::{Aws, absent, attributes, properties};
@@ -21,6 +23,31 @@ const GONE: &[&str] = &[
 
 /// How long SQS may deny a queue that is there.
 const ABSENT_FOR_A_MOMENT: Duration = Duration::from_secs(20);
+
+/// How long SQS may show a queue that was deleted, with its attributes and tags.
+const GHOST_FOR: Duration = Duration::from_mins(1);
+
+/// The queues that this process has deleted, and when.
+#[derive(Debug, Default)]
+pub struct Deleted(Mutex<HashMap<String, Instant>>);
+
+impl Deleted {
+    fn note(&self, arn: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(arn.to_owned(), Instant::now());
+    }
+
+    fn forget(&self, arn: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(arn);
+    }
+
+    /// Whether what SQS shows under this ARN may be what was deleted.
+    fn haunts(&self, arn: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(arn).is_some_and(|when| when.elapsed() < GHOST_FOR)
+    }
+}
 
 /// How an SQS queue should be. Times are in seconds, sizes in bytes.
 #[derive(Debug, Clone, Serialize)]
@@ -181,8 +208,8 @@ fn common_start(names: &[String]) -> &str {
     first.get(..length).unwrap_or_default()
 }
 
-/// Which of these queues SQS lists.
-async fn listed(aws: &Aws, names: Vec<String>) -> Result<HashMap<String, ()>, Failure> {
+/// The queues that SQS lists, by name, these among them if they are there.
+async fn listed(aws: &Aws, names: Vec<String>) -> Result<HashMap<String, String>, Failure> {
     let mut found = HashMap::new();
     let mut token = None;
     loop {
@@ -196,15 +223,8 @@ async fn listed(aws: &Aws, names: Vec<String>) -> Result<HashMap<String, ()>, Fa
         let page = aws
             .call("sqs:ListQueues", common_start(&names), list)
             .await?;
-        for url in page.queue_urls.unwrap_or_default() {
-            let name = url.rsplit('/').next().unwrap_or_default();
-            found.extend(
-                names
-                    .iter()
-                    .filter(|known| *known == name)
-                    .map(|name| (name.clone(), ())),
-            );
-        }
+        let urls = page.queue_urls.unwrap_or_default().into_iter();
+        found.extend(urls.filter_map(|url| Some((url.rsplit('/').next()?.to_owned(), url))));
         token = page.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
             return Ok(found);
@@ -238,6 +258,9 @@ impl Part<Aws> for Queue {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
+        if aws.batches.deleted_queues.haunts(&self.arn) {
+            return Ok(None);
+        }
         let look = || self.attributes(aws);
         // A queue that is known to be there can look absent for a moment.
         let patience = if self.url.is_some() {
@@ -301,6 +324,7 @@ impl Part<Aws> for Queue {
                 .send()
         };
         let answer = aws.call("sqs:CreateQueue", &self.name, create).await?;
+        aws.batches.deleted_queues.forget(&self.arn);
         Ok(attributes! { "url": answer.queue_url.unwrap_or_default() })
     }
 
@@ -351,7 +375,9 @@ impl Part<Aws> for Queue {
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
         let url = self.address.as_str();
         let delete = || aws.sqs.delete_queue().queue_url(url).send();
-        absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE).map(drop)
+        absent(aws.call("sqs:DeleteQueue", &self.name, delete).await, GONE)?;
+        aws.batches.deleted_queues.note(&self.arn);
+        Ok(())
     }
 
     async fn gone(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {

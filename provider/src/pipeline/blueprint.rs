@@ -78,6 +78,9 @@ pub const UNDELIVERABLE_RECEIVES: i64 = 3;
 /// How many invocations undeliverable messages cause at once: the fewest Lambda takes for a limit.
 const UNDELIVERABLE_CONCURRENCY: i64 = 2;
 
+/// The levels at which a state machine logs anything.
+const LOGGED: [&str; 3] = ["ALL", "ERROR", "FATAL"];
+
 /// Where the part stands that is made last and removed first.
 pub const MACHINE: &str = "state_machine";
 
@@ -840,7 +843,8 @@ impl Builder<'_> {
             bucket_arn: &arns.bucket,
             token_prefix: self.settings.token_prefix(),
             key_arn: &self.facts.key_arn,
-            logging: s.log_level != "OFF",
+            // Of a level that is not known yet nothing is said in the plan.
+            logging: LOGGED.contains(&s.log_level.as_str()),
             tracing: s.tracing_enabled,
         });
         let definition = machine::definition(&machine::Definition {

@@ -2,8 +2,10 @@
 
 mod apply;
 pub mod blueprint;
+mod claims;
 mod import;
 mod memory;
+mod order;
 mod packages;
 pub mod pending;
 pub mod plan;
@@ -14,15 +16,14 @@ mod upgrade;
 pub mod validate;
 mod warnings;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::{
-    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, Path, PlanReply, PlanRequest,
+    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, PlanReply, PlanRequest,
     ReadReply, ReadRequest, Resource, Schema, Value, Work,
 };
 use tokio_util::sync::CancellationToken;
@@ -31,15 +32,16 @@ use crate::config::{Session, Shared};
 use crate::documents::Place;
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
-use crate::parts::bucket::remove_empty;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, lock, look, look_again,
-    look_for, ours, recognise, refusals, remove_surplus, still_forgotten, take_down,
+    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, look, look_again, ours,
+    recognise, refusals, still_forgotten, take_down,
 };
 use blueprint::{Blueprint, Facts};
+use claims::Claims;
+use order::Order;
 use packages::Packages;
-use plan::{Known, all_tags, key_arn, settled};
+use plan::{Known, key_arn, settled};
 use settings::Settings;
 
 /// The resource's name.
@@ -51,8 +53,7 @@ type Tree = Map<String, Json>;
 #[derive(Debug)]
 pub struct CallbackPipeline {
     shared: Shared,
-    /// The marks of the pipelines that are being made.
-    made: Mutex<BTreeSet<String>>,
+    claims: Claims,
 }
 
 impl CallbackPipeline {
@@ -61,39 +62,19 @@ impl CallbackPipeline {
     pub fn new(shared: Shared) -> Self {
         Self {
             shared,
-            made: Mutex::default(),
+            claims: Claims::default(),
         }
-    }
-
-    /// Notes that a pipeline is being made. Two resources of one name that Terraform creates side by side would take each other's parts for what an
-    /// earlier run left.
-    fn claim(&self, settings: &Settings, place: &Place) -> Result<Claim<'_>, Diagnostics> {
-        let mark = blueprint::mark(settings, place);
-        if lock(&self.made).insert(mark.clone()) {
-            return Ok(Claim {
-                made: &self.made,
-                mark,
-            });
-        }
-        let detail = format!(
-            "Another resource of this configuration makes the pipeline \"{}\". Each needs a name or an environment of its own.",
-            blueprint::id(settings)
-        );
-        let path = Path::root().attribute("name");
-        Err(vec![Diagnostic::error("Pipeline twice", detail).at(path)])
     }
 }
 
-/// A pipeline that is being made, for as long as this lives.
-struct Claim<'a> {
-    made: &'a Mutex<BTreeSet<String>>,
-    mark: String,
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        lock(self.made).remove(&self.mark);
-    }
+/// Another resource of the same name makes the pipeline, and this one is to be taken down.
+fn made_elsewhere(settings: &Settings) -> Diagnostic {
+    let detail = format!(
+        "Another resource of this configuration makes or changes the pipeline \"{}\" at this moment, of the parts that this one would remove. Nothing was destroyed. If it is the same pipeline \
+         under another address, take this one out of the state with `terraform state rm`; before the next such change, tell Terraform of it in a `moved` block.",
+        blueprint::id(settings)
+    );
+    Diagnostic::error("Pipeline twice", detail)
 }
 
 fn told(failure: &Failure) -> Diagnostic {
@@ -210,20 +191,38 @@ async fn met(
     home(session, Some(state)).await.map(|_| Findings::new())
 }
 
+/// The ARNs of a pipeline's parts, wherever a state has them.
+fn arns(state: &Tree) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (name, value) in state {
+        match value {
+            Json::String(arn) if name == "arn" => found.push(arn.as_str()),
+            Json::Object(inner) => found.extend(arns(inner)),
+            _ => {}
+        }
+    }
+    found
+}
+
 /// A pipeline is looked for where it was made: elsewhere there would seem to be none.
 fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
-    let arn = |part: &Json| part.get("arn").and_then(Json::as_str).map(str::to_owned);
-    for arn in state.values().filter_map(arn) {
+    for arn in arns(state) {
         let fields: Vec<&str> = arn.splitn(6, ':').collect();
-        // Of what a pipeline has, a bucket's ARN alone names neither.
-        let [_, _, _, region, account, _] = fields[..] else {
+        // A bucket's ARN names neither, a role's no region, and a subscription that waits for its receiver has none.
+        let ["arn", _, _, region, account, _] = fields[..] else {
             continue;
         };
-        if region.is_empty() || (region, account) == (&place.region, &place.account) {
+        let elsewhere = |field: &str, place: &str| !field.is_empty() && field != place;
+        if !elsewhere(region, &place.region) && !elsewhere(account, &place.account) {
             continue;
         }
+        let region = if region.is_empty() {
+            String::new()
+        } else {
+            format!("{region} of ")
+        };
         let detail = format!(
-            "The pipeline is in {region} of account {account}, and the provider works in {} of account {}. Nothing was looked at or changed. Give the provider the pipeline's region and credentials; to move the pipeline, destroy it there first.",
+            "The pipeline is in {region}account {account}, and the provider works in {} of account {}. Nothing was looked at or changed. Give the provider the pipeline's region and credentials; to move the pipeline, destroy it there first.",
             place.region, place.account
         );
         return Err(vec![Diagnostic::error("Another region or account", detail)]);
@@ -267,7 +266,9 @@ impl CallbackPipeline {
             Packages::of(&settings).ok()
         };
         let facts = Facts {
-            key_arn: key_arn(&settings, Some(&base)).unwrap_or_default(),
+            // What is told of a key that is missing.
+            key_arn: key_arn(&settings, Some(&base))
+                .unwrap_or_else(|| "the key that is to be made".to_owned()),
             key_id: settings.key.key_id.clone(),
             tags: settings.tags_all.clone().unwrap_or_default(),
             packages: packages.unwrap_or_else(|| Packages::recorded(&settings)),
@@ -341,71 +342,38 @@ impl CallbackPipeline {
     async fn make(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
         let nothing = request.prior.clone();
         let prior = tree_of(&request.prior);
+        let creating = prior.is_none();
+        let operation = if creating { "create" } else { "update" };
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
-            let settings = settings_of(&base).map_err(|error| vec![error])?;
             let place = home(&session, prior.as_ref()).await?;
-            let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
-            check_code(&base, &packages)?;
-            let new = prior.is_none();
-            let claim = new.then(|| self.claim(&settings, &place)).transpose()?;
-            Ok::<_, Diagnostics>((session, base, settings, place, packages, claim))
+            let order = Order::of(&base, prior, place, &session.config.default_tags())?;
+            let making = self.claims.making(order.mark());
+            let making = making.ok_or_else(|| vec![order.twice()])?;
+            Ok::<_, Diagnostics>((session, base, order, making))
         };
-        let (session, base, settings, place, packages, _claim) = match prepared.await {
+        let (session, base, order, making) = match prepared.await {
             Ok(prepared) => prepared,
             Err(diagnostics) => return (nothing, diagnostics),
         };
-        let creating = prior.is_none();
-        let operation = if creating { "create" } else { "update" };
         let stop = stop_with(work);
         let deadline = Deadline::start(limit(&base, operation), stop.clone());
         let aws = session.aws(stop);
-        let facts = Facts {
-            key_arn: key_arn(&settings, prior.as_ref()).unwrap_or_default(),
-            key_id: prior
-                .as_ref()
-                .and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
-            tags: all_tags(&session.config.default_tags(), settings.tags.as_ref()),
-            packages,
-            place: place.clone(),
+        let findings = match order.cleared(&making, &aws).await {
+            Ok(Some(findings)) => findings,
+            Ok(None) => {
+                let why = cut_short(work, operation, limit(&base, operation));
+                return (nothing, vec![why]);
+            }
+            Err(diagnostics) => return (nothing, diagnostics),
         };
-        let known = Known {
-            place: Some(place),
-            prior: prior.clone(),
-            ..Known::default()
-        };
-        let before = prior
-            .as_ref()
-            .and_then(|prior| plan::recorded(prior, &known));
-        let blueprint = Blueprint::of(&settings, &facts);
-        let looked = if creating {
-            look_for(&blueprint, &aws).await
-        } else {
-            look_again(&blueprint, &aws).await
-        };
-        let mut findings = match looked {
-            Ok(findings) => findings,
-            Err(failures) => return (nothing, all_told(&failures)),
-        };
-        if let (Some(prior), Some(before)) = (&prior, &before) {
-            recognise(before, &blueprint, &mut findings);
-            still_forgotten(prior, &blueprint, &mut findings);
-        }
-        disown(&blueprint, &mut findings);
-        let against = in_the_way(&blueprint, &findings, creating.then_some(&settings));
-        if !against.is_empty() {
-            return (nothing, against);
-        }
-        if let Some(before) = &before
-            && let Err(failures) = remove_surplus(before, &blueprint, &mut findings, &aws).await
-        {
-            return (nothing, all_told(&failures));
-        }
-        // Before anything else, since a state with the new prefixes no longer knows the old ones.
-        if let Err(failure) = remove_old_folders(prior.as_ref(), &settings, &aws).await {
-            return (nothing, vec![told(&failure)]);
-        }
+        let Order {
+            settings,
+            facts,
+            blueprint,
+            ..
+        } = order;
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
         let outcome = converge(&settings, &facts, blueprint, findings, &aws, &progress).await;
@@ -449,9 +417,12 @@ impl CallbackPipeline {
                 Some(place) => place,
                 None => home(&session, Some(&base)).await?,
             };
-            Ok::<_, Diagnostics>((session, base, place))
+            let settings = settings_of(&base).map_err(|error| vec![error])?;
+            let claim = self.claims.destroying(blueprint::mark(&settings, &place));
+            let claim = claim.ok_or_else(|| vec![made_elsewhere(&settings)])?;
+            Ok::<_, Diagnostics>((session, base, place, claim))
         };
-        let (session, base, place) = match prepared.await {
+        let (session, base, place, _claim) = match prepared.await {
             Ok(prepared) => prepared,
             Err(diagnostics) => return (kept, diagnostics),
         };
@@ -547,71 +518,6 @@ fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     refusals(blueprint, findings).iter().map(told).collect()
 }
 
-/// What stands against an apply: parts of others, and for a pipeline to be made, that it stands complete already.
-fn in_the_way(blueprint: &Blueprint, findings: &Findings, new: Option<&Settings>) -> Diagnostics {
-    let refused = refusals(blueprint, findings);
-    let machine = findings.get(&vec![blueprint::MACHINE.to_owned()]);
-    match new {
-        Some(settings) if refused.is_empty() && machine.is_some_and(Option::is_some) => {
-            let id = blueprint::id(settings);
-            let detail = format!(
-                "The pipeline \"{id}\" stands complete in this account and region, so another configuration may hold it. To take it over, run \
-                 `terraform import ADDRESS {id}`; otherwise choose another name or environment. Where this is a replacement by create_before_destroy, \
-                 take that out: two pipelines of one name cannot stand side by side."
-            );
-            let path = Path::root().attribute("name");
-            vec![Diagnostic::error("Pipeline exists already", detail).at(path)]
-        }
-        _ => all_told(&refused),
-    }
-}
-
-/// A file that changed since the plan would make another function than the one that was agreed to.
-fn check_code(base: &Tree, packages: &Packages) -> Result<(), Diagnostics> {
-    for (function, package) in [
-        ("processing", &packages.processing),
-        ("integration", &packages.integration),
-    ] {
-        let planned = base
-            .get(function)
-            .and_then(|part| part.get("code_sha256"))
-            .and_then(Json::as_str);
-        if let (Some(planned), Some(now)) = (planned, &package.sha256)
-            && planned != now
-        {
-            let detail = format!(
-                "The code was {planned} (SHA-256) in the plan and is {now} now. Make a new plan."
-            );
-            let path = Path::root().attribute(function);
-            return Err(vec![
-                Diagnostic::error("Code changed since the plan", detail).at(path),
-            ]);
-        }
-    }
-    Ok(())
-}
-
-/// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
-async fn remove_old_folders(
-    prior: Option<&Tree>,
-    now: &Settings,
-    aws: &Aws,
-) -> Result<(), Failure> {
-    let Some(Ok(before)) = prior.map(Settings::read) else {
-        return Ok(());
-    };
-    let (Some(bucket), before, now) = (&before.bucket.bucket, &before.bucket, &now.bucket) else {
-        return Ok(());
-    };
-    let kept = [&now.inbound_prefix, &now.outbound_prefix];
-    for prefix in [&before.inbound_prefix, &before.outbound_prefix] {
-        if !kept.contains(&prefix) {
-            remove_empty(aws, bucket, prefix).await?;
-        }
-    }
-    Ok(())
-}
-
 /// A signal that follows Terraform's.
 fn stop_with(work: &Work) -> CancellationToken {
     let stop = CancellationToken::new();
@@ -651,6 +557,15 @@ fn in_part() -> Diagnostic {
     )
 }
 
+/// That the work was ended before its end: by the user, or by its time limit.
+fn cut_short(work: &Work, operation: &str, limit: Duration) -> Diagnostic {
+    if work.is_cancelled() {
+        let detail = "Terraform was interrupted. What exists is in the state.";
+        return Diagnostic::error("Interrupted", detail);
+    }
+    too_late(operation, limit)
+}
+
 /// Why parts were left: interrupted, too late, or waiting for one that failed.
 fn unfinished(
     outcome: &Outcome,
@@ -660,11 +575,8 @@ fn unfinished(
     limit: Duration,
 ) -> Diagnostics {
     let mut found = Vec::new();
-    if work.is_cancelled() {
-        let detail = "Terraform was interrupted. What exists is in the state.";
-        found.push(Diagnostic::error("Interrupted", detail));
-    } else if deadline.is_over() {
-        found.push(too_late(operation, limit));
+    if work.is_cancelled() || deadline.is_over() {
+        found.push(cut_short(work, operation, limit));
     }
     if !outcome.skipped.is_empty() {
         let list: Vec<String> = outcome.skipped.iter().map(|path| path.join(".")).collect();

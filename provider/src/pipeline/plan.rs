@@ -82,7 +82,7 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
         .map(|none| {
             let path = none.path();
             let detail = format!(
-                "{} The function runs on with the code it has, but an apply will end here.",
+                "{} An apply will end here; a destroy needs no code.",
                 none.message
             );
             Diagnostic::warning("No code for the function", detail).at(path)
@@ -221,14 +221,10 @@ fn packages(
     };
     let (mut processing, mut integration) = (unknown("processing"), unknown("integration"));
     let mut settings = settings.clone();
-    // The hash of an object in S3 is what it was, as long as it is the same object.
-    let before = |name: &str| {
-        prior?
-            .get("processing")?
-            .get(name)?
-            .as_str()
-            .map(str::to_owned)
-    };
+    // The hash of an object in S3 is what it was, as long as it is the same object: code for another architecture is not.
+    let was = |name: &str| prior?.get("processing")?.get(name);
+    let same = was("architectures") == Some(&json!(settings.processing.function.architectures));
+    let before = |name: &str| was(name)?.as_str().filter(|_| same).map(str::to_owned);
     settings.processing.function.package = before("package");
     settings.processing.function.code_sha256 = before("code_sha256");
     let mut lost = Vec::new();
@@ -392,6 +388,7 @@ impl View<'_> {
                     };
                     Value::Map(map.iter().map(each).collect())
                 }
+                (Shape::Number, Value::Number(_)) => self.number(given, a, path),
                 (_, given) if !given.is_null() => given.clone(),
                 _ if a != b => Value::Unknown,
                 _ if a.is_null() && field.origin == Origin::Computed => self.output(path, a),
@@ -401,6 +398,24 @@ impl View<'_> {
             result.insert(field.name.to_owned(), value);
         }
         result
+    }
+
+    /// A number as it was before, where it is the same one but for digits that AWS does not keep.
+    fn number(&self, given: &Value, given_json: &Json, path: &[String]) -> Value {
+        let before = self.before_at(path);
+        match before.filter(|before| before.as_f64() == given_json.as_f64()) {
+            Some(before) => Value::from_json(&before),
+            None => given.clone(),
+        }
+    }
+
+    /// What the state has at a place, if it has something.
+    fn before_at(&self, path: &[String]) -> Option<Json> {
+        let (first, rest) = path.split_first()?;
+        let found = rest
+            .iter()
+            .try_fold(self.prior?.get(first)?, |here, step| here.get(step))?;
+        Some(found.clone()).filter(|value| !value.is_null())
     }
 
     fn nested(
@@ -432,20 +447,13 @@ impl View<'_> {
             .before
             .and_then(|before| before.node(place))
             .is_some_and(|old| {
-                let same_package =
-                    || old.part.desired().get("package") == node.part.desired().get("package");
+                let (old_one, new_one) = (old.part.desired(), node.part.desired());
+                let same = |property: &&str| old_one.get(*property) == new_one.get(*property);
+                let same_code = || ["package", "architectures"].iter().all(same);
                 old.part.identity() == node.part.identity()
-                    && (name != "code_sha256" || same_package())
+                    && (name != "code_sha256" || same_code())
             });
-        let before = || {
-            let tree = Json::Object(self.prior?.clone());
-            let found = path
-                .iter()
-                .try_fold(&tree, |here, step| here.get(step))?
-                .clone();
-            Some(found).filter(|value| !value.is_null())
-        };
-        match same.then(before).flatten() {
+        match same.then(|| self.before_at(path)).flatten() {
             Some(value) => Value::from_json(&value),
             None => Value::Unknown,
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 
 use super::blueprint::{Blueprint, Path};
-use super::schema::{Check, Field, Shape, fields};
+use super::schema::{Check, Field, Origin, Shape, fields};
 use crate::engine::{Attributes, Changes};
 
 /// The attribute that tells of properties without one of their own.
@@ -42,6 +42,7 @@ pub fn state(
             continue;
         };
         let shown = fields_at(fields, &node.path);
+        let desired = node.part.desired();
         match found {
             Some(attributes) => {
                 if let Some(here) = place(&mut tree, &node.path) {
@@ -55,7 +56,6 @@ pub fn state(
                         }
                     }
                 }
-                let desired = node.part.desired();
                 for name in Changes::between(&desired, attributes).names() {
                     if !shown
                         .unwrap_or_default()
@@ -75,11 +75,12 @@ pub fn state(
             }
             None if shown.is_some() => {
                 if let Some(here) = place(&mut tree, &node.path) {
-                    for field in shown
-                        .unwrap_or_default()
-                        .iter()
-                        .filter(|field| is_leaf(field) && !is_name(field))
-                    {
+                    // Arguments that are no property of it are what they were: a destroy goes by them.
+                    let told = |field: &&Field| {
+                        field.origin == Origin::Computed || desired.contains_key(field.name)
+                    };
+                    let empty = shown.unwrap_or_default().iter().filter(told);
+                    for field in empty.filter(|field| is_leaf(field) && !is_name(field)) {
                         here.insert(field.name.to_owned(), Json::Null);
                     }
                 }

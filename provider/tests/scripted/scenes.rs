@@ -188,9 +188,8 @@ fn gone(operation: &str, _: &Counts) -> Option<Reply> {
     };
     match operation {
         "lambda:GetFunctionConfiguration" => error("ResourceNotFoundException", 404),
-        "lambda:ListEventSourceMappings" => Some(Reply::Empty),
+        "lambda:ListEventSourceMappings" | "sns:ListSubscriptionsByTopic" => Some(Reply::Empty),
         "s3:HeadBucket" => error("NotFound", 404),
-        "sns:ListSubscriptionsByTopic" => Some(Reply::Empty),
         "sqs:GetQueueAttributes" => error("AWS.SimpleQueueService.NonExistentQueue", 400),
         "states:DescribeStateMachine" => error("StateMachineDoesNotExist", 400),
         _ => None,
@@ -276,7 +275,7 @@ fn role() -> Role {
     }
 }
 
-fn function() -> Function {
+pub fn function() -> Function {
     Function {
         function_name: "f".into(),
         arn: "arn:aws:lambda:eu-west-1:123456789012:function:f".into(),

@@ -434,6 +434,26 @@ async fn numbers_have_their_bounds() -> Result<(), Error> {
     Ok(())
 }
 
+/// An endpoint may have a password, which is no business of an error's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_does_not_fit_keeps_its_password() -> Result<(), Error> {
+    let emulator = MiniStack::start()?;
+    let lines = "  subscriptions = { ops = { protocol = \"http\", endpoint = \"https://user:hidden-word@example.com/\" } }\n";
+    let text = Stage::text("", "orders", lines);
+    let terraform = Terraform::configuration(&text, &emulator.environment())?;
+    let run = terraform.run(&["validate", "-json"])?;
+    let told: Value = serde_json::from_str(&run.stdout).unwrap();
+    let detail = told["diagnostics"][0]["detail"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(detail.contains("does not fit the protocol http"), "{told}");
+    assert!(
+        detail.contains("user") && !detail.contains("hidden-word"),
+        "{detail}"
+    );
+    Ok(())
+}
+
 /// Protocol, an endpoint that does not fit, what is needed.
 const MISFITS: [(&str, &str, &str); 12] = [
     ("email", "operator", "an e-mail address"),

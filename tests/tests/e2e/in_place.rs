@@ -27,7 +27,7 @@ fn applied_in_place(stage: &Stage, arguments: &str) -> Result<(), Error> {
 }
 
 /// A zip with one file of this text, and its SHA-256 as Lambda tells it.
-fn zip(text: &str) -> (Vec<u8>, String) {
+pub fn zip(text: &str) -> (Vec<u8>, String) {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
     zip.start_file("main.py", options).unwrap();
@@ -401,7 +401,11 @@ async fn a_lost_package_stands_against_apply_but_not_against_destroy() -> Result
         "{told_of_other:#?}"
     );
 
+    // Not even where the function itself is gone.
     std::fs::remove_file(&path).unwrap();
+    let delete = stage.aws.lambda.delete_function();
+    let delete = delete.function_name(&stage.names.processing);
+    delete.send().await.unwrap();
     stage.set(&lines("code.zip", 0))?;
     let run = stage
         .terraform

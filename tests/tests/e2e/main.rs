@@ -14,6 +14,7 @@ mod in_place;
 mod lifecycle;
 mod ownership;
 mod pending;
+mod plans;
 mod proofs;
 mod provider_block;
 mod released_states;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, Error, Plan, Stage, Terraform, differences};
 use serde_json::json;
 
@@ -115,6 +116,83 @@ async fn two_of_one_name_in_one_configuration_are_refused() -> Result<(), Error>
     assert_eq!(listed.stdout.lines().count(), 1, "{}", listed.stdout);
     stage.terraform.destroy()?;
     assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// The pipeline's mark is on the parts of both: a state machine of another name does not make it another pipeline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_state_machine_is_no_second_pipeline() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let lines = "  state_machine = { name = \"second\" }\n";
+    let second = Terraform::configuration(
+        &Stage::text("", "orders", lines),
+        &stage.emulator.environment(),
+    )?;
+    let apply = ["apply", "-auto-approve", "-no-color"];
+    let run = second.run(&apply)?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(
+        said.contains("Pipeline exists already") && said.contains(&stage.names.state_machine),
+        "{said}"
+    );
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // What a run left behind that did not get as far as a state machine may get one of any name.
+    stage.terraform.destroy()?;
+    let denied = Fault::error(403, "AccessDeniedException", "denied");
+    proxy.inject(Rule::before(denied).on("lambda:CreateFunction"));
+    assert_eq!(stage.terraform.run(&apply)?.code, 1);
+    second.apply()?;
+    second.destroy()?;
+    // The log group of the first name is in the first state.
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A resource under another address is to Terraform one to destroy and one to make, and it does both at once: what is made is made of nothing that goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_destroyed_under_one_address_is_made_anew_under_another() -> Result<(), Error> {
+    for whole in [true, false] {
+        let stage = Stage::new("").await?;
+        stage.terraform.apply()?;
+        let before = stage.observe().await;
+        if !whole {
+            let machine = stage.arn(
+                "states",
+                &format!("stateMachine:{}", stage.names.state_machine),
+            );
+            let delete = stage.aws.sfn.delete_state_machine();
+            delete.state_machine_arn(machine).send().await.unwrap();
+        }
+        let renamed = Stage::text("", "orders", "").replace("\"this\"", "\"other\"");
+        stage.terraform.rewrite(&renamed)?;
+        let run = stage.terraform.apply()?;
+        assert!(
+            run.stdout.contains("1 added, 0 changed, 1 destroyed"),
+            "{}",
+            run.stdout
+        );
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+        let after = stage.observe().await;
+        let others = differences(&before, &after);
+        assert!(
+            others.keys().all(|path| {
+                let path = path.to_lowercase();
+                path.contains("key") || path.ends_with("uuid")
+            }),
+            "but for the ids it is as it was: {others:#?}"
+        );
+        stage.terraform.destroy()?;
+        assert_eq!(stage.left().await?, Vec::<String>::new());
+    }
     Ok(())
 }
 

@@ -375,3 +375,87 @@ async fn a_replacement_cannot_come_first() -> Result<(), Error> {
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
+
+/// What may be lost with a bucket is said of the pipeline, not of the bucket that was there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_destroy_may_do_is_not_forgotten_with_the_bucket() -> Result<(), Error> {
+    let stage = Stage::new("  bucket = { force_destroy = true }\n").await?;
+    stage.terraform.apply()?;
+    let pipeline = stage.pipeline()?;
+    let execution = pipeline.start("{}").await?;
+    pipeline.new_exchange(&[], Duration::from_mins(1)).await?;
+    pipeline.clear().await?;
+    for folder in ["inbound/", "outbound/"] {
+        let delete = stage.aws.s3.delete_object().bucket(&stage.names.bucket);
+        delete.key(folder).send().await.unwrap();
+    }
+    let delete = stage.aws.s3.delete_bucket().bucket(&stage.names.bucket);
+    delete.send().await.unwrap();
+    stage.terraform.destroy()?;
+    let told = stage.aws.sfn.describe_execution().execution_arn(&execution);
+    if let Ok(told) = told.send().await {
+        assert_eq!(told.status, ExecutionStatus::Aborted);
+    }
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Of a pipeline that is half gone some roles, log groups and alarms may be left, and they, too, are where they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_region_is_refused_by_what_is_left() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let denied = Fault::error(403, "AccessDenied", "denied");
+    for operation in [
+        "iam:DeleteRole",
+        "logs:DeleteLogGroup",
+        "cloudwatch:DeleteAlarms",
+    ] {
+        proxy.inject(Rule::before(denied.clone()).on(operation));
+    }
+    let destroy = ["destroy", "-auto-approve", "-no-color"];
+    assert_eq!(stage.terraform.run(&destroy)?.code, 1);
+    proxy.clear();
+    let key = stage.state()?["key"]["key_id"].clone();
+    if let Some(key) = key.as_str() {
+        let schedule = stage.aws.kms.schedule_key_deletion().key_id(key);
+        schedule.send().await.unwrap();
+        let delete = stage
+            .aws
+            .kms
+            .delete_alias()
+            .alias_name(&stage.names.key_alias);
+        delete.send().await.unwrap();
+    }
+    stage
+        .terraform
+        .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+    let now = stage.state()?;
+    for gone in [
+        "key",
+        "queue",
+        "topic",
+        "processing",
+        "integration",
+        "state_machine",
+    ] {
+        assert!(now[gone]["arn"].is_null(), "{gone}: {}", now[gone]);
+    }
+    let before = stage.left().await?;
+    assert!(before.len() > 10, "{before:?}");
+    stage
+        .terraform
+        .rewrite(&Stage::text("  region = \"eu-central-1\"\n", "orders", ""))?;
+    let run = stage.terraform.run(&destroy)?;
+    assert_eq!(run.code, 1, "{}", run.flat());
+    assert!(
+        run.flat().contains("Another region or account"),
+        "{}",
+        run.flat()
+    );
+    assert_eq!(stage.left().await?, before);
+    stage.set("")?;
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}

@@ -37,15 +37,15 @@ pub fn subscriptions(view: &View, found: &mut Diagnostics) {
             );
             found.push(Diagnostic::error("Subscription twice", detail).at(at("endpoint")));
         }
-        seen.push((protocol, shown));
         if let Some(needed) = misfit(protocol, endpoint) {
             let detail = format!(
-                "The endpoint \"{endpoint}\" does not fit the protocol {protocol}: needed is {needed}."
+                "The endpoint \"{shown}\" does not fit the protocol {protocol}: needed is {needed}."
             );
             found.push(
                 Diagnostic::error("Endpoint does not fit the protocol", detail).at(at("endpoint")),
             );
         }
+        seen.push((protocol, shown));
         let raw = entry.get("raw_message_delivery").and_then(Value::as_bool) == Some(true);
         if raw && !matches!(protocol, "sqs" | "http" | "https" | "firehose") {
             let detail = format!(

@@ -1,0 +1,258 @@
+//! What an apply is to make, of what there was, and what stands against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tfplugin::{Diagnostic, Diagnostics, Path};
+
+use super::apply::{
+    Findings, disown, look_again, look_for, ours, recognise, refusals, remove_surplus,
+    still_forgotten,
+};
+use super::blueprint::{self, Blueprint, Facts};
+use super::claims::Making;
+use super::packages::{Package, Packages};
+use super::plan::{self, Known, all_tags, key_arn};
+use super::settings::Settings;
+use super::{Tree, all_told, settings_of, told};
+use crate::documents::Place;
+use crate::engine::Failure;
+use crate::parts::Aws;
+use crate::parts::bucket::remove_empty;
+use crate::parts::state_machine::definition;
+use crate::parts::tags::MARK;
+
+/// What an apply is to make.
+#[derive(Debug)]
+pub struct Order {
+    /// The state before, for a pipeline that is there.
+    prior: Option<Tree>,
+    /// The arguments.
+    pub settings: Settings,
+    /// What else it follows from.
+    pub facts: Facts,
+    /// The parts there were.
+    before: Option<Blueprint>,
+    /// The parts there should be.
+    pub blueprint: Blueprint,
+}
+
+impl Order {
+    /// What was planned.
+    ///
+    /// # Errors
+    /// That a function's code is not at hand, or not what was planned.
+    pub fn of(
+        planned: &Tree,
+        prior: Option<Tree>,
+        place: Place,
+        default_tags: &BTreeMap<String, String>,
+    ) -> Result<Self, Diagnostics> {
+        let settings = settings_of(planned).map_err(|error| vec![error])?;
+        let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
+        let packages = agreed(packages, &settings, planned, prior.as_ref())?;
+        let known = Known {
+            place: Some(place.clone()),
+            prior: prior.clone(),
+            ..Known::default()
+        };
+        let facts = Facts {
+            key_arn: key_arn(&settings, prior.as_ref()).unwrap_or_default(),
+            key_id: prior
+                .as_ref()
+                .and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
+            tags: all_tags(default_tags, settings.tags.as_ref()),
+            packages,
+            place,
+        };
+        Ok(Self {
+            before: prior
+                .as_ref()
+                .and_then(|prior| plan::recorded(prior, &known)),
+            blueprint: Blueprint::of(&settings, &facts),
+            prior,
+            settings,
+            facts,
+        })
+    }
+
+    /// The mark of the pipeline's parts.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        blueprint::mark(&self.settings, &self.facts.place)
+    }
+
+    /// The refusal where another resource makes the pipeline.
+    #[must_use]
+    pub fn twice(&self) -> Diagnostic {
+        let detail = format!(
+            "Another resource of this configuration makes the pipeline \"{}\". Each needs a name or an environment of its own.",
+            blueprint::id(&self.settings)
+        );
+        Diagnostic::error("Pipeline twice", detail).at(Path::root().attribute("name"))
+    }
+
+    /// What there is, when nothing stands against the work and what is no longer wanted is gone. Nothing when the work was ended before.
+    ///
+    /// # Errors
+    /// What stands against it, or the failures of the calls that failed.
+    pub async fn cleared(
+        &self,
+        making: &Making<'_>,
+        aws: &Aws,
+    ) -> Result<Option<Findings>, Diagnostics> {
+        let Some(mut findings) = self.seen(making, aws).await? else {
+            return Ok(None);
+        };
+        if let (Some(prior), Some(before)) = (&self.prior, &self.before) {
+            recognise(before, &self.blueprint, &mut findings);
+            still_forgotten(prior, &self.blueprint, &mut findings);
+        }
+        disown(&self.blueprint, &mut findings);
+        let against = all_told(&refusals(&self.blueprint, &findings));
+        if !against.is_empty() {
+            return Err(against);
+        }
+        if self.prior.is_none() {
+            self.stands_already(&findings, aws).await?;
+        }
+        if let Some(before) = &self.before {
+            let removed = remove_surplus(before, &self.blueprint, &mut findings, aws).await;
+            removed.map_err(|failures| all_told(&failures))?;
+        }
+        // Before anything else, since a state with the new prefixes no longer knows the old ones.
+        let removed = self.remove_old_folders(aws).await;
+        removed.map_err(|failure| vec![told(&failure)])?;
+        Ok(Some(findings))
+    }
+
+    /// Looks at what there is, when nobody takes it down.
+    async fn seen(&self, making: &Making<'_>, aws: &Aws) -> Result<Option<Findings>, Diagnostics> {
+        loop {
+            tokio::select! {
+                () = making.is_alone() => {}
+                () = aws.stop.cancelled() => {}
+            }
+            let looked = if self.prior.is_none() {
+                look_for(&self.blueprint, aws).await
+            } else {
+                look_again(&self.blueprint, aws).await
+            };
+            if making.begin() {
+                let looked = looked.map_err(|failures| all_told(&failures));
+                return looked.map(Some);
+            }
+            if aws.stop.is_cancelled() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Refuses to make a pipeline that stands complete, maybe with a state machine of another name.
+    async fn stands_already(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
+        let machine = findings.get(&[blueprint::MACHINE.to_owned()][..]);
+        let other = if machine.is_some_and(Option::is_some) {
+            String::new()
+        } else {
+            match self.other_machine(findings, aws).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(arn)) => format!(", with the state machine {arn}"),
+                Err(failure) => return Err(vec![told(&failure)]),
+            }
+        };
+        let id = blueprint::id(&self.settings);
+        let detail = format!(
+            "The pipeline \"{id}\" stands complete in this account and region{other}, so another configuration may hold it. To take it over, run \
+             `terraform import ADDRESS {id}`; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise choose \
+             another name or environment. Where this is a replacement by create_before_destroy, take that out: two pipelines of one name cannot stand side \
+             by side."
+        );
+        let path = Path::root().attribute("name");
+        Err(vec![
+            Diagnostic::error("Pipeline exists already", detail).at(path),
+        ])
+    }
+
+    /// The ARN of a state machine of another name that these parts belong to. An earlier run that did not get to its end has left none.
+    async fn other_machine(
+        &self,
+        findings: &Findings,
+        aws: &Aws,
+    ) -> Result<Option<String>, Failure> {
+        if ours(findings).values().all(Option::is_none) {
+            return Ok(None);
+        }
+        // The role of a state machine trusts that one alone.
+        let role = [blueprint::MACHINE, "role"].map(str::to_owned);
+        let role = findings.get(&role[..]).and_then(Option::as_ref);
+        let trust = role.map_or("", |role| role.text("assume_role_policy"));
+        let mut arns = aws.tagged(MARK, &self.mark()).await;
+        arns.extend(trust.split('"').map(str::to_owned));
+        let machine = self.blueprint.node(&[blueprint::MACHINE.to_owned()]);
+        let own = machine.map_or("", |machine| machine.part.name());
+        let is_other = |arn: &&String| {
+            arn.split_once(":stateMachine:")
+                .is_some_and(|(_, name)| name != own)
+        };
+        for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
+            if definition(arn, aws).await?.is_some() {
+                return Ok(Some(arn.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
+    async fn remove_old_folders(&self, aws: &Aws) -> Result<(), Failure> {
+        let Some(Ok(before)) = self.prior.as_ref().map(Settings::read) else {
+            return Ok(());
+        };
+        let (Some(bucket), before, now) =
+            (&before.bucket.bucket, &before.bucket, &self.settings.bucket)
+        else {
+            return Ok(());
+        };
+        let kept = [&now.inbound_prefix, &now.outbound_prefix];
+        for prefix in [&before.inbound_prefix, &before.outbound_prefix] {
+            if !kept.contains(&prefix) {
+                remove_empty(aws, bucket, prefix).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The code that was agreed to: a file that changed since the plan would make another function. Where the plan leaves a function the code it has, it is
+/// left that, whatever the file is now: so Terraform plans it where `ignore_changes` has the function.
+fn agreed(
+    now: Packages,
+    settings: &Settings,
+    planned: &Tree,
+    prior: Option<&Tree>,
+) -> Result<Packages, Diagnostics> {
+    let deployed = Packages::recorded(settings);
+    let code = |function: &str, now: Package, deployed: Package| {
+        let hash = |tree: &Tree| {
+            let hash = tree.get(function)?.get("code_sha256")?.as_str();
+            hash.map(str::to_owned)
+        };
+        match (hash(planned), &now.sha256) {
+            (Some(planned), Some(other)) if planned != *other => {
+                if prior.and_then(hash).as_ref() == Some(&planned) {
+                    return Ok(deployed);
+                }
+                let detail = format!(
+                    "The code was {planned} (SHA-256) in the plan and is {other} now. Make a new plan."
+                );
+                let path = Path::root().attribute(function);
+                Err(vec![
+                    Diagnostic::error("Code changed since the plan", detail).at(path),
+                ])
+            }
+            _ => Ok(now),
+        }
+    };
+    Ok(Packages {
+        processing: code("processing", now.processing, deployed.processing)?,
+        integration: code("integration", now.integration, deployed.integration)?,
+    })
+}

@@ -1,0 +1,137 @@
+//! What a plan said is what an apply does, and what the next plan finds done: also where values are unknown, ignored, or more exact than AWS keeps them.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::primitives::ByteStream;
+use bellflower_tests::{Error, Plan, Stage};
+use serde_json::json;
+
+use super::in_place::zip;
+
+async fn code(stage: &Stage) -> String {
+    let get = stage.aws.lambda.get_function_configuration();
+    let told = get.function_name(&stage.names.processing).send().await;
+    told.unwrap().code_sha256.unwrap_or_default()
+}
+
+/// Who lets somebody else see to the code tells Terraform to ignore the function: the rest of the pipeline changes as before, and the code stays what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_ignored_keeps_its_code() -> Result<(), Error> {
+    let lines = |delay: u32| {
+        format!(
+            "  processing = {{ filename = \"code.zip\", runtime = \"python3.13\", handler = \"main.handler\" }}\n  queue = {{ delay_seconds = {delay} }}\n  \
+             lifecycle {{\n    ignore_changes = [processing]\n  }}\n"
+        )
+    };
+    let stage = Stage::new(&lines(0)).await?;
+    let path = stage.terraform.directory().join("code.zip");
+    let (first, hash) = zip("first");
+    std::fs::write(&path, first).unwrap();
+    stage.terraform.apply()?;
+    assert_eq!(code(&stage).await, hash);
+
+    let (second, theirs) = zip("second");
+    std::fs::write(&path, &second).unwrap();
+    stage.set(&lines(1))?;
+    stage.terraform.apply()?;
+    assert_eq!(code(&stage).await, hash);
+    assert_eq!(stage.state()?["queue"]["delay_seconds"], json!(1));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    let update = stage.aws.lambda.update_function_code();
+    let update = update.function_name(&stage.names.processing);
+    let update = update.zip_file(aws_sdk_lambda::primitives::Blob::new(zip("third").0));
+    let deployed = update.send().await.unwrap().code_sha256.unwrap();
+    assert_ne!(deployed, theirs);
+    stage.set(&lines(2))?;
+    stage.terraform.apply()?;
+    assert_eq!(code(&stage).await, deployed);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // Without the function there is nothing to keep.
+    let delete = stage.aws.lambda.delete_function();
+    let delete = delete.function_name(&stage.names.processing);
+    delete.send().await.unwrap();
+    stage.terraform.apply()?;
+    assert_eq!(code(&stage).await, theirs);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A level of logging that is known only after apply says nothing of the role's policy before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_level_may_come_late() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let text = Stage::text(
+        "",
+        "orders",
+        "  state_machine = { log_level = terraform_data.level.output }\n",
+    );
+    for level in ["OFF", "ERROR"] {
+        let level =
+            format!("resource \"terraform_data\" \"level\" {{\n  input = \"{level}\"\n}}\n");
+        stage.terraform.rewrite(&format!("{text}{level}"))?;
+        stage.terraform.apply()?;
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// CloudWatch keeps fewer digits of a threshold than Terraform.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_threshold_may_have_more_digits_than_are_kept() -> Result<(), Error> {
+    let lines = |threshold: &str| {
+        format!("  alarms = {{ dead_letter_depth = {{ threshold = {threshold} }} }}\n")
+    };
+    let stage = Stage::new(&lines("100 / 3")).await?;
+    stage.terraform.apply()?;
+    for _ in 0..2 {
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+        stage
+            .terraform
+            .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+    }
+    stage.set(&lines("100 / 3 + 0.001"))?;
+    assert!(matches!(stage.terraform.plan()?, Plan::Changes(_)));
+    Ok(())
+}
+
+/// Other code under the same key for another architecture is other code.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_in_s3_for_another_architecture_is_other_code() -> Result<(), Error> {
+    let lines = |architecture: &str| {
+        format!(
+            "  processing = {{\n    s3_bucket = \"code\"\n    s3_key = \"code.zip\"\n    runtime = \"python3.13\"\n    handler = \"main.handler\"\n    \
+             architectures = [\"{architecture}\"]\n  }}\n"
+        )
+    };
+    let stage = Stage::new(&lines("x86_64")).await?;
+    let s3 = &stage.aws.s3;
+    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
+        .location_constraint(stage.region().into())
+        .build();
+    let create = s3.create_bucket().bucket("code");
+    let create = create.create_bucket_configuration(place);
+    create.send().await.unwrap();
+    for architecture in ["x86_64", "arm64"] {
+        let (bytes, hash) = zip(architecture);
+        let put = s3.put_object().bucket("code").key("code.zip");
+        put.body(ByteStream::from(bytes)).send().await.unwrap();
+        stage.set(&lines(architecture))?;
+        let change = stage.change()?;
+        assert_eq!(
+            change["after_unknown"]["processing"]["code_sha256"],
+            json!(true)
+        );
+        let began = Instant::now();
+        stage.terraform.apply()?;
+        assert!(began.elapsed() < Duration::from_secs(45), "it waited");
+        assert_eq!(code(&stage).await, hash);
+        assert_eq!(stage.state()?["processing"]["code_sha256"], json!(hash));
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
