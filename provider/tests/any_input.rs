@@ -271,7 +271,7 @@ fn configuration() -> BoxedStrategy<Value> {
         .boxed()
 }
 
-fn known(prior: Option<Map<String, Json>>) -> Known {
+fn known(state: &Value) -> Known {
     Known {
         place: Some(Place {
             partition: "aws".into(),
@@ -279,7 +279,8 @@ fn known(prior: Option<Map<String, Json>>) -> Known {
             account: "123456789012".into(),
         }),
         default_tags: Some([("team".to_owned(), "parcels".to_owned())].into()),
-        prior,
+        prior: tree(state),
+        exact: state.clone(),
     }
 }
 
@@ -500,11 +501,11 @@ fn examine(config: &Value, dice: u8, tally: &mut Tally) -> Result<(), TestCaseEr
     let first = if refused {
         // Terraform would not go on; it must not panic all the same.
         if dice == 0 {
-            let _ = plan(config, &known(None));
+            let _ = plan(config, &known(&Value::Null));
         }
         None
     } else {
-        planned(config, &known(None))?
+        planned(config, &known(&Value::Null))?
     };
     tally.planning += begin.elapsed();
     let Some(first) = first else {
@@ -534,7 +535,7 @@ fn examine(config: &Value, dice: u8, tally: &mut Tally) -> Result<(), TestCaseEr
     if self::refused(&validate(&resolved))? {
         return Ok(());
     }
-    if let Some(then) = planned(&resolved, &known(None))? {
+    if let Some(then) = planned(&resolved, &known(&Value::Null))? {
         tally.resolved += 1;
         held(&first.value, &then.value, "resolved")?;
     }
@@ -546,13 +547,17 @@ fn at_rest(config: &Value, first: &Value) -> Result<(), TestCaseError> {
     // The key's ARN and the like are AWS's to tell; what follows from them then does.
     let told = filled(schema::fields(), first.clone(), &told_by_aws);
     let again = |state: &Value| {
-        plan(config, &known(tree(state))).map_err(|error| TestCaseError::fail(format!("{error:?}")))
+        plan(config, &known(state)).map_err(|error| TestCaseError::fail(format!("{error:?}")))
     };
     let state = again(&told)?;
     held(first, &state.value, "applied")?;
     prop_assert!(state.value.is_wholly_known());
     let last = again(&state.value)?;
     held(&state.value, &last.value, "again")?;
+    // A refresh leaves of numbers what AWS keeps.
+    let kept = tree(&state.value).map(Json::Object).unwrap_or_default();
+    let kept = SCHEMA.conform(Value::from_json(&kept));
+    held(&kept, &again(&kept)?.value, "refreshed")?;
     prop_assert!(
         last.replace.is_empty() && state.replace.is_empty(),
         "{:?} {:?}",

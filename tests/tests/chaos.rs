@@ -1,4 +1,4 @@
-//! Interruption at a sample of steps; `cargo xtask chaos --full` takes them all.
+//! Interruption at a sample of steps; `cargo xtask chaos` takes them all.
 
 use bellflower_tests::chaos::{self, Outcome, Point, sample};
 use bellflower_tests::{Error, environment};

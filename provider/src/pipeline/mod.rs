@@ -312,6 +312,7 @@ impl CallbackPipeline {
         }
         let mut known = Known {
             prior: tree_of(&request.prior),
+            exact: request.prior.clone(),
             ..Known::default()
         };
         if let Some(session) = self.shared.session().await? {

@@ -36,6 +36,8 @@ pub struct Known {
     pub default_tags: Option<BTreeMap<String, String>>,
     /// The state before, as JSON; none for a pipeline yet to be made.
     pub prior: Option<Map<String, Json>>,
+    /// The same with all digits of its numbers.
+    pub exact: Value,
 }
 
 /// The planned value, and the arguments whose change forces a replacement.
@@ -64,6 +66,7 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
         .and_then(|prior| recorded(prior, known));
     let view = View {
         prior: known.prior.as_ref(),
+        exact: &known.exact,
         before: before.as_ref(),
         now: &blueprint,
     };
@@ -346,6 +349,7 @@ fn stand_in_for(field: &Field, stand_in: StandIn) -> Json {
 /// Puts the two evaluations together.
 struct View<'a> {
     prior: Option<&'a Map<String, Json>>,
+    exact: &'a Value,
     before: Option<&'a Blueprint>,
     now: &'a Blueprint,
 }
@@ -388,7 +392,7 @@ impl View<'_> {
                     };
                     Value::Map(map.iter().map(each).collect())
                 }
-                (Shape::Number, Value::Number(_)) => self.number(given, a, path),
+                (Shape::Number, Value::Number(_)) => self.number(given, path),
                 (_, given) if !given.is_null() => given.clone(),
                 _ if a != b => Value::Unknown,
                 _ if a.is_null() && field.origin == Origin::Computed => self.output(path, a),
@@ -401,12 +405,13 @@ impl View<'_> {
     }
 
     /// A number as it was before, where it is the same one but for digits that AWS does not keep.
-    fn number(&self, given: &Value, given_json: &Json, path: &[String]) -> Value {
-        let before = self.before_at(path);
-        match before.filter(|before| before.as_f64() == given_json.as_f64()) {
-            Some(before) => Value::from_json(&before),
-            None => given.clone(),
-        }
+    fn number(&self, given: &Value, path: &[String]) -> Value {
+        let before = path
+            .iter()
+            .try_fold(self.exact, |here, step| here.get(step));
+        let rounded = |value: &Value| value.to_json().as_ref().and_then(Json::as_f64);
+        let same = |before: &&Value| rounded(before).is_some() && rounded(before) == rounded(given);
+        before.filter(same).unwrap_or(given).clone()
     }
 
     /// What the state has at a place, if it has something.
@@ -595,6 +600,7 @@ mod tests {
             place: Some(place()),
             default_tags: Some(BTreeMap::new()),
             prior,
+            exact: Value::Null,
         }
     }
 

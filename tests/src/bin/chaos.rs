@@ -7,17 +7,14 @@ use std::time::Instant;
 use bellflower_tests::Error;
 use bellflower_tests::chaos::{self, Kind, Outcome, Point};
 
-/// How many points are run unless it is said.
-const SAMPLE: usize = 63;
-
 /// What is asked for.
 #[derive(Debug)]
 struct Wanted {
-    full: bool,
     /// The first number's part of as many as the second.
     slice: (usize, usize),
     points: Vec<Point>,
-    sample: usize,
+    /// So many of all; none for all of them.
+    sample: Option<usize>,
     seed: u64,
     workers: usize,
 }
@@ -25,10 +22,9 @@ struct Wanted {
 impl Wanted {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut wanted = Self {
-            full: false,
             slice: (1, 1),
             points: Vec::new(),
-            sample: SAMPLE,
+            sample: None,
             seed: 1,
             workers: 2,
         };
@@ -40,10 +36,9 @@ impl Wanted {
                     .map_err(|_| format!("{name} wants a number, not {value:?}"))
             };
             match name {
-                "--full" => wanted.full = true,
                 "--slice" => wanted.slice = slice(value)?,
                 "--point" => wanted.points.push(value.parse()?),
-                "--sample" => wanted.sample = number()?,
+                "--sample" => wanted.sample = Some(number()?),
                 "--workers" => wanted.workers = number()?,
                 "--seed" => {
                     wanted.seed = value.parse().map_err(|_| format!("no seed: {value:?}"))?;
@@ -56,15 +51,13 @@ impl Wanted {
 
     fn choose(&self, calls: &BTreeMap<Kind, usize>) -> Vec<Point> {
         let all = Point::all(calls);
-        let points = if !self.points.is_empty() {
-            self.points.clone()
-        } else if self.full {
-            let count = all.len();
+        let points = if self.points.is_empty() {
+            let count = self.sample.unwrap_or(all.len());
             let (part, parts) = self.slice;
-            let all = chaos::sample(all, count, self.seed).into_iter();
-            all.skip(part - 1).step_by(parts).collect()
+            let chosen = chaos::sample(all, count, self.seed).into_iter();
+            chosen.skip(part - 1).step_by(parts).collect()
         } else {
-            chaos::sample(all, self.sample, self.seed)
+            self.points.clone()
         };
         let each: Vec<String> = calls
             .iter()
@@ -169,11 +162,11 @@ mod tests {
         let wanted = parse(&["--point=create/37/answer-lost", "--seed=7"]).unwrap();
         assert_eq!(
             (wanted.points.len(), wanted.seed, wanted.sample),
-            (1, 7, SAMPLE)
+            (1, 7, None)
         );
         assert!(parse(&["--point=create/37/nonsense"]).is_err());
         assert!(parse(&["--sample=many"]).is_err());
-        assert_eq!(parse(&["--full", "--slice=2/3"]).unwrap().slice, (2, 3));
+        assert_eq!(parse(&["--slice=2/3"]).unwrap().slice, (2, 3));
         for slice in ["--slice=0/3", "--slice=4/3", "--slice=1/0", "--slice=2"] {
             assert!(parse(&[slice]).is_err(), "{slice}");
         }

@@ -459,3 +459,30 @@ async fn another_region_is_refused_by_what_is_left() -> Result<(), Error> {
     assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }
+
+/// While the key is missing, what is encrypted with it is not said to need none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_key_is_said_to_be_made() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["key_id"].clone();
+    let schedule = stage.aws.kms.schedule_key_deletion();
+    let schedule = schedule.key_id(key.as_str().unwrap_or_default());
+    schedule.send().await.unwrap();
+    let refresh = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
+    for _ in 0..2 {
+        stage.terraform.expect(&refresh)?;
+    }
+    let now = stage.state()?;
+    assert!(now["key"]["arn"].is_null(), "{now}");
+    let drift = now["drift"]["queue.kms_master_key_id"].as_str();
+    let drift = drift.unwrap_or_default();
+    assert!(
+        drift.ends_with("should be the key that is to be made"),
+        "{}",
+        now["drift"]
+    );
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
