@@ -50,16 +50,20 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of this id or alias; none when it is not there or on its way out.
-    async fn describe(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
+    /// The key of this id or alias, even on its way out.
+    async fn described(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
         let describe = || aws.kms.describe_key().key_id(key_id).send();
         let answer = absent(
             aws.call("kms:DescribeKey", &self.alias, describe).await,
             GONE,
         )?;
-        Ok(answer
-            .and_then(|answer| answer.key_metadata)
-            .filter(|key| !is_going(key.key_state.as_ref())))
+        Ok(answer.and_then(|answer| answer.key_metadata))
+    }
+
+    /// The key of this id or alias; none when it is not there or on its way out.
+    async fn describe(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
+        let key = self.described(aws, key_id).await?;
+        Ok(key.filter(|key| !is_going(key.key_state.as_ref())))
     }
 
     async fn tags_of(&self, aws: &Aws, key_id: &str) -> Result<Option<Tags>, Failure> {
@@ -197,39 +201,32 @@ impl Key {
             Err(failure) if failure.is(&["AlreadyExistsException"]) => failure,
             other => return other.map(drop),
         };
-        match self.describe(aws, &self.alias).await? {
-            // The answer to an earlier try was lost.
-            Some(key) if key.key_id == key_id => Ok(()),
-            Some(_) => Err(failure),
-            None if !self.was_ours(aws).await? => Err(failure.advise(
-                "The alias is of a key that waits for its deletion and was not made by this pipeline: give `key.alias` another name, or delete the alias if \
-                 nothing needs it any more.",
-            )),
-            None => {
-                let update = || {
-                    aws.kms
-                        .update_alias()
-                        .alias_name(&self.alias)
-                        .target_key_id(key_id)
-                        .send()
-                };
-                let answer = aws.call("kms:UpdateAlias", &self.alias, update).await;
-                answer.map(drop)
+        let named = self.described(aws, &self.alias).await?;
+        if let Some(key) = &named {
+            if key.key_id == key_id {
+                // The answer to an earlier try was lost.
+                return Ok(());
+            }
+            if !is_going(key.key_state.as_ref()) {
+                return Err(failure);
+            }
+            let tags = self.tags_of(aws, &key.key_id).await?;
+            if tags.is_some_and(|tags| self.tags.owner_of(&tags) != Owner::Us) {
+                return Err(failure.advise(
+                    "The alias is of a key that waits for its deletion and was not made by this pipeline: give `key.alias` another name, or delete the alias if \
+                     nothing needs it any more.",
+                ));
             }
         }
-    }
-
-    /// Whether the key that the alias names carries our mark, even on its way out.
-    async fn was_ours(&self, aws: &Aws) -> Result<bool, Failure> {
-        let aliases = self.aliases(aws, None).await?;
-        let target = aliases
-            .into_iter()
-            .find_map(|(name, key)| if name == self.alias { key } else { None });
-        let Some(target) = target else {
-            return Ok(true);
+        let update = || {
+            aws.kms
+                .update_alias()
+                .alias_name(&self.alias)
+                .target_key_id(key_id)
+                .send()
         };
-        let tags = self.tags_of(aws, &target).await?;
-        Ok(tags.is_none_or(|tags| self.tags.owner_of(&tags) == Owner::Us))
+        let answer = aws.call("kms:UpdateAlias", &self.alias, update).await;
+        answer.map(drop)
     }
 
     async fn schedule_deletion(&self, aws: &Aws, id: &str) -> Result<(), Failure> {

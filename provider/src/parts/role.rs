@@ -182,7 +182,10 @@ impl Part<Aws> for Role {
         );
         let have = Self {
             name: role.role_name,
-            arn: role.arn,
+            // Of a role just made, IAM may tell its unique id in place of the ARN.
+            arn: Some(role.arn)
+                .filter(|arn| arn.starts_with("arn:"))
+                .unwrap_or_else(|| self.arn.clone()),
             path: role.path,
             description: role.description.unwrap_or_default(),
             assume_role_policy: policy::settled(&trust, Some(&self.assume_role_policy)),

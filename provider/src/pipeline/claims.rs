@@ -13,6 +13,8 @@ struct Doing {
     begun: bool,
     /// How many are taking it down.
     destroyed: usize,
+    /// It was made in this run, maybe of parts of another resource.
+    made_anew: bool,
 }
 
 /// All pipelines on which somebody works, by their marks.
@@ -30,7 +32,7 @@ impl Claims {
         self.0.send_if_modified(|all| {
             let doing = all.entry(mark.to_owned()).or_default();
             let changed = change(doing);
-            if !doing.made && doing.destroyed == 0 {
+            if !doing.made && doing.destroyed == 0 && !doing.made_anew {
                 all.remove(mark);
             }
             changed
@@ -41,6 +43,12 @@ impl Claims {
     pub fn making(&self, mark: String) -> Option<Making<'_>> {
         let is_mine = self.change(&mark, |doing| !std::mem::replace(&mut doing.made, true));
         is_mine.then(|| Making { claims: self, mark })
+    }
+
+    /// Whether this process has made the pipeline: Terraform has it destroy before what it replaces, or another resource of that name.
+    pub fn is_made_anew(&self, mark: &str) -> bool {
+        let all = self.0.borrow();
+        all.get(mark).is_some_and(|doing| doing.made_anew)
     }
 
     /// To take a pipeline down; none where somebody has begun to make or change it.
@@ -78,6 +86,14 @@ impl Making<'_> {
             doing.begun = doing.destroyed == 0;
             doing.begun
         })
+    }
+
+    /// Notes that all of it has been made.
+    pub fn is_whole(&self) {
+        self.claims.change(&self.mark, |doing| {
+            doing.made_anew = true;
+            true
+        });
     }
 }
 
@@ -147,7 +163,18 @@ mod tests {
         let making = claims.making(mark()).unwrap();
         assert!(making.begin());
         assert!(claims.destroying(mark()).is_none());
+        assert!(!claims.is_made_anew(&mark()));
         drop(making);
         assert!(claims.destroying(mark()).is_some());
+    }
+
+    #[test]
+    fn what_was_made_is_remembered() {
+        let claims = Claims::default();
+        let making = claims.making(mark()).unwrap();
+        making.is_whole();
+        drop(making);
+        assert!(claims.is_made_anew(&mark()));
+        assert!(!claims.is_made_anew("parcels/devl/eu-west-1"));
     }
 }

@@ -1,7 +1,7 @@
 //! What a refresh saw, handed on to the destroy of the same run, which then need not ask AWS all of it once more.
 //!
-//! Terraform refreshes a resource, plans its end and destroys it in three processes. A refresh writes down what it saw and when, and the destroy believes it
-//! as long as it is fresh. A plan that was saved and is applied later is not, nor is what a state has kept of an earlier refresh.
+//! Terraform refreshes a resource, plans its end and destroys it with three processes of the provider. A refresh writes down what it saw, when, and for which run of
+//! Terraform, and the destroy believes it if that is its own run and not long ago. What a state or a saved plan has kept of another run is not believed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +18,8 @@ const FRESH: Duration = Duration::from_mins(2);
 struct Memory {
     /// When that was, in seconds since 1970.
     seen_at: u64,
+    /// Which process of Terraform it was for.
+    run: String,
     parts: Vec<Part>,
 }
 
@@ -38,6 +40,17 @@ fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+/// The process of Terraform that has started this one: its id, and when it was started, since ids come again. None where the system does not tell, and
+/// then nothing is believed.
+fn run() -> Option<String> {
+    let parent = std::os::unix::process::parent_id();
+    let stat = std::fs::read_to_string(format!("/proc/{parent}/stat")).ok()?;
+    // The name, in brackets, may hold anything; from the third field on there are numbers and a letter.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let started = fields.split_whitespace().nth(19)?;
+    Some(format!("{parent} {started}"))
 }
 
 /// Writes findings down.
@@ -66,6 +79,7 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
     };
     let memory = Memory {
         seen_at: now(),
+        run: run().unwrap_or_default(),
         parts: findings.iter().map(part).collect(),
     };
     serde_json::to_vec(&memory).unwrap_or_default()
@@ -75,7 +89,7 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
 #[must_use]
 pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {
     let memory: Memory = serde_json::from_slice(bytes).ok()?;
-    if now().checked_sub(memory.seen_at)? > FRESH.as_secs() {
+    if now().checked_sub(memory.seen_at)? > FRESH.as_secs() || memory.run != run()? {
         return None;
     }
     let mut findings = Findings::new();
@@ -166,6 +180,11 @@ mod tests {
         let blueprint = blueprint();
         let mut findings = findings(&blueprint);
         let bytes = written(&blueprint, &findings);
+        let mut others: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        for run in ["", "1 1"] {
+            others["run"] = json!(run);
+            assert!(read(others.to_string().as_bytes(), &blueprint).is_none());
+        }
         let mut old: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         for moment in [
             json!(now() - FRESH.as_secs() - 1),

@@ -77,6 +77,16 @@ fn made_elsewhere(settings: &Settings) -> Diagnostic {
     Diagnostic::error("Pipeline twice", detail)
 }
 
+/// What was to be destroyed has become part of what this run made.
+fn held_anew(settings: &Settings) -> Diagnostic {
+    let detail = format!(
+        "This run has made the pipeline \"{}\" before it came to destroy this object of the same name, and of the parts that were left of it. They are the new one's now, so \
+         nothing was destroyed. A pipeline cannot be replaced by create_before_destroy; another address for it wants a `moved` block.",
+        blueprint::id(settings)
+    );
+    Diagnostic::warning("Parts left to the pipeline that was made", detail)
+}
+
 fn told(failure: &Failure) -> Diagnostic {
     let summary = if failure.operation.is_empty() {
         failure.object.clone()
@@ -206,11 +216,18 @@ fn arns(state: &Tree) -> Vec<&str> {
 
 /// A pipeline is looked for where it was made: elsewhere there would seem to be none.
 fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
-    for arn in arns(state) {
+    // The user's key is in the pipeline's region, in whichever account.
+    let key = state.get("kms_key_arn").and_then(Json::as_str);
+    for arn in arns(state).into_iter().chain(key) {
         let fields: Vec<&str> = arn.splitn(6, ':').collect();
         // A bucket's ARN names neither, a role's no region, and a subscription that waits for its receiver has none.
         let ["arn", _, _, region, account, _] = fields[..] else {
             continue;
+        };
+        let account = if key == Some(arn) {
+            &place.account
+        } else {
+            account
         };
         let elsewhere = |field: &str, place: &str| !field.is_empty() && field != place;
         if !elsewhere(region, &place.region) && !elsewhere(account, &place.account) {
@@ -379,6 +396,9 @@ impl CallbackPipeline {
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
         let outcome = converge(&settings, &facts, blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
+            if creating {
+                making.is_whole();
+            }
             let mut tree = outcome.blueprint.outputs.clone();
             let observed = outcome.observed;
             for (path, attributes) in &observed {
@@ -419,14 +439,22 @@ impl CallbackPipeline {
                 None => home(&session, Some(&base)).await?,
             };
             let settings = settings_of(&base).map_err(|error| vec![error])?;
-            let claim = self.claims.destroying(blueprint::mark(&settings, &place));
+            let mark = blueprint::mark(&settings, &place);
+            let anew = self
+                .claims
+                .is_made_anew(&mark)
+                .then(|| held_anew(&settings));
+            let claim = self.claims.destroying(mark);
             let claim = claim.ok_or_else(|| vec![made_elsewhere(&settings)])?;
-            Ok::<_, Diagnostics>((session, base, place, claim))
+            Ok::<_, Diagnostics>((session, base, place, anew, claim))
         };
-        let (session, base, place, _claim) = match prepared.await {
+        let (session, base, place, anew, _claim) = match prepared.await {
             Ok(prepared) => prepared,
             Err(diagnostics) => return (kept, diagnostics),
         };
+        if let Some(warning) = anew {
+            return (Value::Null, vec![warning]);
+        }
         let known = Known {
             place: Some(place),
             prior: Some(base.clone()),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path};
 
 use super::apply::{
@@ -181,17 +182,17 @@ impl Order {
         if ours(findings).values().all(Option::is_none) {
             return Ok(None);
         }
-        // The role of a state machine trusts that one alone.
-        let role = [blueprint::MACHINE, "role"].map(str::to_owned);
-        let role = findings.get(&role[..]).and_then(Option::as_ref);
-        let trust = role.map_or("", |role| role.text("assume_role_policy"));
+        // Role, alarm and dashboard name the state machine, whatever is called otherwise; the index of tags has it where it can be asked.
+        let own = ours(findings).into_values().flatten();
+        let texts: Vec<String> = own.map(|part| Json::Object(part).to_string()).collect();
         let mut arns = aws.tagged(MARK, &self.mark()).await;
-        arns.extend(trust.split('"').map(str::to_owned));
+        let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
+        arns.extend(words.map(str::to_owned));
         let machine = self.blueprint.node(&[blueprint::MACHINE.to_owned()]);
         let own = machine.map_or("", |machine| machine.part.name());
         let is_other = |arn: &&String| {
-            arn.split_once(":stateMachine:")
-                .is_some_and(|(_, name)| name != own)
+            let name = arn.split_once(":stateMachine:").map(|(_, name)| name);
+            name.is_some_and(|name| name != own && !name.contains(['*', ':']))
         };
         for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
             if definition(arn, aws).await?.is_some() {
@@ -231,17 +232,25 @@ fn agreed(
 ) -> Result<Packages, Diagnostics> {
     let deployed = Packages::recorded(settings);
     let code = |function: &str, now: Package, deployed: Package| {
-        let hash = |tree: &Tree| {
-            let hash = tree.get(function)?.get("code_sha256")?.as_str();
-            hash.map(str::to_owned)
+        let told = |tree: &Tree, name: &str| {
+            let told = tree.get(function)?.get(name)?.as_str();
+            told.map(str::to_owned)
         };
-        match (hash(planned), &now.sha256) {
-            (Some(planned), Some(other)) if planned != *other => {
-                if prior.and_then(hash).as_ref() == Some(&planned) {
-                    return Ok(deployed);
-                }
+        let planned = |name: &str| told(planned, name);
+        let left = |name: &str| {
+            planned(name).is_some() && planned(name) == prior.and_then(|prior| told(prior, name))
+        };
+        let hash = planned("code_sha256");
+        let other = now
+            .sha256
+            .clone()
+            .filter(|now| hash.as_ref().is_some_and(|hash| hash != now));
+        let is_other = other.is_some() || planned("package").as_ref() != Some(&now.label);
+        match (other, hash) {
+            _ if is_other && left("package") && left("code_sha256") => Ok(deployed),
+            (Some(other), Some(hash)) => {
                 let detail = format!(
-                    "The code was {planned} (SHA-256) in the plan and is {other} now. Make a new plan."
+                    "The code was {hash} (SHA-256) in the plan and is {other} now. Make a new plan."
                 );
                 let path = Path::root().attribute(function);
                 Err(vec![

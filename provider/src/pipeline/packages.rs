@@ -68,16 +68,13 @@ impl NoPackage {
         Diagnostic::error("No code for the function", self.message).at(path)
     }
 
-    /// True when what is deployed came from there, and the argument is as it was: the code went away, and nothing else was asked for. Of a function that
-    /// is not there any more the state does not tell what it ran on.
+    /// True when what is deployed came from there, and the argument is as it was: the code went away, and nothing else was asked for.
     #[must_use]
     pub fn is_deployed(&self, config: &Value, prior: Option<&Map<String, Json>>) -> bool {
-        let function = prior.and_then(|prior| prior.get(self.function));
-        let told = |name: &str| function?.get(name).filter(|value| !value.is_null());
-        if function.is_some() && told("arn").is_none() && self.argument == "architectures" {
-            return true;
-        }
-        let before = told(self.argument);
+        let before = prior
+            .and_then(|prior| prior.get(self.function))
+            .and_then(|part| part.get(self.argument))
+            .filter(|value| !value.is_null());
         let given = config.at(&self.path()).filter(|value| !value.is_null());
         match (before, given) {
             (Some(before), Some(given)) => Value::from_json(before) == *given,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 
 use super::blueprint::{Blueprint, Path};
-use super::schema::{Check, Field, Origin, Shape, fields};
+use super::schema::{Field, Origin, Shape, fields};
 use crate::engine::{Attributes, Changes};
 
 /// The attribute that tells of properties without one of their own.
@@ -23,8 +23,7 @@ pub fn label(path: &Path, property: &str) -> String {
 /// What there is of each part: its attributes, or nothing.
 pub type Observed = BTreeMap<Path, Option<Attributes>>;
 
-/// A state with the arguments of `base`, and of each part what was observed. A part that is not there leaves its place empty but for a name of its
-/// own, from which other names follow; what differs among properties without an attribute is told in `drift`. `None` when no part is there at all.
+/// A state with the arguments of `base`, and of each part what was observed. Of a part that is not there only its arguments are left; what differs among properties without an attribute is told in `drift`. `None` when no part is there at all.
 #[must_use]
 pub fn state(
     base: &Map<String, Json>,
@@ -73,14 +72,14 @@ pub fn state(
                     }
                 }
             }
-            None if shown.is_some() => {
+            // Its arguments are what they were; that it is not there shows in what AWS alone says of it.
+            None if shown.is_some_and(|fields| fields.iter().any(is_told)) => {
                 if let Some(here) = place(&mut tree, &node.path) {
-                    // Arguments that are no property of it are what they were: a destroy goes by them.
-                    let told = |field: &&Field| {
-                        field.origin == Origin::Computed || desired.contains_key(field.name)
-                    };
-                    let empty = shown.unwrap_or_default().iter().filter(told);
-                    for field in empty.filter(|field| is_leaf(field) && !is_name(field)) {
+                    for field in shown
+                        .unwrap_or_default()
+                        .iter()
+                        .filter(|field| is_told(field))
+                    {
                         here.insert(field.name.to_owned(), Json::Null);
                     }
                 }
@@ -119,12 +118,13 @@ fn words(value: Option<&Json>) -> String {
     }
 }
 
-fn is_name(field: &Field) -> bool {
-    matches!(field.check, Check::Name(_))
-}
-
 fn is_leaf(field: &Field) -> bool {
     !matches!(field.shape, Shape::Object(_) | Shape::ObjectMap(_))
+}
+
+/// Whether it is Bellflower or AWS that says what it is.
+fn is_told(field: &Field) -> bool {
+    is_leaf(field) && field.origin == Origin::Computed
 }
 
 /// The fields of the object at a place in the resource; none if it has no attribute.
@@ -151,14 +151,20 @@ fn place<'a>(tree: &'a mut Json, path: &[String]) -> Option<&'a mut Map<String, 
     here.as_object_mut()
 }
 
-/// Entries of maps with nothing in them go. An object with nothing in it stays, so that an output which names one of its attributes
+/// Entries of maps of which there is nothing go. An object of which there is nothing stays, so that an output which names one of its attributes
 /// gets null and not an error.
 fn prune(fields: &[Field], tree: &mut Map<String, Json>) {
     for field in fields {
-        if let (Shape::ObjectMap(_), Some(Json::Object(map))) =
+        if let (Shape::ObjectMap(inner), Some(Json::Object(map))) =
             (&field.shape, tree.get_mut(field.name))
         {
-            let filled = |entry: &Map<String, Json>| !entry.values().all(Json::is_null);
+            let told = |entry: &Map<String, Json>, field: &Field| {
+                entry.get(field.name).is_some_and(|value| !value.is_null())
+            };
+            let filled = |entry: &Map<String, Json>| {
+                let mut fields = inner.iter().filter(|field| is_told(field));
+                fields.any(|field| told(entry, field))
+            };
             map.retain(|_, entry| entry.as_object().is_some_and(filled));
         }
     }

@@ -10,6 +10,7 @@ use crate::parts::subscription::masked;
 pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
     let mut found = Vec::new();
     lost_callbacks(prior, planned, &mut found);
+    found.extend(lost_key(prior, planned));
     if in_place {
         unconfirmed(prior, planned, &mut found);
         left_pending(prior, planned, &mut found);
@@ -35,18 +36,34 @@ const KEPT: &str = "What lies there stays, and does not expire any more.";
 fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
     for (place, more) in PLACES {
         let path = path(place);
-        let [before, after] = [prior, planned].map(|value| value.at(&path).and_then(Value::as_str));
-        let (Some(before), Some(after)) = (before, after) else {
-            continue;
+        let before = prior.at(&path).and_then(Value::as_str);
+        let after = match planned.at(&path) {
+            Some(Value::String(after)) => format!("\"{after}\""),
+            Some(Value::Unknown) => "something that is known only after apply".to_owned(),
+            _ => continue,
         };
-        if before != after {
+        if let Some(before) = before
+            && after != format!("\"{before}\"")
+        {
             let detail = format!(
-                "Callbacks that are open while {path} changes from \"{before}\" to \"{after}\" are lost: their answers or their tokens are not found, or \
+                "Callbacks that are open while {path} changes from \"{before}\" to {after} are lost: their answers or their tokens are not found, or \
                  cannot be read, and their executions wait for their time-out. The data source bellflower_pending_callbacks lists them. {more}"
             );
             found.push(Diagnostic::warning("Open callbacks would be lost", detail).at(path));
         }
     }
+}
+
+/// Warns where the pipeline's own key is not there any more, and what is encrypted with it is.
+fn lost_key(prior: &Value, planned: &Value) -> Option<Diagnostic> {
+    let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
+    let own = planned.get("key").is_some_and(|key| !key.is_null());
+    if !own || there("key.arn") || !(there("bucket.arn") || there("queue.arn")) {
+        return None;
+    }
+    let detail = "The pipeline's KMS key is not there, or waits for its deletion, and an apply makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \
+                  that waits for its deletion can be had back: `aws kms cancel-key-deletion` with its id, before the apply, which then enables it.";
+    Some(Diagnostic::warning("Open callbacks would be lost", detail).at(path("key")))
 }
 
 /// What says which subscription it is.

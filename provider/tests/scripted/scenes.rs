@@ -243,7 +243,7 @@ fn in_between(operation: &str, _: &Counts) -> Option<Reply> {
     (operation == "lambda:UpdateEventSourceMapping").then_some(Reply::Json(state))
 }
 
-/// An alias that names a key on its way out.
+/// An alias that names a key of ours on its way out.
 fn stale_alias(operation: &str, _: &Counts) -> Option<Reply> {
     match operation {
         "kms:CreateAlias" => Some(Reply::Fault(Fault::Error(
@@ -251,6 +251,9 @@ fn stale_alias(operation: &str, _: &Counts) -> Option<Reply> {
             "An alias with the name alias/orders already exists",
             400,
         ))),
+        "kms:ListResourceTags" => Some(Reply::Json(
+            json!({ "Tags": [{ "TagKey": MARK, "TagValue": "orders/devl/eu-west-1" }] }),
+        )),
         "kms:DescribeKey" => Some(Reply::Json(
             json!({ "KeyMetadata": { "KeyId": "old", "KeyState": "PendingDeletion" } }),
         )),

@@ -122,27 +122,33 @@ async fn two_of_one_name_in_one_configuration_are_refused() -> Result<(), Error>
 /// The pipeline's mark is on the parts of both: a state machine of another name does not make it another pipeline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_state_machine_is_no_second_pipeline() -> Result<(), Error> {
-    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let (stage, proxy) = Stage::behind_proxy("  dashboard = {}\n").await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
-    let lines = "  state_machine = { name = \"second\" }\n";
+    let apply = ["apply", "-auto-approve", "-no-color"];
     let second = Terraform::configuration(
-        &Stage::text("", "orders", lines),
+        &Stage::text("", "orders", ""),
         &stage.emulator.environment(),
     )?;
-    let apply = ["apply", "-auto-approve", "-no-color"];
-    let run = second.run(&apply)?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
-    assert!(
-        said.contains("Pipeline exists already") && said.contains(&stage.names.state_machine),
-        "{said}"
-    );
-    assert_eq!(
-        differences(&before, &stage.observe().await),
-        BTreeMap::new()
-    );
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    // By what the role trusts, and where that is another's by what the dashboard shows.
+    for lines in [
+        "  state_machine = { name = \"second\" }\n",
+        "  state_machine = { name = \"second\", role = { name = \"second-role\" } }\n  dashboard = {}\n",
+    ] {
+        second.rewrite(&Stage::text("", "orders", lines))?;
+        let run = second.run(&apply)?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{said}");
+        assert!(
+            said.contains("Pipeline exists already") && said.contains(&stage.names.state_machine),
+            "{said}"
+        );
+        assert_eq!(
+            differences(&before, &stage.observe().await),
+            BTreeMap::new()
+        );
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
 
     // What a run left behind that did not get as far as a state machine may get one of any name.
     stage.terraform.destroy()?;

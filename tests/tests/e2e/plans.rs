@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::primitives::ByteStream;
 use bellflower_tests::{Error, Plan, Stage};
 use serde_json::json;
 
 use super::in_place::zip;
+use super::somebody;
 
 async fn code(stage: &Stage) -> String {
     let get = stage.aws.lambda.get_function_configuration();
@@ -60,6 +60,77 @@ async fn a_function_that_is_ignored_keeps_its_code() -> Result<(), Error> {
     Ok(())
 }
 
+/// The same where the code came out of S3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_ignored_keeps_its_code_out_of_s3() -> Result<(), Error> {
+    let lines = |team: &str| {
+        format!(
+            "  processing = {{ s3_bucket = \"code\", s3_key = \"code.zip\", runtime = \"python3.13\", handler = \"main.handler\" }}\n  \
+             tags = {{ team = \"{team}\" }}\n  lifecycle {{\n    ignore_changes = [processing]\n  }}\n"
+        )
+    };
+    let stage = Stage::new(&lines("one")).await?;
+    somebody::code(&stage, zip("first").0).await;
+    stage.terraform.apply()?;
+    let update = stage.aws.lambda.update_function_code();
+    let update = update.function_name(&stage.names.processing);
+    let update = update.zip_file(aws_sdk_lambda::primitives::Blob::new(zip("theirs").0));
+    let deployed = update.send().await.unwrap().code_sha256.unwrap();
+    stage.set(&lines("two"))?;
+    stage.terraform.apply()?;
+    assert_eq!(code(&stage).await, deployed);
+    assert_eq!(stage.state()?["processing"]["code_sha256"], json!(deployed));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// What is made anew behind an argument that is ignored is made as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_ignored_comes_back_as_it_was() -> Result<(), Error> {
+    let lines = "  event_source = { enabled = false, batch_size = 7 }\n  processing = { memory_size = 512 }\n  \
+                 lifecycle {\n    ignore_changes = [event_source, processing.memory_size]\n  }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    let lambda = &stage.aws.lambda;
+    let uuid = stage.state()?["event_source"]["uuid"].clone();
+    let delete = lambda.delete_event_source_mapping();
+    let delete = delete.uuid(uuid.as_str().unwrap_or_default());
+    delete.send().await.unwrap();
+    let delete = lambda.delete_function();
+    let delete = delete.function_name(&stage.names.processing);
+    delete.send().await.unwrap();
+    stage.terraform.apply()?;
+    let uuid = stage.state()?["event_source"]["uuid"].clone();
+    let get = lambda.get_event_source_mapping();
+    let get = get.uuid(uuid.as_str().unwrap_or_default());
+    let mapping = get.send().await.unwrap();
+    assert_eq!(mapping.state(), Some("Disabled"));
+    assert_eq!(mapping.batch_size(), Some(7));
+    let get = lambda.get_function_configuration();
+    let get = get.function_name(&stage.names.processing);
+    assert_eq!(get.send().await.unwrap().memory_size(), Some(512));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// A place that changes to what is not known yet may leave open callbacks behind as well as one that is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_not_known_yet_is_warned_of() -> Result<(), Error> {
+    let lines = "  bucket = { inbound_prefix = terraform_data.place.output }\n";
+    let text = Stage::text("", "orders", lines);
+    let place = |prefix: &str| {
+        format!("{text}resource \"terraform_data\" \"place\" {{\n  input = \"{prefix}\"\n}}\n")
+    };
+    let stage = Stage::new("").await?;
+    stage.terraform.rewrite(&place("answers/"))?;
+    stage.terraform.apply()?;
+    stage.terraform.rewrite(&place("replies/"))?;
+    let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("Open callbacks would be lost"), "{said}");
+    assert!(said.contains("known only after apply"), "{said}");
+    Ok(())
+}
+
 /// A level of logging that is known only after apply says nothing of the role's policy before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_level_may_come_late() -> Result<(), Error> {
@@ -109,17 +180,9 @@ async fn code_in_s3_for_another_architecture_is_other_code() -> Result<(), Error
         )
     };
     let stage = Stage::new(&lines("x86_64")).await?;
-    let s3 = &stage.aws.s3;
-    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
-        .location_constraint(stage.region().into())
-        .build();
-    let create = s3.create_bucket().bucket("code");
-    let create = create.create_bucket_configuration(place);
-    create.send().await.unwrap();
     for architecture in ["x86_64", "arm64"] {
         let (bytes, hash) = zip(architecture);
-        let put = s3.put_object().bucket("code").key("code.zip");
-        put.body(ByteStream::from(bytes)).send().await.unwrap();
+        somebody::code(&stage, bytes).await;
         stage.set(&lines(architecture))?;
         let change = stage.change()?;
         assert_eq!(

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::FunctionCode;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::CreateBucketConfiguration;
 use aws_sdk_sqs::types::QueueAttributeName;
-use bellflower_tests::{Aws, Error, Names, environment, eventually};
+use bellflower_tests::{Aws, Error, Names, Stage, environment, eventually};
 
 /// Makes something of a name that a pipeline would take, as somebody else would.
 #[allow(clippy::too_many_lines, reason = "a table")]
@@ -136,4 +138,17 @@ pub async fn function(aws: &Aws, name: &str, role: &str) {
     )
     .await
     .unwrap();
+}
+
+/// Puts code where the functions of a pipeline may find it: `code.zip` in the bucket `code`.
+pub async fn code(stage: &Stage, zip: Vec<u8>) {
+    let s3 = &stage.aws.s3;
+    let place = CreateBucketConfiguration::builder()
+        .location_constraint(stage.region().into())
+        .build();
+    let create = s3.create_bucket().bucket("code");
+    // The second time it is there.
+    let _ = create.create_bucket_configuration(place).send().await;
+    let put = s3.put_object().bucket("code").key("code.zip");
+    put.body(ByteStream::from(zip)).send().await.unwrap();
 }

@@ -482,7 +482,95 @@ async fn a_missing_key_is_said_to_be_made() -> Result<(), Error> {
         "{}",
         now["drift"]
     );
+    let plan = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    assert!(plan.contains("aws kms cancel-key-deletion"), "{plan}");
     // The emulator gives no log group another key, so that nothing is mended here.
     stage.terraform.destroy()?;
+    Ok(())
+}
+
+/// Terraform destroys what a new object replaces: what became part of the new one is spared.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replacement_was_made_of_is_not_destroyed() -> Result<(), Error> {
+    let lifecycle = "  bucket = { force_destroy = true }\n  lifecycle {\n    create_before_destroy = true\n  }\n";
+    let stage = Stage::new(lifecycle).await?;
+    stage.terraform.apply()?;
+    let machine = &stage.names.state_machine;
+    let machine = stage.arn("states", &format!("stateMachine:{machine}"));
+    let delete = stage.aws.sfn.delete_state_machine();
+    delete.state_machine_arn(machine).send().await.unwrap();
+    let put = stage.aws.s3.put_object().bucket(&stage.names.bucket);
+    put.key("outbound/1/data.json").send().await.unwrap();
+    let replace = format!("-replace={ADDRESS}");
+    let run = stage
+        .terraform
+        .expect(&["apply", "-auto-approve", "-no-color", &replace])?;
+    let said = run.flat();
+    assert!(
+        said.contains("Parts left to the pipeline that was made"),
+        "{said}"
+    );
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    let get = stage.aws.s3.head_object().bucket(&stage.names.bucket);
+    get.key("outbound/1/data.json").send().await.unwrap();
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What a state has kept of an earlier run's refresh is no picture of what there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_without_refresh_looks_for_itself() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    // Without changes Terraform keeps what the refresh wrote down.
+    stage.terraform.apply()?;
+    let url = stage.state()?["queue"]["url"].clone();
+    let url = url.as_str().unwrap_or_default();
+    let tag = stage.aws.sqs.tag_queue().queue_url(url);
+    let tag = tag.tags("bellflower:pipeline", "other/devl/eu-west-1");
+    tag.send().await.unwrap();
+    let run =
+        stage
+            .terraform
+            .expect(&["destroy", "-auto-approve", "-no-color", "-refresh=false"])?;
+    assert!(
+        run.flat().contains("other/devl/eu-west-1"),
+        "{}",
+        run.flat()
+    );
+    assert_eq!(stage.left().await?, [format!("SQS queue {url}")]);
+    Ok(())
+}
+
+/// Of a pipeline that is half gone the bucket alone may be left, whose ARN does not say where it is: the key does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_is_left_alone_is_not_forgotten_elsewhere() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.and_then(|key| key.arn).unwrap_or_default();
+    let lines = format!("  kms_key_arn = \"{key}\"\n");
+    stage.set(&lines)?;
+    stage.terraform.apply()?;
+    let denied = Fault::error(403, "AccessDenied", "denied");
+    proxy.inject(Rule::before(denied).on("s3:DeleteBucket"));
+    let apply = ["apply", "-auto-approve", "-no-color"];
+    let destroy = ["destroy", "-auto-approve", "-no-color"];
+    assert_eq!(stage.terraform.run(&destroy)?.code, 1);
+    proxy.clear();
+    let text = Stage::text("  region = \"eu-central-1\"\n", "orders", "");
+    let block = text.find("resource").unwrap_or_default();
+    stage.terraform.rewrite(&text[..block])?;
+    let run = stage.terraform.run(&apply)?;
+    assert_eq!(run.code, 1, "{}", run.flat());
+    assert!(
+        run.flat().contains("Another region or account"),
+        "{}",
+        run.flat()
+    );
+    stage.set(&lines)?;
+    stage.terraform.destroy()?;
+    let left = stage.left().await?;
+    assert!(left.iter().all(|one| one.contains("key")), "{left:?}");
     Ok(())
 }
