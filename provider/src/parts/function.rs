@@ -80,8 +80,10 @@ pub enum Code {
         /// The version, where the bucket keeps versions.
         s3_object_version: Option<String>,
     },
-    /// What the function has; nobody has it at hand.
-    Deployed,
+    /// What a state tells of; nobody has it at hand.
+    Recorded,
+    /// Whatever the function has, which nobody has at hand and nobody compares.
+    Left,
 }
 
 /// How a Lambda function should be. Memory is in MB, the time-out in seconds.
@@ -209,7 +211,7 @@ impl Function {
     }
 
     async fn update_code(&self, aws: &Aws) -> Result<(), Failure> {
-        if matches!(self.code, Code::Deployed) {
+        if matches!(self.code, Code::Recorded | Code::Left) {
             return Err(self.no_code());
         }
         let send = || {
@@ -228,7 +230,7 @@ impl Function {
                     .s3_bucket(s3_bucket)
                     .s3_key(s3_key)
                     .set_s3_object_version(s3_object_version.clone()),
-                Code::Deployed => request,
+                Code::Recorded | Code::Left => request,
             }
             .send()
         };
@@ -275,8 +277,12 @@ impl Part<Aws> for Function {
 
     fn desired(&self) -> Attributes {
         let mut desired = properties(self);
-        if self.code_sha256.is_none() {
+        let left = matches!(self.code, Code::Left);
+        if self.code_sha256.is_none() || left {
             desired.remove("code_sha256");
+        }
+        if left {
+            desired.remove("package");
         }
         desired.extend(attributes! { "status": READY });
         desired
@@ -376,7 +382,7 @@ impl Part<Aws> for Function {
                 .s3_bucket(s3_bucket)
                 .s3_key(s3_key)
                 .set_s3_object_version(s3_object_version.clone()),
-            Code::Deployed => return Err(self.no_code()),
+            Code::Recorded | Code::Left => return Err(self.no_code()),
         }
         .build();
         let create = || {

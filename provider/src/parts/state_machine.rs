@@ -13,7 +13,7 @@ use aws_sdk_sfn::types::{
 use serde::Serialize;
 
 use super::execution::running;
-use super::tags::Tags;
+use super::tags::{MARK, Tags};
 use super::{Aws, absent, attributes, properties};
 use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
@@ -177,6 +177,22 @@ pub async fn definition(arn: &str, aws: &Aws) -> Result<Option<String>, Failure>
     };
     let described = aws.call("states:DescribeStateMachine", arn, describe);
     Ok(absent(described.await, GONE)?.map(|described| described.definition))
+}
+
+/// The mark of a state machine that is there to stay; nothing where there is no such one, or where we may not look.
+pub async fn mark_of(arn: &str, aws: &Aws) -> Option<String> {
+    let describe = || {
+        let request = aws.sfn.describe_state_machine();
+        request.state_machine_arn(arn).send()
+    };
+    let list = || aws.sfn.list_tags_for_resource().resource_arn(arn).send();
+    let machine = aws.call("states:DescribeStateMachine", arn, describe).await;
+    if machine.ok()?.status == Some(StateMachineStatus::Deleting) {
+        return None;
+    }
+    let tags = aws.call("states:ListTagsForResource", arn, list).await;
+    let mut tags = tags.ok()?.tags.unwrap_or_default().into_iter();
+    tags.find(|tag| tag.key.as_deref() == Some(MARK))?.value
 }
 
 fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {

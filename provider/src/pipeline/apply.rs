@@ -420,13 +420,12 @@ pub async fn remove_surplus(
     findings: &mut Findings,
     aws: &Aws,
 ) -> Result<(), Vec<Failure>> {
-    let key = |node: &Node| (node.part.kind(), node.part.identity().into_owned());
-    let kept: BTreeSet<_> = after.nodes.iter().map(key).collect();
+    let kept = after.identities();
     let surplus = || {
         before
             .nodes
             .iter()
-            .filter(|node| !kept.contains(&key(node)))
+            .filter(|node| !kept.contains(&node.identity()))
     };
     let removals = surplus().map(|node| async move {
         let found = node.part.read(aws).await?;

@@ -1,6 +1,6 @@
 //! From arguments to parts: everything a pipeline is made of, where each part stands in the resource, and what it waits for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellflower_contract::{env, metrics};
 use serde_json::{Map, Value};
@@ -49,7 +49,16 @@ pub struct Node {
     pub joins: Vec<Path>,
 }
 
+/// What tells a part from all others: its kind, and its identity among those.
+pub type Identity = (&'static str, String);
+
 impl Node {
+    /// What tells the part from all others.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        (self.part.kind(), self.part.identity().into_owned())
+    }
+
     /// The property that names a part made anew, if `known` says by a null that it is still to be written again.
     #[must_use]
     pub fn forgotten(&self, known: &Attributes) -> Option<&'static str> {
@@ -96,6 +105,12 @@ impl Blueprint {
             .iter()
             .map(|node| (node.path.clone(), node.after.clone()))
             .collect()
+    }
+
+    /// What tells the parts from all others.
+    #[must_use]
+    pub fn identities(&self) -> BTreeSet<Identity> {
+        self.nodes.iter().map(Node::identity).collect()
     }
 
     /// The part at a place.

@@ -1,8 +1,10 @@
 //! Who works on which pipeline in this process. Two resources of one name would take each other's parts for what an earlier run left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::watch;
+
+use super::blueprint::Identity;
 
 /// What is being done to a pipeline.
 #[derive(Debug, Default)]
@@ -13,8 +15,8 @@ struct Doing {
     begun: bool,
     /// How many are taking it down.
     destroyed: usize,
-    /// It was made in this run, maybe of parts of another resource.
-    made_anew: bool,
+    /// The parts that were made in this run, maybe of those of another resource.
+    made_anew: BTreeSet<Identity>,
 }
 
 /// All pipelines on which somebody works, by their marks.
@@ -32,7 +34,7 @@ impl Claims {
         self.0.send_if_modified(|all| {
             let doing = all.entry(mark.to_owned()).or_default();
             let changed = change(doing);
-            if !doing.made && doing.destroyed == 0 && !doing.made_anew {
+            if !doing.made && doing.destroyed == 0 && doing.made_anew.is_empty() {
                 all.remove(mark);
             }
             changed
@@ -45,10 +47,14 @@ impl Claims {
         is_mine.then(|| Making { claims: self, mark })
     }
 
-    /// Whether this process has made the pipeline: Terraform has it destroy before what it replaces, or another resource of that name.
-    pub fn is_made_anew(&self, mark: &str) -> bool {
-        let all = self.0.borrow();
-        all.get(mark).is_some_and(|doing| doing.made_anew)
+    /// Forgets what was made.
+    pub fn begin_anew(&self) {
+        self.0.send_if_modified(|all| {
+            for doing in all.values_mut() {
+                doing.made_anew.clear();
+            }
+            false
+        });
     }
 
     /// To take a pipeline down; none where somebody has begun to make or change it.
@@ -88,10 +94,10 @@ impl Making<'_> {
         })
     }
 
-    /// Notes that all of it has been made.
-    pub fn is_whole(&self) {
+    /// Notes that all of it has been made, and of what.
+    pub fn is_whole(&self, parts: BTreeSet<Identity>) {
         self.claims.change(&self.mark, |doing| {
-            doing.made_anew = true;
+            doing.made_anew = parts;
             true
         });
     }
@@ -111,6 +117,18 @@ impl Drop for Making<'_> {
 pub struct Destroying<'a> {
     claims: &'a Claims,
     mark: String,
+}
+
+impl Destroying<'_> {
+    /// The parts that this run has made before: Terraform has it do so where another object of that name is to be destroyed.
+    #[must_use]
+    pub fn made_anew(&self) -> BTreeSet<Identity> {
+        let all = self.claims.0.borrow();
+        let doing = all.get(&self.mark);
+        doing
+            .map(|doing| doing.made_anew.clone())
+            .unwrap_or_default()
+    }
 }
 
 impl Drop for Destroying<'_> {
@@ -163,18 +181,28 @@ mod tests {
         let making = claims.making(mark()).unwrap();
         assert!(making.begin());
         assert!(claims.destroying(mark()).is_none());
-        assert!(!claims.is_made_anew(&mark()));
         drop(making);
         assert!(claims.destroying(mark()).is_some());
     }
 
     #[test]
-    fn what_was_made_is_remembered() {
+    fn what_was_made_is_remembered_for_the_run() {
         let claims = Claims::default();
+        let made = || claims.destroying(mark()).unwrap().made_anew();
+        let parts = BTreeSet::from([("SQS queue", "orders".to_owned())]);
         let making = claims.making(mark()).unwrap();
-        making.is_whole();
+        assert!(made().is_empty());
+        making.is_whole(parts.clone());
         drop(making);
-        assert!(claims.is_made_anew(&mark()));
-        assert!(!claims.is_made_anew("parcels/devl/eu-west-1"));
+        assert_eq!(made(), parts);
+        assert!(
+            claims
+                .destroying("parcels".to_owned())
+                .unwrap()
+                .made_anew()
+                .is_empty()
+        );
+        claims.begin_anew();
+        assert!(made().is_empty());
     }
 }

@@ -42,6 +42,7 @@ use claims::Claims;
 use order::Order;
 use packages::Packages;
 use plan::{Known, key_arn, settled};
+use schema::{Field, Origin, Shape};
 use settings::Settings;
 
 /// The resource's name.
@@ -80,8 +81,8 @@ fn made_elsewhere(settings: &Settings) -> Diagnostic {
 /// What was to be destroyed has become part of what this run made.
 fn held_anew(settings: &Settings) -> Diagnostic {
     let detail = format!(
-        "This run has made the pipeline \"{}\" before it came to destroy this object of the same name, and of the parts that were left of it. They are the new one's now, so \
-         nothing was destroyed. A pipeline cannot be replaced by create_before_destroy; another address for it wants a `moved` block.",
+        "This run has made the pipeline \"{}\" before it came to destroy this object of the same name, and of the parts that were left of it. Those are the new one's now and were not \
+         destroyed, the others were. A pipeline cannot be replaced by create_before_destroy; another address for it wants a `moved` block.",
         blueprint::id(settings)
     );
     Diagnostic::warning("Parts left to the pipeline that was made", detail)
@@ -202,12 +203,20 @@ async fn met(
 }
 
 /// The ARNs of a pipeline's parts, wherever a state has them.
-fn arns(state: &Tree) -> Vec<&str> {
+fn arns<'a>(fields: &[Field], state: &'a Tree) -> Vec<&'a str> {
     let mut found = Vec::new();
-    for (name, value) in state {
-        match value {
-            Json::String(arn) if name == "arn" => found.push(arn.as_str()),
-            Json::Object(inner) => found.extend(arns(inner)),
+    for field in fields {
+        match (&field.shape, state.get(field.name)) {
+            (Shape::Text, Some(Json::String(arn)))
+                if field.name == "arn" && field.origin == Origin::Computed =>
+            {
+                found.push(arn.as_str());
+            }
+            (Shape::Object(inner), Some(Json::Object(part))) => found.extend(arns(inner, part)),
+            (Shape::ObjectMap(inner), Some(Json::Object(parts))) => {
+                let parts = parts.values().filter_map(Json::as_object);
+                found.extend(parts.flat_map(|part| arns(inner, part)));
+            }
             _ => {}
         }
     }
@@ -218,7 +227,7 @@ fn arns(state: &Tree) -> Vec<&str> {
 fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
     // The user's key is in the pipeline's region, in whichever account.
     let key = state.get("kms_key_arn").and_then(Json::as_str);
-    for arn in arns(state).into_iter().chain(key) {
+    for arn in arns(schema::fields(), state).into_iter().chain(key) {
         let fields: Vec<&str> = arn.splitn(6, ':').collect();
         // A bucket's ARN names neither, a role's no region, and a subscription that waits for its receiver has none.
         let ["arn", _, _, region, account, _] = fields[..] else {
@@ -262,6 +271,8 @@ impl CallbackPipeline {
     async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
+        // An apply refreshes nothing: this is another run, of a process that serves more than one.
+        self.claims.begin_anew();
         let place = match stated(&base, session.region()) {
             Some(place) => place,
             None => home(&session, Some(&base)).await?,
@@ -397,7 +408,7 @@ impl CallbackPipeline {
         let outcome = converge(&settings, &facts, blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             if creating {
-                making.is_whole();
+                making.is_whole(outcome.blueprint.identities());
             }
             let mut tree = outcome.blueprint.outputs.clone();
             let observed = outcome.observed;
@@ -439,22 +450,15 @@ impl CallbackPipeline {
                 None => home(&session, Some(&base)).await?,
             };
             let settings = settings_of(&base).map_err(|error| vec![error])?;
-            let mark = blueprint::mark(&settings, &place);
-            let anew = self
-                .claims
-                .is_made_anew(&mark)
-                .then(|| held_anew(&settings));
-            let claim = self.claims.destroying(mark);
+            let claim = self.claims.destroying(blueprint::mark(&settings, &place));
             let claim = claim.ok_or_else(|| vec![made_elsewhere(&settings)])?;
-            Ok::<_, Diagnostics>((session, base, place, anew, claim))
+            let spared = claim.made_anew();
+            Ok::<_, Diagnostics>((session, base, settings, place, spared, claim))
         };
-        let (session, base, place, anew, _claim) = match prepared.await {
+        let (session, base, settings, place, spared, _claim) = match prepared.await {
             Ok(prepared) => prepared,
             Err(diagnostics) => return (kept, diagnostics),
         };
-        if let Some(warning) = anew {
-            return (Value::Null, vec![warning]);
-        }
         let known = Known {
             place: Some(place),
             prior: Some(base.clone()),
@@ -480,6 +484,12 @@ impl CallbackPipeline {
             disown(&blueprint, &mut findings);
             findings
         };
+        let mut findings = findings;
+        for node in &blueprint.nodes {
+            if spared.contains(&node.identity()) {
+                findings.insert(node.path.clone(), None);
+            }
+        }
         let used = in_use(&blueprint, &findings, &aws).await;
         // What was seen a moment ago may have been seen with other credentials.
         if !aws.at_home.load(Ordering::Relaxed)
@@ -499,7 +509,10 @@ impl CallbackPipeline {
             }
             Err(failure) => return (kept, vec![told(&failure)]),
         }
-        let left = unmarked(&blueprint, &findings);
+        let mut left = unmarked(&blueprint, &findings);
+        if !spared.is_empty() {
+            left.push(held_anew(&settings));
+        }
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
         let outcome = take_down(blueprint, findings, &aws, &progress).await;

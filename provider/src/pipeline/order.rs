@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path};
 
 use super::apply::{
@@ -11,7 +10,7 @@ use super::apply::{
 };
 use super::blueprint::{self, Blueprint, Facts};
 use super::claims::Making;
-use super::packages::{Package, Packages};
+use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
 use super::{Tree, all_told, settings_of, told};
@@ -19,7 +18,8 @@ use crate::documents::Place;
 use crate::engine::Failure;
 use crate::parts::Aws;
 use crate::parts::bucket::remove_empty;
-use crate::parts::state_machine::definition;
+use crate::parts::function::Code;
+use crate::parts::state_machine::mark_of;
 use crate::parts::tags::MARK;
 
 /// What an apply is to make.
@@ -49,8 +49,7 @@ impl Order {
         default_tags: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
         let settings = settings_of(planned).map_err(|error| vec![error])?;
-        let packages = Packages::of(&settings).map_err(|none| vec![none.told()])?;
-        let packages = agreed(packages, &settings, planned, prior.as_ref())?;
+        let packages = agreed(&settings, planned, prior.as_ref())?;
         let known = Known {
             place: Some(place.clone()),
             prior: prior.clone(),
@@ -155,9 +154,8 @@ impl Order {
             String::new()
         } else {
             match self.other_machine(findings, aws).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(arn)) => format!(", with the state machine {arn}"),
-                Err(failure) => return Err(vec![told(&failure)]),
+                None => return Ok(()),
+                Some(arn) => format!(", with the state machine {arn}"),
             }
         };
         let id = blueprint::id(&self.settings);
@@ -174,17 +172,23 @@ impl Order {
     }
 
     /// The ARN of a state machine of another name that these parts belong to. An earlier run that did not get to its end has left none.
-    async fn other_machine(
-        &self,
-        findings: &Findings,
-        aws: &Aws,
-    ) -> Result<Option<String>, Failure> {
+    async fn other_machine(&self, findings: &Findings, aws: &Aws) -> Option<String> {
         if ours(findings).values().all(Option::is_none) {
-            return Ok(None);
+            return None;
         }
-        // Role, alarm and dashboard name the state machine, whatever is called otherwise; the index of tags has it where it can be asked.
+        // Role, alarms and dashboard name the state machine, whatever is called otherwise; the index of tags has it where it can be asked.
+        let naming = [
+            "assume_role_policy",
+            "dimensions",
+            "metric_query",
+            "dashboard_body",
+        ];
         let own = ours(findings).into_values().flatten();
-        let texts: Vec<String> = own.map(|part| Json::Object(part).to_string()).collect();
+        let texts: Vec<String> = own
+            .flatten()
+            .filter(|(name, _)| naming.contains(&name.as_str()))
+            .map(|(_, value)| value.to_string())
+            .collect();
         let mut arns = aws.tagged(MARK, &self.mark()).await;
         let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
         arns.extend(words.map(str::to_owned));
@@ -195,11 +199,11 @@ impl Order {
             name.is_some_and(|name| name != own && !name.contains(['*', ':']))
         };
         for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
-            if definition(arn, aws).await?.is_some() {
-                return Ok(Some(arn.clone()));
+            if mark_of(arn, aws).await == Some(self.mark()) {
+                return Some(arn.clone());
             }
         }
-        Ok(None)
+        None
     }
 
     /// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
@@ -222,32 +226,56 @@ impl Order {
     }
 }
 
+/// Whether the plan leaves a function the code it has: so Terraform plans it, too, where `ignore_changes` has the function.
+fn is_left(function: &str, planned: &Tree, prior: Option<&Tree>) -> bool {
+    let same = |name: &str| {
+        let told = |tree: &Tree| tree.get(function)?.get(name).cloned();
+        told(planned)
+            .is_some_and(|planned| !planned.is_null() && prior.and_then(told) == Some(planned))
+    };
+    same("package") && same("code_sha256")
+}
+
+/// The code that the arguments ask for. What is left the code it has may ask for what is not at hand.
+fn at_hand(
+    settings: &Settings,
+    planned: &Tree,
+    prior: Option<&Tree>,
+) -> Result<Packages, NoPackage> {
+    let mut settings = settings.clone();
+    loop {
+        let none = match Packages::of(&settings) {
+            Err(none) if is_left(none.function, planned, prior) => none,
+            other => return other,
+        };
+        // Something stands in for it that is at hand.
+        if !settings.stand_in(none.function) {
+            return Err(none);
+        }
+    }
+}
+
 /// The code that was agreed to: a file that changed since the plan would make another function. Where the plan leaves a function the code it has, it is
-/// left that, whatever the file is now: so Terraform plans it where `ignore_changes` has the function.
+/// left that, whatever the file is now.
 fn agreed(
-    now: Packages,
     settings: &Settings,
     planned: &Tree,
     prior: Option<&Tree>,
 ) -> Result<Packages, Diagnostics> {
-    let deployed = Packages::recorded(settings);
-    let code = |function: &str, now: Package, deployed: Package| {
-        let told = |tree: &Tree, name: &str| {
-            let told = tree.get(function)?.get(name)?.as_str();
-            told.map(str::to_owned)
-        };
-        let planned = |name: &str| told(planned, name);
-        let left = |name: &str| {
-            planned(name).is_some() && planned(name) == prior.and_then(|prior| told(prior, name))
-        };
-        let hash = planned("code_sha256");
+    let now = at_hand(settings, planned, prior).map_err(|none| vec![none.told()])?;
+    let code = |function: &str, now: Package| {
+        let told = |name: &str| planned.get(function)?.get(name)?.as_str();
+        let hash = told("code_sha256");
         let other = now
             .sha256
-            .clone()
-            .filter(|now| hash.as_ref().is_some_and(|hash| hash != now));
-        let is_other = other.is_some() || planned("package").as_ref() != Some(&now.label);
+            .as_deref()
+            .filter(|now| hash.is_some_and(|hash| hash != *now));
+        let is_other = other.is_some() || told("package") != Some(now.label.as_str());
         match (other, hash) {
-            _ if is_other && left("package") && left("code_sha256") => Ok(deployed),
+            _ if is_other && is_left(function, planned, prior) => Ok(Package {
+                code: Code::Left,
+                ..now
+            }),
             (Some(other), Some(hash)) => {
                 let detail = format!(
                     "The code was {hash} (SHA-256) in the plan and is {other} now. Make a new plan."
@@ -261,7 +289,7 @@ fn agreed(
         }
     };
     Ok(Packages {
-        processing: code("processing", now.processing, deployed.processing)?,
-        integration: code("integration", now.integration, deployed.integration)?,
+        processing: code("processing", now.processing)?,
+        integration: code("integration", now.integration)?,
     })
 }

@@ -223,7 +223,7 @@ impl Packages {
         let of = |label: &Option<String>, sha256: &Option<String>| Package {
             label: label.clone().unwrap_or_default(),
             sha256: sha256.clone(),
-            code: Code::Deployed,
+            code: Code::Recorded,
         };
         let (processing, integration) = (&settings.processing.function, &settings.integration);
         Self {

@@ -80,8 +80,16 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
         .as_ref()
         .map(|prior| replacements(fields, config, &value, prior))
         .unwrap_or_default();
+    // Of a function that is ignored Terraform gives what it was: it keeps its code.
+    let ignored = |none: &NoPackage| {
+        let hash = Path::root()
+            .attribute(none.function)
+            .attribute("code_sha256");
+        config.at(&hash).is_some_and(|hash| !hash.is_null())
+    };
     let warnings = lost
         .into_iter()
+        .filter(|none| !ignored(none))
         .map(|none| {
             let path = none.path();
             let detail = format!(

@@ -72,14 +72,13 @@ pub fn state(
                     }
                 }
             }
-            // Its arguments are what they were; that it is not there shows in what AWS alone says of it.
-            None if shown.is_some_and(|fields| fields.iter().any(is_told)) => {
+            // Its arguments are what they were, and that it is not there shows in what AWS alone says of it; of a part with nothing but arguments, in those.
+            None if shown.is_some() => {
+                let shown = shown.unwrap_or_default();
+                let untold = !shown.iter().any(is_told);
                 if let Some(here) = place(&mut tree, &node.path) {
-                    for field in shown
-                        .unwrap_or_default()
-                        .iter()
-                        .filter(|field| is_told(field))
-                    {
+                    let empty = |field: &&Field| is_told(field) || (untold && is_leaf(field));
+                    for field in shown.iter().filter(empty) {
                         here.insert(field.name.to_owned(), Json::Null);
                     }
                 }
@@ -151,20 +150,14 @@ fn place<'a>(tree: &'a mut Json, path: &[String]) -> Option<&'a mut Map<String, 
     here.as_object_mut()
 }
 
-/// Entries of maps of which there is nothing go. An object of which there is nothing stays, so that an output which names one of its attributes
+/// Entries of maps with nothing in them go. An object with nothing in it stays, so that an output which names one of its attributes
 /// gets null and not an error.
 fn prune(fields: &[Field], tree: &mut Map<String, Json>) {
     for field in fields {
-        if let (Shape::ObjectMap(inner), Some(Json::Object(map))) =
+        if let (Shape::ObjectMap(_), Some(Json::Object(map))) =
             (&field.shape, tree.get_mut(field.name))
         {
-            let told = |entry: &Map<String, Json>, field: &Field| {
-                entry.get(field.name).is_some_and(|value| !value.is_null())
-            };
-            let filled = |entry: &Map<String, Json>| {
-                let mut fields = inner.iter().filter(|field| is_told(field));
-                fields.any(|field| told(entry, field))
-            };
+            let filled = |entry: &Map<String, Json>| !entry.values().all(Json::is_null);
             map.retain(|_, entry| entry.as_object().is_some_and(filled));
         }
     }

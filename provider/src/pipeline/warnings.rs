@@ -57,8 +57,14 @@ fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
 /// Warns where the pipeline's own key is not there any more, and what is encrypted with it is.
 fn lost_key(prior: &Value, planned: &Value) -> Option<Diagnostic> {
     let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
-    let own = planned.get("key").is_some_and(|key| !key.is_null());
-    if !own || there("key.arn") || !(there("bucket.arn") || there("queue.arn")) {
+    let own = planned
+        .get("key")
+        .is_some_and(|key| !key.is_null() && !key.is_unknown());
+    if !own
+        || there("kms_key_arn")
+        || there("key.arn")
+        || !(there("bucket.arn") || there("queue.arn"))
+    {
         return None;
     }
     let detail = "The pipeline's KMS key is not there, or waits for its deletion, and an apply makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \

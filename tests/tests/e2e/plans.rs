@@ -48,6 +48,14 @@ async fn a_function_that_is_ignored_keeps_its_code() -> Result<(), Error> {
     assert_eq!(code(&stage).await, deployed);
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
+    // Nor is any file needed for that.
+    std::fs::remove_file(&path).unwrap();
+    stage.set(&lines(3))?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(!said.contains("Warning"), "{said}");
+    assert_eq!(code(&stage).await, deployed);
+    std::fs::write(&path, &second).unwrap();
+
     // Without the function there is nothing to keep.
     let delete = stage.aws.lambda.delete_function();
     let delete = delete.function_name(&stage.names.processing);
@@ -88,9 +96,16 @@ async fn a_function_that_is_ignored_keeps_its_code_out_of_s3() -> Result<(), Err
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_is_ignored_comes_back_as_it_was() -> Result<(), Error> {
     let lines = "  event_source = { enabled = false, batch_size = 7 }\n  processing = { memory_size = 512 }\n  \
-                 lifecycle {\n    ignore_changes = [event_source, processing.memory_size]\n  }\n";
+                 subscriptions = { shared = { protocol = \"sqs\", endpoint = \"arn:aws:sqs:eu-west-1:123456789012:theirs\" } }\n  \
+                 lifecycle {\n    ignore_changes = [event_source, processing.memory_size, subscriptions]\n  }\n";
     let stage = Stage::new(lines).await?;
+    somebody::queue(&stage.aws, "theirs").await;
     stage.terraform.apply()?;
+    let sns = &stage.aws.sns;
+    let arn = stage.state()?["subscriptions"]["shared"]["arn"].clone();
+    let end = sns.unsubscribe();
+    let end = end.subscription_arn(arn.as_str().unwrap_or_default());
+    end.send().await.unwrap();
     let lambda = &stage.aws.lambda;
     let uuid = stage.state()?["event_source"]["uuid"].clone();
     let delete = lambda.delete_event_source_mapping();
@@ -104,6 +119,9 @@ async fn a_part_that_is_ignored_comes_back_as_it_was() -> Result<(), Error> {
     let get = lambda.get_event_source_mapping();
     let get = get.uuid(uuid.as_str().unwrap_or_default());
     let mapping = get.send().await.unwrap();
+    let listed = sns.list_subscriptions_by_topic();
+    let listed = listed.topic_arn(stage.arn("sns", &stage.names.topic));
+    assert_eq!(listed.send().await.unwrap().subscriptions().len(), 1);
     assert_eq!(mapping.state(), Some("Disabled"));
     assert_eq!(mapping.batch_size(), Some(7));
     let get = lambda.get_function_configuration();

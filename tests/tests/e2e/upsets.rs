@@ -489,11 +489,15 @@ async fn a_missing_key_is_said_to_be_made() -> Result<(), Error> {
     Ok(())
 }
 
-/// Terraform destroys what a new object replaces: what became part of the new one is spared.
+/// Terraform destroys what a new object replaces: what became part of the new one is spared, and what did not is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_replacement_was_made_of_is_not_destroyed() -> Result<(), Error> {
-    let lifecycle = "  bucket = { force_destroy = true }\n  lifecycle {\n    create_before_destroy = true\n  }\n";
-    let stage = Stage::new(lifecycle).await?;
+    let lines = |queue: &str| {
+        format!(
+            "  queue = {{ name = \"{queue}\" }}\n  bucket = {{ force_destroy = true }}\n  lifecycle {{\n    create_before_destroy = true\n  }}\n"
+        )
+    };
+    let stage = Stage::new(&lines("first")).await?;
     stage.terraform.apply()?;
     let machine = &stage.names.state_machine;
     let machine = stage.arn("states", &format!("stateMachine:{machine}"));
@@ -501,11 +505,9 @@ async fn what_a_replacement_was_made_of_is_not_destroyed() -> Result<(), Error> 
     delete.state_machine_arn(machine).send().await.unwrap();
     let put = stage.aws.s3.put_object().bucket(&stage.names.bucket);
     put.key("outbound/1/data.json").send().await.unwrap();
-    let replace = format!("-replace={ADDRESS}");
-    let run = stage
-        .terraform
-        .expect(&["apply", "-auto-approve", "-no-color", &replace])?;
-    let said = run.flat();
+    stage.set(&lines("second"))?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(said.contains("1 added, 0 changed, 1 destroyed"), "{said}");
     assert!(
         said.contains("Parts left to the pipeline that was made"),
         "{said}"
@@ -513,6 +515,34 @@ async fn what_a_replacement_was_made_of_is_not_destroyed() -> Result<(), Error> 
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     let get = stage.aws.s3.head_object().bucket(&stage.names.bucket);
     get.key("outbound/1/data.json").send().await.unwrap();
+    let queues = stage.aws.sqs.list_queues().send().await.unwrap();
+    let named = |name: &str| queues.queue_urls().iter().any(|url| url.ends_with(name));
+    assert!(named("/second") && !named("/first"), "{queues:?}");
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// `terraform test` makes and destroys with one and the same process of the provider.
+#[tokio::test(flavor = "multi_thread")]
+async fn terraform_test_leaves_nothing() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let text = "provider \"bellflower\" {}\n\nrun \"made\" {\n  command = apply\n\n  assert {\n    condition     = bellflower_callback_pipeline.this.queue.url != \"\"\n    \
+                error_message = \"no queue\"\n  }\n}\n";
+    std::fs::write(stage.terraform.directory().join("main.tftest.hcl"), text).unwrap();
+    let run = stage.terraform.expect(&["test", "-no-color"])?;
+    assert!(run.flat().contains("1 passed, 0 failed"), "{}", run.flat());
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A tag or a variable may be called as it likes, and name whatever is elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_named_arn_is_no_part() -> Result<(), Error> {
+    let arn = "arn:aws:sqs:us-east-1:999999999999:audit";
+    let stage = Stage::new(&format!("  tags = {{ arn = \"{arn}\" }}\n")).await?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     stage.terraform.destroy()?;
     assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
