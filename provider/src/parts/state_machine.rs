@@ -180,19 +180,28 @@ pub async fn definition(arn: &str, aws: &Aws) -> Result<Option<String>, Failure>
 }
 
 /// The mark of a state machine that is there to stay; nothing where there is no such one, or where we may not look.
-pub async fn mark_of(arn: &str, aws: &Aws) -> Option<String> {
+///
+/// # Errors
+/// The failure of a call that failed otherwise.
+pub async fn mark_of(arn: &str, aws: &Aws) -> Result<Option<String>, Failure> {
+    const NOT_OURS: &[&str] = &["AccessDeniedException", "InvalidArn"];
+    let none = [GONE, NOT_OURS].concat();
     let describe = || {
         let request = aws.sfn.describe_state_machine();
         request.state_machine_arn(arn).send()
     };
     let list = || aws.sfn.list_tags_for_resource().resource_arn(arn).send();
     let machine = aws.call("states:DescribeStateMachine", arn, describe).await;
-    if machine.ok()?.status == Some(StateMachineStatus::Deleting) {
-        return None;
+    let stays = absent(machine, &none)?
+        .is_some_and(|machine| machine.status != Some(StateMachineStatus::Deleting));
+    if !stays {
+        return Ok(None);
     }
     let tags = aws.call("states:ListTagsForResource", arn, list).await;
-    let mut tags = tags.ok()?.tags.unwrap_or_default().into_iter();
-    tags.find(|tag| tag.key.as_deref() == Some(MARK))?.value
+    let tags = absent(tags, &none)?.and_then(|answer| answer.tags);
+    let mut tags = tags.unwrap_or_default().into_iter();
+    let mark = tags.find(|tag| tag.key.as_deref() == Some(MARK));
+    Ok(mark.and_then(|tag| tag.value))
 }
 
 fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {

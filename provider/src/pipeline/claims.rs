@@ -47,12 +47,10 @@ impl Claims {
         is_mine.then(|| Making { claims: self, mark })
     }
 
-    /// Forgets what was made.
-    pub fn begin_anew(&self) {
-        self.0.send_if_modified(|all| {
-            for doing in all.values_mut() {
-                doing.made_anew.clear();
-            }
+    /// Forgets what a pipeline was made of.
+    pub fn begin_anew(&self, mark: &str) {
+        self.change(mark, |doing| {
+            doing.made_anew.clear();
             false
         });
     }
@@ -202,7 +200,9 @@ mod tests {
                 .made_anew()
                 .is_empty()
         );
-        claims.begin_anew();
+        claims.begin_anew("parcels");
+        assert_eq!(made(), parts);
+        claims.begin_anew(&mark());
         assert!(made().is_empty());
     }
 }

@@ -16,6 +16,7 @@ mod upgrade;
 pub mod validate;
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -37,7 +38,7 @@ use apply::{
     Deadline, Findings, Outcome, Progress, converge, disown, for_looks, look, look_again, ours,
     recognise, refusals, still_forgotten, take_down,
 };
-use blueprint::{Blueprint, Facts};
+use blueprint::{Blueprint, Facts, Identity};
 use claims::Claims;
 use order::Order;
 use packages::Packages;
@@ -78,11 +79,23 @@ fn made_elsewhere(settings: &Settings) -> Diagnostic {
     Diagnostic::error("Pipeline twice", detail)
 }
 
-/// What was to be destroyed has become part of what this run made.
-fn held_anew(settings: &Settings) -> Diagnostic {
+/// What was to be destroyed has become part of what this run made. The rest stays, too: what the new pipeline works with may depend on it, the old key above all, and
+/// a destroy that failed half-way would be tried again by a run that knows nothing of this.
+fn held_anew(settings: &Settings, old: &Blueprint, made: &BTreeSet<Identity>) -> Diagnostic {
+    let nodes = old.nodes.iter();
+    let alone = nodes.filter(|node| !made.contains(&node.identity()));
+    let titles: Vec<String> = alone.map(|node| node.part.title()).collect();
+    let rest = if titles.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " The new one does not have these; remove what is left of them when nothing needs them any more: {}.",
+            titles.join(", ")
+        )
+    };
     let detail = format!(
-        "This run has made the pipeline \"{}\" before it came to destroy this object of the same name, and of the parts that were left of it. Those are the new one's now and were not \
-         destroyed, the others were. A pipeline cannot be replaced by create_before_destroy; another address for it wants a `moved` block.",
+        "This run has made the pipeline \"{}\" before it came to destroy this object of the same name, and of the parts that were left of it. They are the new one's now, so nothing was \
+         destroyed.{rest} A pipeline cannot be replaced by create_before_destroy; another address for it wants a `moved` block.",
         blueprint::id(settings)
     );
     Diagnostic::warning("Parts left to the pipeline that was made", detail)
@@ -271,8 +284,6 @@ impl CallbackPipeline {
     async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
-        // An apply refreshes nothing: this is another run, of a process that serves more than one.
-        self.claims.begin_anew();
         let place = match stated(&base, session.region()) {
             Some(place) => place,
             None => home(&session, Some(&base)).await?,
@@ -302,6 +313,9 @@ impl CallbackPipeline {
             packages: packages.unwrap_or_else(|| Packages::recorded(&settings)),
             place,
         };
+        // An apply refreshes nothing: this is another run, of a process that serves more than one.
+        self.claims
+            .begin_anew(&blueprint::mark(&settings, &facts.place));
         let blueprint = Blueprint::of(&settings, &facts);
         let eyes = for_looks(&blueprint, &aws);
         let met = met(&session, &base, &blueprint, &facts.place, &eyes).await?;
@@ -467,6 +481,10 @@ impl CallbackPipeline {
         let Some(blueprint) = plan::recorded(&base, &known) else {
             return (kept, not_configured());
         };
+        if !spared.is_empty() {
+            let warning = held_anew(&settings, &blueprint, &spared);
+            return (Value::Null, vec![warning]);
+        }
         let stop = stop_with(work);
         let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
         let aws = session.aws(stop);
@@ -484,12 +502,6 @@ impl CallbackPipeline {
             disown(&blueprint, &mut findings);
             findings
         };
-        let mut findings = findings;
-        for node in &blueprint.nodes {
-            if spared.contains(&node.identity()) {
-                findings.insert(node.path.clone(), None);
-            }
-        }
         let used = in_use(&blueprint, &findings, &aws).await;
         // What was seen a moment ago may have been seen with other credentials.
         if !aws.at_home.load(Ordering::Relaxed)
@@ -509,10 +521,7 @@ impl CallbackPipeline {
             }
             Err(failure) => return (kept, vec![told(&failure)]),
         }
-        let mut left = unmarked(&blueprint, &findings);
-        if !spared.is_empty() {
-            left.push(held_anew(&settings));
-        }
+        let left = unmarked(&blueprint, &findings);
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
         let outcome = take_down(blueprint, findings, &aws, &progress).await;

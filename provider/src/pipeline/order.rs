@@ -154,8 +154,9 @@ impl Order {
             String::new()
         } else {
             match self.other_machine(findings, aws).await {
-                None => return Ok(()),
-                Some(arn) => format!(", with the state machine {arn}"),
+                Ok(None) => return Ok(()),
+                Ok(Some(arn)) => format!(", with the state machine {arn}"),
+                Err(failure) => return Err(vec![told(&failure)]),
             }
         };
         let id = blueprint::id(&self.settings);
@@ -172,9 +173,13 @@ impl Order {
     }
 
     /// The ARN of a state machine of another name that these parts belong to. An earlier run that did not get to its end has left none.
-    async fn other_machine(&self, findings: &Findings, aws: &Aws) -> Option<String> {
+    async fn other_machine(
+        &self,
+        findings: &Findings,
+        aws: &Aws,
+    ) -> Result<Option<String>, Failure> {
         if ours(findings).values().all(Option::is_none) {
-            return None;
+            return Ok(None);
         }
         // Role, alarms and dashboard name the state machine, whatever is called otherwise; the index of tags has it where it can be asked.
         let naming = [
@@ -199,11 +204,11 @@ impl Order {
             name.is_some_and(|name| name != own && !name.contains(['*', ':']))
         };
         for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
-            if mark_of(arn, aws).await == Some(self.mark()) {
-                return Some(arn.clone());
+            if mark_of(arn, aws).await? == Some(self.mark()) {
+                return Ok(Some(arn.clone()));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
@@ -273,8 +278,9 @@ fn agreed(
         let is_other = other.is_some() || told("package") != Some(now.label.as_str());
         match (other, hash) {
             _ if is_other && is_left(function, planned, prior) => Ok(Package {
+                label: told("package").unwrap_or_default().to_owned(),
+                sha256: hash.map(str::to_owned),
                 code: Code::Left,
-                ..now
             }),
             (Some(other), Some(hash)) => {
                 let detail = format!(
