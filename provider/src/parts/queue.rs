@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,20 +32,22 @@ const GHOST_FOR: Duration = Duration::from_mins(1);
 pub struct Deleted(Mutex<HashMap<String, Instant>>);
 
 impl Deleted {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, arn: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(arn.to_owned(), Instant::now());
+        self.all().insert(arn.to_owned(), Instant::now());
     }
 
     fn forget(&self, arn: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(arn);
+        self.all().remove(arn);
     }
 
     /// Whether what SQS shows under this ARN may be what was deleted.
     fn haunts(&self, arn: &str) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(arn).is_some_and(|when| when.elapsed() < GHOST_FOR)
+        let when = self.all().get(arn).copied();
+        when.is_some_and(|when| when.elapsed() < GHOST_FOR)
     }
 }
 

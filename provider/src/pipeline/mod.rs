@@ -190,6 +190,14 @@ fn stated(state: &Tree, region: &str) -> Option<Place> {
     (place == region && at_home(state, &stated).is_ok()).then_some(stated)
 }
 
+/// Where the pipeline of a state is to be looked for: where it says, which is still to be proven, or else where the credentials lead.
+async fn supposed(session: &Session, state: &Tree) -> Result<Place, Diagnostics> {
+    match stated(state, session.region()) {
+        Some(place) => Ok(place),
+        None => home(session, Some(state)).await,
+    }
+}
+
 /// Looks at the state machine, whose answer tells as well as STS would that the credentials in use are of the account it is said to be in. Without one,
 /// STS is asked.
 async fn met(
@@ -284,10 +292,7 @@ impl CallbackPipeline {
     async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
         let mut base = tree_of(state).ok_or_else(not_configured)?;
-        let place = match stated(&base, session.region()) {
-            Some(place) => place,
-            None => home(&session, Some(&base)).await?,
-        };
+        let place = supposed(&session, &base).await?;
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
@@ -459,10 +464,7 @@ impl CallbackPipeline {
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.prior).ok_or_else(not_configured)?;
-            let place = match stated(&base, session.region()) {
-                Some(place) => place,
-                None => home(&session, Some(&base)).await?,
-            };
+            let place = supposed(&session, &base).await?;
             let settings = settings_of(&base).map_err(|error| vec![error])?;
             let claim = self.claims.destroying(blueprint::mark(&settings, &place));
             let claim = claim.ok_or_else(|| vec![made_elsewhere(&settings)])?;
