@@ -697,6 +697,11 @@ async fn state_machine(aws: &Aws, name: &str, role_name: &str) -> Value {
     };
     let found = ask!(aws.sfn.describe_state_machine().state_machine_arn(arn));
     let tags = ask!(aws.sfn.list_tags_for_resource().resource_arn(arn));
+    let mut tags = tag_map(tags.tags().iter().map(|tag| (tag.key(), tag.value())));
+    // Each pipeline has another.
+    let made_at = tags
+        .as_object_mut()
+        .and_then(|tags| tags.remove("bellflower:made-at"));
     let log_name = format!("/aws/vendedlogs/states/{name}");
     let (role, log_group) = tokio::join!(role(aws, role_name), log_group(aws, &log_name));
     let logging = found.logging_configuration();
@@ -718,7 +723,8 @@ async fn state_machine(aws: &Aws, name: &str, role_name: &str) -> Value {
             "destinations": logging.map(|with| with.destinations().iter().map(destination).collect::<Vec<_>>()),
         },
         "tracing": found.tracing_configuration().map(|with| with.enabled()),
-        "tags": tag_map(tags.tags().iter().map(|tag| (tag.key(), tag.value()))),
+        "tags": tags,
+        "tells_when_it_was_made": made_at.is_some(),
         "role": role,
         "log_group": log_group,
     })

@@ -12,4 +12,4 @@ pub mod retry;
 
 pub use batch::Batch;
 pub use failure::Failure;
-pub use part::{Attributes, Changes, Did, Found, Owner, Part, ensure, refusal, remove};
+pub use part::{Attributes, Changes, Did, Found, Owner, Part, belongs, ensure, refusal, remove};

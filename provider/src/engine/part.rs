@@ -141,17 +141,23 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
 /// The refusal for a part that exists and is not ours; `None` when it is ours.
 #[must_use]
 pub fn refusal<Aws: Sync>(part: &dyn Part<Aws>, found: &Found) -> Option<Failure> {
-    let Owner::SomeoneElse(mark) = &found.owner else {
-        return None;
-    };
+    match &found.owner {
+        Owner::SomeoneElse(mark) => Some(belongs(part, mark.as_deref())),
+        Owner::Us => None,
+    }
+}
+
+/// The refusal for a part that belongs to the pipeline of this mark, or to nobody known.
+#[must_use]
+pub fn belongs<Aws: Sync>(part: &dyn Part<Aws>, mark: Option<&str>) -> Failure {
     let whose = match mark {
         Some(other) => format!("belongs to the pipeline \"{other}\""),
         None => "exists already and was not made by this pipeline".to_owned(),
     };
-    Some(Failure::refusal(part.title(), format!("it {whose}, so it was left as it is")).advise(
+    Failure::refusal(part.title(), format!("it {whose}, so it was left as it is")).advise(
         "Choose another name or environment for the pipeline, give this part a name of its own, or remove the object if \
          nothing needs it any more. A pipeline that stands complete is taken over with `terraform import`.",
-    ))
+    )
 }
 
 /// What [`ensure`] did.

@@ -66,9 +66,9 @@ macro_rules! trouble_of {
     };
 }
 
-/// Where a function's code comes from.
+/// Where there is code to send.
 #[derive(Debug, Clone)]
-pub enum Code {
+pub enum Source {
     /// A zip at hand: embedded in the provider or read from a file.
     Zip(Arc<[u8]>),
     /// An object in S3.
@@ -80,10 +80,27 @@ pub enum Code {
         /// The version, where the bucket keeps versions.
         s3_object_version: Option<String>,
     },
+}
+
+/// A function's code.
+#[derive(Debug, Clone)]
+pub enum Code {
+    /// What it is to have.
+    Given(Source),
     /// What a state tells of; nobody has it at hand.
     Recorded,
-    /// Whatever the function has, which nobody has at hand and nobody compares.
-    Left,
+    /// Whatever it has, which nobody compares. For a function that is not there: what it had, where that is at hand.
+    Left(Option<Source>),
+}
+
+impl Code {
+    fn source(&self) -> Option<&Source> {
+        match self {
+            Self::Given(source) => Some(source),
+            Self::Left(source) => source.as_ref(),
+            Self::Recorded => None,
+        }
+    }
 }
 
 /// How a Lambda function should be. Memory is in MB, the time-out in seconds.
@@ -211,18 +228,16 @@ impl Function {
     }
 
     async fn update_code(&self, aws: &Aws) -> Result<(), Failure> {
-        if matches!(self.code, Code::Recorded | Code::Left) {
-            return Err(self.no_code());
-        }
+        let source = self.code.source().ok_or_else(|| self.no_code())?;
         let send = || {
             let request = aws
                 .lambda
                 .update_function_code()
                 .function_name(&self.function_name);
             let request = request.set_architectures(Some(self.architecture_types()));
-            match &self.code {
-                Code::Zip(bytes) => request.zip_file(Blob::new(bytes.to_vec())),
-                Code::Object {
+            match source {
+                Source::Zip(bytes) => request.zip_file(Blob::new(bytes.to_vec())),
+                Source::Object {
                     s3_bucket,
                     s3_key,
                     s3_object_version,
@@ -230,7 +245,6 @@ impl Function {
                     .s3_bucket(s3_bucket)
                     .s3_key(s3_key)
                     .set_s3_object_version(s3_object_version.clone()),
-                Code::Recorded | Code::Left => request,
             }
             .send()
         };
@@ -277,7 +291,7 @@ impl Part<Aws> for Function {
 
     fn desired(&self) -> Attributes {
         let mut desired = properties(self);
-        let left = matches!(self.code, Code::Left);
+        let left = matches!(self.code, Code::Left(_));
         if self.code_sha256.is_none() || left {
             desired.remove("code_sha256");
         }
@@ -372,9 +386,9 @@ impl Part<Aws> for Function {
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
         let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
-        let code = match &self.code {
-            Code::Zip(bytes) => FunctionCode::builder().zip_file(Blob::new(bytes.to_vec())),
-            Code::Object {
+        let code = match self.code.source().ok_or_else(|| self.no_code())? {
+            Source::Zip(bytes) => FunctionCode::builder().zip_file(Blob::new(bytes.to_vec())),
+            Source::Object {
                 s3_bucket,
                 s3_key,
                 s3_object_version,
@@ -382,7 +396,6 @@ impl Part<Aws> for Function {
                 .s3_bucket(s3_bucket)
                 .s3_key(s3_key)
                 .set_s3_object_version(s3_object_version.clone()),
-            Code::Recorded | Code::Left => return Err(self.no_code()),
         }
         .build();
         let create = || {

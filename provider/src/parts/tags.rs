@@ -9,7 +9,10 @@ use crate::engine::{Attributes, Failure, Owner};
 /// The tag every part carries that can carry tags; its value names the pipeline: `orders/devl/eu-west-1`.
 pub const MARK: &str = "bellflower:pipeline";
 
-/// The most tags a part can have; one of them is the mark.
+/// The tag that tells one pipeline from the next of the same name, on its state machine: when its making began.
+pub const MADE_AT: &str = "bellflower:made-at";
+
+/// The most tags a part can have; the mark and [`MADE_AT`] are among them.
 pub const MOST: usize = 50;
 /// The longest key and the longest value, in characters.
 const LONGEST: (usize, usize) = (128, 256);
@@ -37,9 +40,9 @@ pub fn complaint(key: &str, value: &str) -> Option<String> {
         Some(format!(
             "The tag \"{key}\" begins with aws:, which AWS keeps for itself."
         ))
-    } else if key == MARK {
+    } else if [MARK, MADE_AT].contains(&key) {
         Some(format!(
-            "The tag \"{MARK}\" is the one by which Bellflower knows what is its own."
+            "The tag \"{key}\" is one of those by which Bellflower knows what is its own."
         ))
     } else if let Some(bad) = bad(key) {
         Some(format!(
@@ -177,6 +180,7 @@ mod tests {
             (&long(129), "x", "129"),
             ("Aws:x", "x", "aws:"),
             (MARK, "x", "Bellflower"),
+            (MADE_AT, "x", "Bellflower"),
             ("a,b", "x", "','"),
             ("a\tb", "x", "'\\t'"),
             ("stage", "<prod>", "'<'"),

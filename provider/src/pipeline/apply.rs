@@ -11,12 +11,13 @@ use serde_json::{Map, Value as Json};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::blueprint::{Blueprint, Facts, Node, Path};
+use super::blueprint::{Blueprint, Facts, MACHINE, Node, Path};
 use super::settings::Settings;
 use super::state::{DRIFT, FORGOTTEN, Observed, label};
 use crate::engine::graph::{self, reversed};
 use crate::engine::{Changes, Did, Failure, Found, Owner, ensure, refusal, remove};
 use crate::parts::Aws;
+use crate::parts::tags::{MADE_AT, Tags};
 
 /// What was found of each part.
 pub type Findings = BTreeMap<Path, Option<Found>>;
@@ -192,6 +193,22 @@ pub fn ours(findings: &Findings) -> Observed {
         .iter()
         .map(|(path, found)| (path.clone(), own(found)))
         .collect()
+}
+
+/// When the making of the pipeline began that was found, as its state machine tells.
+#[must_use]
+pub fn made_at(findings: &Findings) -> Option<String> {
+    let machine = findings.get(&[MACHINE.to_owned()][..])?.as_ref()?;
+    let ours = machine.owner == Owner::Us;
+    let mut tags = Tags::of(&machine.attributes).0;
+    tags.remove(MADE_AT).filter(|_| ours)
+}
+
+/// Whether the pipeline that was found is another one than that whose making began `at`: somebody has made it anew since.
+#[must_use]
+pub fn is_another(at: Option<&str>, findings: &Findings) -> bool {
+    let found = made_at(findings);
+    found.is_some() && at.is_some() && found.as_deref() != at
 }
 
 /// Creates, repairs and changes until everything is as `settings` say. `first` is what follows from them as far as the facts are known.

@@ -11,7 +11,7 @@ use super::settings::{Alarm, Function, Settings};
 use crate::documents::{self, Place, machine, messaging, names, roles, storage};
 use crate::engine::Attributes;
 use crate::engine::graph::Edges;
-use crate::parts::tags::{MARK, Tags};
+use crate::parts::tags::{MADE_AT, MARK, Tags};
 use crate::parts::{self, Part};
 
 /// Where a part stands in the resource: `["processing", "alarms", "errors"]`.
@@ -28,6 +28,8 @@ pub struct Facts {
     pub key_id: Option<String>,
     /// All tags but the mark.
     pub tags: BTreeMap<String, String>,
+    /// When the making of this pipeline began, where that is known.
+    pub made_at: Option<String>,
     /// The code of the functions.
     pub packages: Packages,
 }
@@ -105,6 +107,13 @@ impl Blueprint {
             .iter()
             .map(|node| (node.path.clone(), node.after.clone()))
             .collect()
+    }
+
+    /// What tells those parts from all others that hang on no other part, whose names are theirs alone.
+    #[must_use]
+    pub fn alone(&self) -> BTreeSet<Identity> {
+        let alone = self.nodes.iter().filter(|node| node.goes_with.is_none());
+        alone.map(Node::identity).collect()
     }
 
     /// What tells the parts from all others.
@@ -887,6 +896,11 @@ impl Builder<'_> {
             trust,
             policy,
         );
+        // One pipeline tells itself by that from the next of its name. It is made last, so the next one finds none where an earlier is taken up.
+        let mut tags = self.tags.clone();
+        let made_at = self.facts.made_at.iter();
+        tags.0
+            .extend(made_at.map(|at| (MADE_AT.to_owned(), at.clone())));
         let part = parts::state_machine::StateMachine {
             name: names.machine.clone(),
             arn,
@@ -898,7 +912,7 @@ impl Builder<'_> {
             log_destination: format!("{log_group}:*"),
             tracing_enabled: s.tracing_enabled,
             force_destroy: self.settings.bucket.force_destroy,
-            tags: self.tags.clone(),
+            tags,
         };
         // It comes last: nothing starts before it can be carried through, and where it is, the pipeline stands complete.
         let after = self.nodes.iter().map(|node| node.path.clone()).collect();
@@ -937,6 +951,7 @@ mod tests {
             key_arn: String::new(),
             key_id: None,
             tags: BTreeMap::new(),
+            made_at: None,
             packages: Packages::recorded(&settings),
         };
         let blueprint = Blueprint::of(&settings, &facts);

@@ -9,14 +9,14 @@ use super::blueprint::Identity;
 /// What is being done to a pipeline.
 #[derive(Debug, Default)]
 struct Doing {
-    /// Somebody makes or changes it.
-    made: bool,
+    /// Somebody makes or changes it, with these parts.
+    made: Option<BTreeSet<Identity>>,
     /// And has looked, and begun.
     begun: bool,
     /// How many are taking it down.
     destroyed: usize,
-    /// The parts that were made in this run, maybe of those of another resource.
-    made_anew: BTreeSet<Identity>,
+    /// When the making of the one began that this process has made, and of what it is, maybe of parts of another resource.
+    whole: Option<(String, BTreeSet<Identity>)>,
 }
 
 /// All pipelines on which somebody works, by their marks.
@@ -29,30 +29,53 @@ impl Default for Claims {
     }
 }
 
+/// Why a pipeline cannot be made.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Somebody else makes it.
+    Pipeline,
+    /// Somebody makes another one with this part.
+    Part(Identity),
+}
+
 impl Claims {
     fn change(&self, mark: &str, change: impl FnOnce(&mut Doing) -> bool) -> bool {
         self.0.send_if_modified(|all| {
             let doing = all.entry(mark.to_owned()).or_default();
             let changed = change(doing);
-            if !doing.made && doing.destroyed == 0 && doing.made_anew.is_empty() {
+            if doing.made.is_none() && doing.destroyed == 0 && doing.whole.is_none() {
                 all.remove(mark);
             }
             changed
         })
     }
 
-    /// To make or change a pipeline; none where somebody else does.
-    pub fn making(&self, mark: String) -> Option<Making<'_>> {
-        let is_mine = self.change(&mark, |doing| !std::mem::replace(&mut doing.made, true));
-        is_mine.then(|| Making { claims: self, mark })
-    }
-
-    /// Forgets what a pipeline was made of.
-    pub fn begin_anew(&self, mark: &str) {
-        self.change(mark, |doing| {
-            doing.made_anew.clear();
+    /// To make or change a pipeline of these parts.
+    ///
+    /// # Errors
+    /// That somebody else does, or makes one of the parts.
+    pub fn making(&self, mark: String, parts: BTreeSet<Identity>) -> Result<Making<'_>, Taken> {
+        let mut taken = None;
+        self.0.send_if_modified(|all| {
+            let others = all
+                .iter()
+                .filter_map(|(of, doing)| Some((of, doing.made.as_ref()?)));
+            let mut others = others.map(|(of, theirs)| {
+                let both = parts.intersection(theirs).next();
+                (*of == mark)
+                    .then_some(Taken::Pipeline)
+                    .or_else(|| both.cloned().map(Taken::Part))
+            });
+            taken = others.find_map(|taken| taken);
+            if taken.is_none() {
+                all.entry(mark.clone()).or_default().made = Some(parts);
+            }
             false
         });
+        match taken {
+            Some(taken) => Err(taken),
+            None => Ok(Making { claims: self, mark }),
+        }
     }
 
     /// To take a pipeline down; none where somebody has begun to make or change it.
@@ -92,10 +115,10 @@ impl Making<'_> {
         })
     }
 
-    /// Notes that all of it has been made, and of what.
-    pub fn is_whole(&self, parts: BTreeSet<Identity>) {
+    /// Notes that all of it has been made: when that began, and of what it is.
+    pub fn is_whole(&self, made_at: String, parts: BTreeSet<Identity>) {
         self.claims.change(&self.mark, |doing| {
-            doing.made_anew = parts;
+            doing.whole = Some((made_at, parts));
             true
         });
     }
@@ -104,7 +127,7 @@ impl Making<'_> {
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         self.claims.change(&self.mark, |doing| {
-            (doing.made, doing.begun) = (false, false);
+            (doing.made, doing.begun) = (None, false);
             true
         });
     }
@@ -118,14 +141,13 @@ pub struct Destroying<'a> {
 }
 
 impl Destroying<'_> {
-    /// The parts that this run has made before: Terraform has it do so where another object of that name is to be destroyed.
+    /// The parts of another pipeline of that name that this process has made, where the one to be taken down was `made_at` another time: Terraform has it do so
+    /// where the old object is destroyed after the new one is made.
     #[must_use]
-    pub fn made_anew(&self) -> BTreeSet<Identity> {
+    pub fn made_since(&self, made_at: Option<&str>) -> Option<BTreeSet<Identity>> {
         let all = self.claims.0.borrow();
-        let doing = all.get(&self.mark);
-        doing
-            .map(|doing| doing.made_anew.clone())
-            .unwrap_or_default()
+        let (at, parts) = all.get(&self.mark)?.whole.as_ref()?;
+        (made_at != Some(at)).then(|| parts.clone())
     }
 }
 
@@ -147,21 +169,30 @@ mod tests {
         "orders/devl/eu-west-1".to_owned()
     }
 
+    fn parts(names: &[&str]) -> BTreeSet<Identity> {
+        let part = |name: &&str| ("SQS queue", (*name).to_owned());
+        names.iter().map(part).collect()
+    }
+
     #[test]
     fn one_makes_a_pipeline_at_a_time() {
         let claims = Claims::default();
-        let first = claims.making(mark()).unwrap();
-        assert!(claims.making(mark()).is_none());
-        assert!(claims.making("parcels/devl/eu-west-1".to_owned()).is_some());
+        let making = |mark: &str, names: &[&str]| claims.making(mark.to_owned(), parts(names));
+        let first = making("orders", &["a", "b"]).unwrap();
+        assert_eq!(making("orders", &[]).unwrap_err(), Taken::Pipeline);
+        drop(making("parcels", &["c"]).unwrap());
+        let part = Taken::Part(("SQS queue", "b".to_owned()));
+        assert_eq!(making("parcels", &["b", "c"]).unwrap_err(), part);
         drop(first);
-        assert!(claims.making(mark()).is_some());
+        drop(making("orders", &[]).unwrap());
+        drop(making("parcels", &["b"]).unwrap());
         assert!(claims.0.borrow().is_empty());
     }
 
     #[test]
     fn who_makes_waits_for_who_destroys() {
         let claims = Claims::default();
-        let making = claims.making(mark()).unwrap();
+        let making = claims.making(mark(), parts(&[])).unwrap();
         let (one, other) = (claims.destroying(mark()), claims.destroying(mark()));
         assert!(one.is_some() && other.is_some());
         assert!(!making.begin());
@@ -176,7 +207,7 @@ mod tests {
     #[test]
     fn what_is_begun_is_not_destroyed() {
         let claims = Claims::default();
-        let making = claims.making(mark()).unwrap();
+        let making = claims.making(mark(), parts(&[])).unwrap();
         assert!(making.begin());
         assert!(claims.destroying(mark()).is_none());
         drop(making);
@@ -184,25 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_is_remembered_for_the_run() {
+    fn what_was_made_is_remembered_and_may_be_destroyed_itself() {
         let claims = Claims::default();
-        let made = || claims.destroying(mark()).unwrap().made_anew();
-        let parts = BTreeSet::from([("SQS queue", "orders".to_owned())]);
-        let making = claims.making(mark()).unwrap();
-        assert!(made().is_empty());
-        making.is_whole(parts.clone());
+        let made_since = |at| claims.destroying(mark()).unwrap().made_since(at);
+        let making = claims.making(mark(), parts(&[])).unwrap();
+        assert_eq!(made_since(None), None);
+        making.is_whole("noon".to_owned(), parts(&["a"]));
         drop(making);
-        assert_eq!(made(), parts);
-        assert!(
-            claims
-                .destroying("parcels".to_owned())
-                .unwrap()
-                .made_anew()
-                .is_empty()
-        );
-        claims.begin_anew("parcels");
-        assert_eq!(made(), parts);
-        claims.begin_anew(&mark());
-        assert!(made().is_empty());
+        for earlier in [None, Some("morning")] {
+            assert_eq!(made_since(earlier), Some(parts(&["a"])));
+        }
+        assert_eq!(made_since(Some("noon")), None);
+        let other = claims.destroying("parcels".to_owned()).unwrap();
+        assert_eq!(other.made_since(None), None);
     }
 }

@@ -42,6 +42,7 @@ pub async fn discover(
         key_arn: String::new(),
         key_id: None,
         tags: default_tags.clone(),
+        made_at: None,
         packages: Packages::recorded(&settings),
     };
     let findings = look(&Blueprint::of(&settings, &facts), aws, Findings::new()).await?;

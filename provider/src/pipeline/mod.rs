@@ -16,7 +16,6 @@ mod upgrade;
 pub mod validate;
 mod warnings;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,10 +34,10 @@ use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, look, look_again, ours,
-    recognise, refusals, still_forgotten, take_down,
+    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, is_another, look,
+    look_again, made_at, ours, recognise, refusals, still_forgotten, take_down,
 };
-use blueprint::{Blueprint, Facts, Identity};
+use blueprint::{Blueprint, Facts};
 use claims::Claims;
 use order::Order;
 use packages::Packages;
@@ -81,10 +80,7 @@ fn made_elsewhere(settings: &Settings) -> Diagnostic {
 
 /// What was to be destroyed has become part of what this run made. The rest stays, too: what the new pipeline works with may depend on it, the old key above all, and
 /// a destroy that failed half-way would be tried again by a run that knows nothing of this.
-fn held_anew(settings: &Settings, old: &Blueprint, made: &BTreeSet<Identity>) -> Diagnostic {
-    let nodes = old.nodes.iter();
-    let alone = nodes.filter(|node| !made.contains(&node.identity()));
-    let titles: Vec<String> = alone.map(|node| node.part.title()).collect();
+fn held_anew(settings: &Settings, titles: &[String]) -> Diagnostic {
     let rest = if titles.is_empty() {
         String::new()
     } else {
@@ -99,6 +95,16 @@ fn held_anew(settings: &Settings, old: &Blueprint, made: &BTreeSet<Identity>) ->
         blueprint::id(settings)
     );
     Diagnostic::warning("Parts left to the pipeline that was made", detail)
+}
+
+/// The same, where another run made it.
+fn made_since(settings: &Settings) -> Diagnostic {
+    let detail = format!(
+        "The pipeline \"{}\" that stands was made anew after the one this object of the state tells of, and its parts are the new one's. So this object counts as gone, and nothing of it is destroyed. \
+         What the new one does not have may be left; it carries the tag {MARK}. If the new one is in no state, `terraform import` takes it over.",
+        blueprint::id(settings)
+    );
+    Diagnostic::warning("Pipeline made anew", detail)
 }
 
 fn told(failure: &Failure) -> Diagnostic {
@@ -289,9 +295,12 @@ impl CallbackPipeline {
     }
 
     /// What there is, and what a destroy may want to know of it.
-    async fn refresh(&self, state: &Value) -> Result<(Refreshed, Diagnostics), Diagnostics> {
+    async fn refresh(
+        &self,
+        request: &ReadRequest,
+    ) -> Result<(Refreshed, Diagnostics), Diagnostics> {
         let session = self.session().await?;
-        let mut base = tree_of(state).ok_or_else(not_configured)?;
+        let mut base = tree_of(&request.state).ok_or_else(not_configured)?;
         let place = supposed(&session, &base).await?;
         let stop = CancellationToken::new();
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
@@ -309,19 +318,17 @@ impl CallbackPipeline {
         } else {
             Packages::of(&settings).ok()
         };
-        let facts = Facts {
+        let mut facts = Facts {
             // What is told of a key that is missing.
             key_arn: key_arn(&settings, Some(&base))
                 .unwrap_or_else(|| "the key that is to be made".to_owned()),
             key_id: settings.key.key_id.clone(),
             tags: settings.tags_all.clone().unwrap_or_default(),
+            made_at: memory::made_at(&request.private),
             packages: packages.unwrap_or_else(|| Packages::recorded(&settings)),
             place,
         };
-        // An apply refreshes nothing: this is another run, of a process that serves more than one.
-        self.claims
-            .begin_anew(&blueprint::mark(&settings, &facts.place));
-        let blueprint = Blueprint::of(&settings, &facts);
+        let mut blueprint = Blueprint::of(&settings, &facts);
         let eyes = for_looks(&blueprint, &aws);
         let met = met(&session, &base, &blueprint, &facts.place, &eyes).await?;
         let looked = look(&blueprint, &eyes, met).await;
@@ -332,6 +339,18 @@ impl CallbackPipeline {
             }
             told
         })?;
+        if is_another(facts.made_at.as_deref(), &findings) {
+            let gone = Refreshed {
+                state: None,
+                memory: Vec::new(),
+            };
+            return Ok((gone, vec![made_since(&settings)]));
+        }
+        // An import brings none with it.
+        if facts.made_at.is_none() {
+            facts.made_at = made_at(&findings);
+            blueprint = Blueprint::of(&settings, &facts);
+        }
         if !imported {
             recognise(&blueprint, &blueprint, &mut findings);
             still_forgotten(&base, &blueprint, &mut findings);
@@ -345,7 +364,7 @@ impl CallbackPipeline {
         }
         let refreshed = Refreshed {
             state: state::state(&base, &blueprint, &ours(&findings)),
-            memory: memory::written(&blueprint, &findings),
+            memory: memory::written(&blueprint, &findings, facts.made_at),
         };
         Ok((refreshed, warnings))
     }
@@ -387,7 +406,12 @@ impl CallbackPipeline {
         })
     }
 
-    async fn make(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
+    async fn make(
+        &self,
+        request: ApplyRequest,
+        made_at: Option<String>,
+        work: &Work,
+    ) -> (Value, Diagnostics) {
         let nothing = request.prior.clone();
         let prior = tree_of(&request.prior);
         let creating = prior.is_none();
@@ -396,9 +420,9 @@ impl CallbackPipeline {
             let session = self.session().await?;
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let place = home(&session, prior.as_ref()).await?;
-            let order = Order::of(&base, prior, place, &session.config.default_tags())?;
-            let making = self.claims.making(order.mark());
-            let making = making.ok_or_else(|| vec![order.twice()])?;
+            let defaults = session.config.default_tags();
+            let order = Order::of(&base, prior, place, &defaults, made_at)?;
+            let making = order.claimed(&self.claims)?;
             Ok::<_, Diagnostics>((session, base, order, making))
         };
         let (session, base, order, making) = match prepared.await {
@@ -423,11 +447,17 @@ impl CallbackPipeline {
             ..
         } = order;
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        let progress = checkpoints(
+            work,
+            &base,
+            Arc::clone(&blueprint),
+            &findings,
+            facts.made_at.clone(),
+        );
         let outcome = converge(&settings, &facts, blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            if creating {
-                making.is_whole(outcome.blueprint.identities());
+            if creating && let Some(made_at) = facts.made_at {
+                making.is_whole(made_at, outcome.blueprint.identities());
             }
             let mut tree = outcome.blueprint.outputs.clone();
             let observed = outcome.observed;
@@ -459,7 +489,12 @@ impl CallbackPipeline {
         (state, diagnostics)
     }
 
-    async fn destroy(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
+    async fn destroy(
+        &self,
+        request: ApplyRequest,
+        made_at: Option<String>,
+        work: &Work,
+    ) -> (Value, Diagnostics) {
         let kept = request.prior.clone();
         let prepared = async {
             let session = self.session().await?;
@@ -468,7 +503,7 @@ impl CallbackPipeline {
             let settings = settings_of(&base).map_err(|error| vec![error])?;
             let claim = self.claims.destroying(blueprint::mark(&settings, &place));
             let claim = claim.ok_or_else(|| vec![made_elsewhere(&settings)])?;
-            let spared = claim.made_anew();
+            let spared = claim.made_since(made_at.as_deref());
             Ok::<_, Diagnostics>((session, base, settings, place, spared, claim))
         };
         let (session, base, settings, place, spared, _claim) = match prepared.await {
@@ -478,14 +513,17 @@ impl CallbackPipeline {
         let known = Known {
             place: Some(place),
             prior: Some(base.clone()),
+            made_at,
             ..Known::default()
         };
         let Some(blueprint) = plan::recorded(&base, &known) else {
             return (kept, not_configured());
         };
-        if !spared.is_empty() {
-            let warning = held_anew(&settings, &blueprint, &spared);
-            return (Value::Null, vec![warning]);
+        if let Some(spared) = spared {
+            let nodes = blueprint.nodes.iter();
+            let alone = nodes.filter(|node| !spared.contains(&node.identity()));
+            let titles: Vec<String> = alone.map(|node| node.part.title()).collect();
+            return (Value::Null, vec![held_anew(&settings, &titles)]);
         }
         let stop = stop_with(work);
         let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
@@ -500,6 +538,9 @@ impl CallbackPipeline {
                 Ok(findings) => findings,
                 Err(failures) => return (kept, all_told(&failures)),
             };
+            if is_another(known.made_at.as_deref(), &findings) {
+                return (Value::Null, vec![made_since(&settings)]);
+            }
             recognise(&blueprint, &blueprint, &mut findings);
             disown(&blueprint, &mut findings);
             findings
@@ -525,7 +566,13 @@ impl CallbackPipeline {
         }
         let left = unmarked(&blueprint, &findings);
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        let progress = checkpoints(
+            work,
+            &base,
+            Arc::clone(&blueprint),
+            &findings,
+            known.made_at,
+        );
         let outcome = take_down(blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             return (Value::Null, left);
@@ -549,12 +596,14 @@ fn checkpoints(
     base: &Arc<Tree>,
     blueprint: Arc<Blueprint>,
     findings: &Findings,
+    made_at: Option<String>,
 ) -> Progress {
     let progress = Progress::from(findings);
     let (base, noted) = (Arc::clone(base), progress.clone());
+    let private = memory::of_one_made_at(made_at);
     work.checkpoint_from(move || {
         let state = state::state(&base, &blueprint, &noted.now())?;
-        Some((value_of(state), Vec::new()))
+        Some((value_of(state), private.clone()))
     });
     progress
 }
@@ -674,7 +723,7 @@ impl Resource for CallbackPipeline {
     }
 
     async fn read(&self, request: ReadRequest) -> ReadReply {
-        match self.refresh(&request.state).await {
+        match self.refresh(&request).await {
             Ok((found, diagnostics)) => ReadReply {
                 state: found.state.map_or(Value::Null, value_of),
                 private: found.memory,
@@ -701,15 +750,21 @@ impl Resource for CallbackPipeline {
     }
 
     async fn apply(&self, request: ApplyRequest, work: Work) -> ApplyReply {
-        let (state, diagnostics) = if request.planned.is_null() {
-            self.destroy(request, &work).await
+        let made_at = if request.prior.is_null() {
+            Some(memory::making_begins())
         } else {
-            self.make(request, &work).await
+            memory::made_at(&request.private)
         };
-        // What the plan wrote down is of this run alone.
+        // What else the plan wrote down is of this run alone.
+        let private = memory::of_one_made_at(made_at.clone());
+        let (state, diagnostics) = if request.planned.is_null() {
+            self.destroy(request, made_at, &work).await
+        } else {
+            self.make(request, made_at, &work).await
+        };
         ApplyReply {
             state,
-            private: Vec::new(),
+            private,
             diagnostics,
         }
     }

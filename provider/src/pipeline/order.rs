@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use tfplugin::{Diagnostic, Diagnostics, Path};
 
 use super::apply::{
-    Findings, disown, look_again, look_for, ours, recognise, refusals, remove_surplus,
+    Findings, disown, is_another, look_again, look_for, ours, recognise, refusals, remove_surplus,
     still_forgotten,
 };
 use super::blueprint::{self, Blueprint, Facts};
-use super::claims::Making;
+use super::claims::{Claims, Making, Taken};
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
@@ -47,12 +47,14 @@ impl Order {
         prior: Option<Tree>,
         place: Place,
         default_tags: &BTreeMap<String, String>,
+        made_at: Option<String>,
     ) -> Result<Self, Diagnostics> {
         let settings = settings_of(planned).map_err(|error| vec![error])?;
         let packages = agreed(&settings, planned, prior.as_ref())?;
         let known = Known {
             place: Some(place.clone()),
             prior: prior.clone(),
+            made_at: made_at.clone(),
             ..Known::default()
         };
         let facts = Facts {
@@ -61,6 +63,7 @@ impl Order {
                 .as_ref()
                 .and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
             tags: all_tags(default_tags, settings.tags.as_ref()),
+            made_at,
             packages,
             place,
         };
@@ -81,14 +84,32 @@ impl Order {
         blueprint::mark(&self.settings, &self.facts.place)
     }
 
-    /// The refusal where another resource makes the pipeline.
-    #[must_use]
-    pub fn twice(&self) -> Diagnostic {
-        let detail = format!(
-            "Another resource of this configuration makes the pipeline \"{}\". Each needs a name or an environment of its own.",
-            blueprint::id(&self.settings)
-        );
-        Diagnostic::error("Pipeline twice", detail).at(Path::root().attribute("name"))
+    /// Claims the pipeline for this work.
+    ///
+    /// # Errors
+    /// That another resource makes it, or one of its parts.
+    pub fn claimed<'a>(&self, claims: &'a Claims) -> Result<Making<'a>, Diagnostics> {
+        let taken = match claims.making(self.mark(), self.blueprint.alone()) {
+            Ok(making) => return Ok(making),
+            Err(taken) => taken,
+        };
+        let (summary, detail) = match taken {
+            Taken::Pipeline => (
+                "Pipeline twice",
+                format!(
+                    "Another resource of this configuration makes the pipeline \"{}\". Each needs a name or an environment of its own.",
+                    blueprint::id(&self.settings)
+                ),
+            ),
+            Taken::Part((kind, name)) => (
+                "Part twice",
+                format!(
+                    "Another pipeline of this configuration makes the {kind} \"{name}\". Each needs one with a name of its own."
+                ),
+            ),
+        };
+        let path = Path::root().attribute("name");
+        Err(vec![Diagnostic::error(summary, detail).at(path)])
     }
 
     /// What there is, when nothing stands against the work and what is no longer wanted is gone. Nothing when the work was ended before.
@@ -112,7 +133,7 @@ impl Order {
         if !against.is_empty() {
             return Err(against);
         }
-        if self.prior.is_none() {
+        if self.prior.is_none() || is_another(self.facts.made_at.as_deref(), &findings) {
             self.stands_already(&findings, aws).await?;
         }
         if let Some(before) = &self.before {
@@ -241,50 +262,34 @@ fn is_left(function: &str, planned: &Tree, prior: Option<&Tree>) -> bool {
     same("package") && same("code_sha256")
 }
 
-/// The code that the arguments ask for. What is left the code it has may ask for what is not at hand.
-fn at_hand(
-    settings: &Settings,
-    planned: &Tree,
-    prior: Option<&Tree>,
-) -> Result<Packages, NoPackage> {
-    let mut settings = settings.clone();
-    loop {
-        let none = match Packages::of(&settings) {
-            Err(none) if is_left(none.function, planned, prior) => none,
-            other => return other,
-        };
-        // Something stands in for it that is at hand.
-        if !settings.stand_in(none.function) {
-            return Err(none);
-        }
-    }
-}
-
 /// The code that was agreed to: a file that changed since the plan would make another function. Where the plan leaves a function the code it has, it is
-/// left that, whatever the file is now.
+/// left that, whatever it and the file are now.
 fn agreed(
     settings: &Settings,
     planned: &Tree,
     prior: Option<&Tree>,
 ) -> Result<Packages, Diagnostics> {
-    let now = at_hand(settings, planned, prior).map_err(|none| vec![none.told()])?;
-    let code = |function: &str, now: Package| {
+    let code = |function: &str, now: Result<Package, NoPackage>| {
         let told = |name: &str| planned.get(function)?.get(name)?.as_str();
         let hash = told("code_sha256");
-        let other = now
-            .sha256
-            .as_deref()
-            .filter(|now| hash.is_some_and(|hash| hash != *now));
-        let is_other = other.is_some() || told("package") != Some(now.label.as_str());
-        match (other, hash) {
-            _ if is_other && is_left(function, planned, prior) => Ok(Package {
-                label: told("package").unwrap_or_default().to_owned(),
+        if is_left(function, planned, prior) {
+            let label = told("package").unwrap_or_default();
+            let same = |now: &Package| now.label == label && now.sha256.as_deref() == hash;
+            let source = now.ok().filter(same).and_then(|now| match now.code {
+                Code::Given(source) => Some(source),
+                _ => None,
+            });
+            return Ok(Package {
+                label: label.to_owned(),
                 sha256: hash.map(str::to_owned),
-                code: Code::Left,
-            }),
-            (Some(other), Some(hash)) => {
+                code: Code::Left(source),
+            });
+        }
+        let now = now.map_err(|none| vec![none.told()])?;
+        match (now.sha256.as_deref(), hash) {
+            (Some(now), Some(hash)) if now != hash => {
                 let detail = format!(
-                    "The code was {hash} (SHA-256) in the plan and is {other} now. Make a new plan."
+                    "The code was {hash} (SHA-256) in the plan and is {now} now. Make a new plan."
                 );
                 let path = Path::root().attribute(function);
                 Err(vec![
@@ -295,7 +300,7 @@ fn agreed(
         }
     };
     Ok(Packages {
-        processing: code("processing", now.processing)?,
-        integration: code("integration", now.integration)?,
+        processing: code("processing", Packages::processing(settings))?,
+        integration: code("integration", Packages::integration(settings))?,
     })
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tfplugin::{Diagnostic, Path, Value};
 
 use super::settings::Settings;
-use crate::parts::function::Code;
+use crate::parts::function::{Code, Source};
 
 /// Function, architecture, zip.
 static EMBEDDED: &[(&str, &str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/zips.rs"));
@@ -135,7 +135,7 @@ fn embedded(function: &'static str, architectures: &[String]) -> Result<Package,
             env!("CARGO_PKG_VERSION")
         ),
         sha256: Some(hash.clone()),
-        code: Code::Zip(Arc::from(*zip)),
+        code: Code::Given(Source::Zip(Arc::from(*zip))),
     })
 }
 
@@ -169,7 +169,7 @@ fn file(path: &str) -> Result<Package, NoPackage> {
     Ok(Package {
         label: format!("file {path}, SHA-256 {hash}"),
         sha256: Some(hash),
-        code: Code::Zip(bytes.into()),
+        code: Code::Given(Source::Zip(bytes.into())),
     })
 }
 
@@ -179,13 +179,24 @@ impl Packages {
     /// # Errors
     /// Which argument asks for code that is not there.
     pub fn of(settings: &Settings) -> Result<Self, NoPackage> {
+        Ok(Self {
+            processing: Self::processing(settings)?,
+            integration: Self::integration(settings)?,
+        })
+    }
+
+    /// The same, of the processing function alone.
+    ///
+    /// # Errors
+    /// As [`Packages::of`].
+    pub fn processing(settings: &Settings) -> Result<Package, NoPackage> {
         let processing = &settings.processing;
-        let own = match (
+        match (
             &processing.filename,
             &processing.s3_bucket,
             &processing.s3_key,
         ) {
-            (Some(path), _, _) => Some(file(path)?),
+            (Some(path), _, _) => file(path),
             (None, Some(bucket), Some(key)) => {
                 let version = processing.s3_object_version.clone();
                 let suffix = version
@@ -195,26 +206,26 @@ impl Packages {
                 let label = format!("s3://{bucket}/{key}{suffix}");
                 // Its hash is what it was when it was deployed, as long as it is the same object.
                 let same = processing.function.package.as_ref() == Some(&label);
-                Some(Package {
+                Ok(Package {
                     sha256: processing.function.code_sha256.clone().filter(|_| same),
                     label,
-                    code: Code::Object {
+                    code: Code::Given(Source::Object {
                         s3_bucket: bucket.clone(),
                         s3_key: key.clone(),
                         s3_object_version: version,
-                    },
+                    }),
                 })
             }
-            _ => None,
-        };
-        let processing = match own {
-            Some(package) => package,
-            None => embedded("processing", &processing.function.architectures)?,
-        };
-        Ok(Self {
-            processing,
-            integration: embedded("integration", &settings.integration.architectures)?,
-        })
+            _ => embedded("processing", &processing.function.architectures),
+        }
+    }
+
+    /// The same, of the integration function alone.
+    ///
+    /// # Errors
+    /// As [`Packages::of`].
+    pub fn integration(settings: &Settings) -> Result<Package, NoPackage> {
+        embedded("integration", &settings.integration.architectures)
     }
 
     /// The code as a state tells of it, for looking at what is there.

@@ -14,6 +14,7 @@ use super::packages::{NoPackage, Package, Packages};
 use super::schema::{Field, Origin, Shape, fields, with_defaults};
 use super::settings::Settings;
 use crate::documents::Place;
+use crate::parts::function::Code;
 
 /// One of the two ways to stand in for what is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Known {
     pub prior: Option<Map<String, Json>>,
     /// The same with all digits of its numbers.
     pub exact: Value,
+    /// When its making began.
+    pub made_at: Option<String>,
 }
 
 /// The planned value, and the arguments whose change forces a replacement.
@@ -131,6 +134,7 @@ pub fn recorded(state: &Map<String, Json>, known: &Known) -> Option<Blueprint> {
         key_arn: key_arn(&settings, Some(state)).unwrap_or_else(|| ODD.to_owned()),
         key_id: settings.key.key_id.clone(),
         tags: settings.tags_all.clone().unwrap_or_default(),
+        made_at: known.made_at.clone(),
         packages: Packages::recorded(&settings),
     };
     Some(Blueprint::of(&settings, &facts))
@@ -191,6 +195,7 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
         key_arn: key_arn(&settings, known.prior.as_ref()).unwrap_or_else(|| odd("key")),
         key_id: None,
         tags: tags.clone(),
+        made_at: None,
         packages,
     };
     let blueprint = Blueprint::of(&settings, &facts);
@@ -230,7 +235,6 @@ fn packages(
                     .is_some_and(|value| !value.is_wholly_known())
             })
     };
-    let (mut processing, mut integration) = (unknown("processing"), unknown("integration"));
     let mut settings = settings.clone();
     // The hash of an object in S3 is what it was, as long as it is the same object: code for another architecture is not.
     let was = |name: &str| prior?.get("processing")?.get(name);
@@ -238,41 +242,28 @@ fn packages(
     let before = |name: &str| was(name)?.as_str().filter(|_| same).map(str::to_owned);
     settings.processing.function.package = before("package");
     settings.processing.function.code_sha256 = before("code_sha256");
+    let stand_in = || Package {
+        label: format!("{stand_in:?}"),
+        sha256: Some(format!("{stand_in:?}")),
+        code: Code::Recorded,
+    };
     let mut lost = Vec::new();
-    let mut packages = loop {
-        if processing {
-            settings.processing.filename = None;
-            settings.processing.s3_bucket = None;
-            settings.processing.function.architectures = vec!["x86_64".to_owned()];
+    let mut code = |function: &str, find: fn(&Settings) -> Result<Package, NoPackage>| {
+        if unknown(function) {
+            return Ok(stand_in());
         }
-        if integration {
-            settings.integration.architectures = vec!["x86_64".to_owned()];
-        }
-        match Packages::of(&settings) {
-            Err(_) if processing && integration => break Packages::recorded(&settings),
+        match find(&settings) {
             Err(none) if none.is_deployed(config, prior) => {
-                let stand_in = match none.function {
-                    "processing" => &mut processing,
-                    _ => &mut integration,
-                };
-                if std::mem::replace(stand_in, true) {
-                    return Err(none);
-                }
                 lost.push(none);
+                Ok(stand_in())
             }
-            other => break other?,
+            other => other,
         }
     };
-    let odd = |package: &mut Package| {
-        package.label = format!("{stand_in:?}");
-        package.sha256 = Some(format!("{stand_in:?}"));
+    let packages = Packages {
+        processing: code("processing", Packages::processing)?,
+        integration: code("integration", Packages::integration)?,
     };
-    if processing {
-        odd(&mut packages.processing);
-    }
-    if integration {
-        odd(&mut packages.integration);
-    }
     Ok((packages, lost))
 }
 
@@ -608,7 +599,7 @@ mod tests {
             place: Some(place()),
             default_tags: Some(BTreeMap::new()),
             prior,
-            exact: Value::Null,
+            ..Known::default()
         }
     }
 

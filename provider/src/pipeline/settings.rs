@@ -198,21 +198,6 @@ pub struct Retry {
 }
 
 impl Settings {
-    /// Takes for a function's code what comes with the provider, so that something stands in for code that is not at hand; false where that is so already.
-    pub fn stand_in(&mut self, function: &str) -> bool {
-        let function = if function == "processing" {
-            let own = &mut self.processing;
-            if own.filename.take().is_some() | own.s3_bucket.take().is_some() {
-                return true;
-            }
-            &mut own.function
-        } else {
-            &mut self.integration
-        };
-        let common = vec!["x86_64".to_owned()];
-        std::mem::replace(&mut function.architectures, common.clone()) != common
-    }
-
     /// The prefix of task tokens: that of the work, beside which they lie, or one of their own.
     #[must_use]
     pub fn token_prefix(&self) -> &str {

@@ -36,10 +36,16 @@ const KEPT: &str = "What lies there stays, and does not expire any more.";
 fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
     for (place, more) in PLACES {
         let path = path(place);
+        let mut more = more.to_owned();
         let before = prior.at(&path).and_then(Value::as_str);
         let after = match planned.at(&path) {
             Some(Value::String(after)) => format!("\"{after}\""),
-            Some(Value::Unknown) => "something that is known only after apply".to_owned(),
+            Some(Value::Unknown) => {
+                if place == "kms_key_arn" {
+                    more.push_str(" Should it come out as null, Terraform ends the apply before this pipeline is changed, and the next one replaces it.");
+                }
+                "something that is known only after apply".to_owned()
+            }
             _ => continue,
         };
         if let Some(before) = before

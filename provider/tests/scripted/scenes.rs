@@ -9,7 +9,7 @@ use terraform_provider_bellflower::parts::bucket::Bucket;
 use terraform_provider_bellflower::parts::dashboard::Dashboard;
 use terraform_provider_bellflower::parts::event_invoke_config::EventInvokeConfig;
 use terraform_provider_bellflower::parts::event_source::EventSource;
-use terraform_provider_bellflower::parts::function::{Code, Function};
+use terraform_provider_bellflower::parts::function::{Code, Function, Source};
 use terraform_provider_bellflower::parts::key::Key;
 use terraform_provider_bellflower::parts::log_group::LogGroup;
 use terraform_provider_bellflower::parts::notification::Notification;
@@ -295,7 +295,7 @@ pub fn function() -> Function {
         reserved_concurrent_executions: 5,
         package: "p".into(),
         code_sha256: Some("x".into()),
-        code: Code::Zip(Arc::from(b"zip".as_slice())),
+        code: Code::Given(Source::Zip(Arc::from(b"zip".as_slice()))),
         tags: tags(),
     }
 }

@@ -600,6 +600,11 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             &["bellflower:pipeline"],
         ),
         fault(
+            "tags.bellflower:made-at",
+            json!("x"),
+            &["bellflower:made-at"],
+        ),
+        fault(
             &format!("tags.{}", long(129)),
             json!("x"),
             &["1 to 128 characters", "129"],
@@ -627,7 +632,7 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
                 .map(|number| (format!("k{number}"), json!("v")))
                 .collect::<serde_json::Map<_, _>>()
                 .into(),
-            &["50 tags are too many", "Bellflower needs one"],
+            &["50 tags are too many", "Bellflower needs two"],
         ),
         fault("key.alias", json!("mine"), &["alias/"]),
         fault("key.alias", json!("alias/aws/mine"), &["alias/aws/"]),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, Error, Plan, Stage, Terraform, differences};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Roles are shared by all regions, so a pipeline of the same name in another region must not take them.
 #[tokio::test(flavor = "multi_thread")]
@@ -119,6 +119,32 @@ async fn two_of_one_name_in_one_configuration_are_refused() -> Result<(), Error>
     Ok(())
 }
 
+/// A dashboard has no tags, and a second one of its name would be written over the first. Nobody's parts are tagged yet while both are made.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pipelines_with_one_dashboard_are_refused() -> Result<(), Error> {
+    let lines = "  dashboard = { dashboard_name = \"both\" }\n";
+    let stage = Stage::new(lines).await?;
+    let other = "resource \"bellflower_callback_pipeline\" \"other\" {\n  name      = \"parcels\"\n  dashboard = { dashboard_name = \"both\" }\n}\n";
+    let both = format!("{}{other}", Stage::text("", "orders", lines));
+    stage.terraform.rewrite(&both)?;
+    let apply = ["apply", "-auto-approve", "-no-color"];
+    let said = stage.terraform.run(&apply)?;
+    assert_eq!(said.code, 1, "{}", said.flat());
+    let told = said.flat();
+    assert!(
+        told.contains("makes the CloudWatch dashboard \"both\""),
+        "{told}"
+    );
+    let listed = stage.terraform.run(&["state", "list"])?;
+    assert_eq!(listed.stdout.lines().count(), 1, "{}", listed.stdout);
+    // Later it carries the mark of the first.
+    let said = stage.terraform.run(&apply)?.flat();
+    assert!(said.contains("belongs to the pipeline"), "{said}");
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// The pipeline's mark is on the parts of both: a state machine of another name does not make it another pipeline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_state_machine_is_no_second_pipeline() -> Result<(), Error> {
@@ -223,5 +249,81 @@ async fn an_import_block_takes_it_over() -> Result<(), Error> {
         other.destroy()?;
         assert_eq!(stage.left().await?, Vec::<String>::new());
     }
+    Ok(())
+}
+
+fn state_file(stage: &Stage) -> Value {
+    let path = stage.terraform.directory().join("terraform.tfstate");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn put_state(stage: &Stage, written: &Value) {
+    let path = stage.terraform.directory().join("terraform.tfstate");
+    std::fs::write(path, written.to_string()).unwrap();
+}
+
+/// What an interrupted `create_before_destroy` leaves to destroy, and a state out of a backup, tell of a pipeline that was made anew since: all parts have the same
+/// names and the same mark, and are the new one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let old = state_file(&stage);
+    let machine = &stage.names.state_machine;
+    let machine = stage.arn("states", &format!("stateMachine:{machine}"));
+    let delete = stage.aws.sfn.delete_state_machine();
+    let delete = delete.state_machine_arn(&machine);
+    delete.send().await.unwrap();
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.apply()?;
+    let made = stage.observe().await;
+
+    let mut both = state_file(&stage);
+    let mut deposed = old["resources"][0]["instances"][0].clone();
+    deposed["deposed"] = json!("0badcafe");
+    let instances = both["resources"][0]["instances"].as_array_mut().unwrap();
+    instances.push(deposed);
+    for options in [&["-refresh=false"][..], &[]] {
+        put_state(&stage, &both);
+        let apply = [&["apply", "-auto-approve", "-no-color"], options].concat();
+        let said = stage.terraform.expect(&apply)?.flat();
+        assert!(said.contains("Pipeline made anew"), "{said}");
+        assert_eq!(stage.observe().await, made);
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    let new = state_file(&stage);
+
+    for options in [&["-refresh=false"][..], &[]] {
+        put_state(&stage, &old);
+        let destroy = [&["destroy", "-auto-approve", "-no-color"], options].concat();
+        stage.terraform.expect(&destroy)?;
+        assert_eq!(stage.observe().await, made);
+    }
+    put_state(&stage, &old);
+    for options in [&["-refresh=false"][..], &[]] {
+        stage.set("  queue = { delay_seconds = 7 }\n")?;
+        let apply = [&["apply", "-auto-approve", "-no-color"], options].concat();
+        let said = stage.terraform.run(&apply)?.flat();
+        assert!(said.contains("terraform import"), "{said}");
+        assert_eq!(stage.observe().await, made);
+    }
+
+    stage.set("")?;
+    put_state(&stage, &new);
+    // The tag that tells them apart is repaired as any other, and where it is missing the pipeline is the one that the state tells of.
+    let untag = stage.aws.sfn.untag_resource().resource_arn(&machine);
+    let untag = untag.tag_keys("bellflower:made-at");
+    untag.send().await.unwrap();
+    let said = stage.terraform.apply()?.flat();
+    assert!(said.contains("0 added, 1 changed, 0 destroyed"), "{said}");
+    assert_eq!(stage.observe().await, made);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // An import takes it as it is.
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }

@@ -56,6 +56,17 @@ async fn a_function_that_is_ignored_keeps_its_code() -> Result<(), Error> {
     assert_eq!(code(&stage).await, deployed);
     std::fs::write(&path, &second).unwrap();
 
+    // Nor does an apply put back what it had when the plan was made.
+    stage.set(&lines(4))?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    let update = stage.aws.lambda.update_function_code();
+    let update = update.function_name(&stage.names.processing);
+    let update = update.zip_file(aws_sdk_lambda::primitives::Blob::new(zip("fourth").0));
+    let deployed = update.send().await.unwrap().code_sha256.unwrap();
+    stage.terraform.expect(&["apply", "the.plan"])?;
+    assert_eq!(code(&stage).await, deployed);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
     // Without the function there is nothing to keep.
     let delete = stage.aws.lambda.delete_function();
     let delete = delete.function_name(&stage.names.processing);

@@ -528,10 +528,10 @@ async fn what_a_replacement_was_made_of_is_not_destroyed() -> Result<(), Error> 
 async fn terraform_test_leaves_nothing() -> Result<(), Error> {
     let stage = Stage::new("").await?;
     let text = "provider \"bellflower\" {}\n\nrun \"made\" {\n  command = apply\n\n  assert {\n    condition     = bellflower_callback_pipeline.this.queue.url != \"\"\n    \
-                error_message = \"no queue\"\n  }\n}\n";
+                error_message = \"no queue\"\n  }\n}\n\nrun \"made_anew\" {\n  command = apply\n\n  plan_options {\n    refresh = false\n    replace = [bellflower_callback_pipeline.this]\n  }\n}\n";
     std::fs::write(stage.terraform.directory().join("main.tftest.hcl"), text).unwrap();
     let run = stage.terraform.expect(&["test", "-no-color"])?;
-    assert!(run.flat().contains("1 passed, 0 failed"), "{}", run.flat());
+    assert!(run.flat().contains("2 passed, 0 failed"), "{}", run.flat());
     assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }

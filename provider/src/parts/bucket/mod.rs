@@ -23,7 +23,7 @@ use serde_json::Value;
 use super::tags::Tags;
 use super::{Aws, absent, attributes, properties};
 use crate::documents::policy;
-use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
+use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part, belongs};
 use contents::Entry;
 pub use folders::remove_empty;
 use lifecycle::described_rules;
@@ -260,7 +260,11 @@ impl Bucket {
         let marked = || async {
             let tags = self.tags_of(aws).await?.unwrap_or_default();
             let tags = Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value)));
-            Ok((self.tags.owner_of(&tags) == Owner::Us).then_some(()))
+            match self.tags.owner_of(&tags) {
+                Owner::Us => Ok(Some(())),
+                Owner::SomeoneElse(None) => Ok(None),
+                Owner::SomeoneElse(mark) => Err(belongs(self, mark.as_deref())),
+            }
         };
         aws.settle(
             &self.title(),

@@ -213,15 +213,15 @@ pub fn crowd(
     found: &mut Diagnostics,
 ) {
     let path = Path::root().attribute("tags");
-    let count = all.keys().filter(|key| *key != tags::MARK).count();
-    if count >= tags::MOST {
+    let count = all.len();
+    if count > tags::MOST - 2 {
         let inherited = all.keys().filter(|key| !written.contains_key(*key)).count();
         let from = match inherited {
             0 => String::new(),
             number => format!(", {number} of which come from the provider's default_tags,"),
         };
         let detail = format!(
-            "{count} tags{from} are too many: AWS takes {}, of which Bellflower needs one.",
+            "{count} tags{from} are too many: AWS takes {}, of which Bellflower needs two.",
             tags::MOST
         );
         found.push(Diagnostic::error("Too many tags", detail).at(path.clone()));

@@ -22,11 +22,13 @@ impl Shown {
             .terraform
             .expect(&["plan", "-no-color", "-out=the.plan"])?
             .stdout;
+        let text = without_times(&text);
         let json = stage
             .terraform
             .expect(&["show", "-json", "the.plan"])?
             .stdout;
-        let plan: Value = serde_json::from_str(&json).expect("Terraform writes JSON");
+        let plan: Value =
+            serde_json::from_str(&without_times(&json)).expect("Terraform writes JSON");
         let changes = plan["resource_changes"]
             .as_array()
             .cloned()
@@ -60,6 +62,18 @@ impl Shown {
         };
         [at("before"), at("after")]
     }
+}
+
+/// A plan without the tag that tells when the pipeline was made: each has another.
+fn without_times(plan: &str) -> String {
+    const TAG: &str = r#"\"bellflower:made-at\":\""#;
+    const END: &str = r#"\","#;
+    let (first, rest) = plan
+        .split_once(TAG)
+        .map_or((plan, None), |(first, rest)| (first, Some(rest)));
+    let rest = rest.into_iter().flat_map(|rest| rest.split(TAG));
+    let kept = rest.map(|text| text.split_once(END).map_or("", |(_, kept)| kept));
+    std::iter::once(first).chain(kept).collect()
 }
 
 /// The lines of a plan's text by the places they tell of. Places are nested by indentation.

@@ -687,6 +687,7 @@ impl With<'_> {
             // The emulator takes it and does not tell it.
             "tracing": null,
             "tags": tags(),
+            "tells_when_it_was_made": true,
             "role": self.role(
                 &names.state_machine_role,
                 "State machine of the callback pipeline orders (devl)",
