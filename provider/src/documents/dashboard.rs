@@ -180,17 +180,28 @@ pub fn body(shown: &Shown) -> String {
     policy::text(&json!({ "widgets": widgets }))
 }
 
+fn widgets(body: &str) -> Vec<Value> {
+    let body: Option<Value> = serde_json::from_str(body).ok();
+    let widgets = body.and_then(|body| body.get("widgets")?.as_array().cloned());
+    widgets.unwrap_or_default()
+}
+
+/// Whether two dashboards have a widget in common.
+#[must_use]
+pub fn have_common(one: &str, other: &str) -> bool {
+    let other = widgets(other);
+    widgets(one).iter().any(|widget| other.contains(widget))
+}
+
 /// Whose a dashboard is, as far as it says so.
 #[must_use]
 pub fn owner(body: &str) -> Option<String> {
-    let body: Value = serde_json::from_str(body).ok()?;
-    let widgets = body.get("widgets")?.as_array()?;
     let text = |widget: &Value| {
         let text = widget.get("properties")?.get("markdown")?.as_str()?;
         let (_, rest) = text.split_once(MADE_FOR)?;
         Some(rest.split('`').nth(1)?.to_owned())
     };
-    widgets.iter().find_map(text)
+    widgets(body).iter().find_map(text)
 }
 
 /// A metric as a row of a widget.

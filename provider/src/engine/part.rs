@@ -127,6 +127,17 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
         Ok(now.is_some_and(same))
     }
 
+    /// Whether a part that was ours and has lost its mark is known by how it was found: but for its tags it is as it was made.
+    fn is_known_by(&self, found: &Attributes) -> bool {
+        let changes = Changes::between(&self.desired(), found);
+        changes.names().all(|name| name == "tags")
+    }
+
+    /// The properties that AWS does not change once a part is made.
+    fn fixed(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Why removing it now would lose something, if it would.
     async fn in_use(&self, _aws: &Aws) -> Result<Option<Failure>, Failure> {
         Ok(None)
@@ -197,6 +208,14 @@ pub async fn ensure<Aws: Sync>(
     let mut attributes = merged(found.attributes.clone(), part.desired());
     if changes.is_empty() {
         return Ok((attributes, Did::Nothing));
+    }
+    if let Some(fixed) = changes.names().find(|name| part.fixed().contains(name)) {
+        let [is, should] = [&found.attributes, &part.desired()]
+            .map(|from| from.get(fixed).map(ToString::to_string).unwrap_or_default());
+        let message =
+            format!("its {fixed} is {is}, should be {should}, and AWS does not change it");
+        return Err(Failure::refusal(part.title(), message)
+            .advise("Somebody has made it anew otherwise. Remove it: the next apply makes it as it should be."));
     }
     tracing::info!(part = part.title(), properties = ?changes, "changing what differs");
     attributes.extend(part.update(aws, &found, &changes).await?);

@@ -154,6 +154,10 @@ impl Part<Aws> for Role {
         properties(self)
     }
 
+    fn fixed(&self) -> &'static [&'static str] {
+        &["path"]
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let get_role = || aws.iam.get_role().role_name(&self.name).send();
         let get_policy = || {

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html>
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_sfn::types::{
@@ -13,13 +13,15 @@ use aws_sdk_sfn::types::{
 use serde::Serialize;
 
 use super::execution::running;
-use super::tags::{MARK, Tags};
+use super::tags::Tags;
 use super::{Aws, absent, attributes, properties};
 use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 pub(super) const GONE: &[&str] = &["StateMachineDoesNotExist", "ResourceNotFound"];
 const BUDGET: Duration = Duration::from_mins(5);
+/// How long after its making the index of tags counts as late.
+const INDEXED: Duration = Duration::from_mins(5);
 /// The level of logging that is switched off.
 const OFF: &str = "OFF";
 /// How far running executions are counted, and how many of them are named.
@@ -179,11 +181,11 @@ pub async fn definition(arn: &str, aws: &Aws) -> Result<Option<String>, Failure>
     Ok(absent(described.await, GONE)?.map(|described| described.definition))
 }
 
-/// The mark of a state machine that is there to stay; nothing where there is no such one, or where we may not look.
+/// The tags of a state machine that is there to stay; none where there is no such one, or where we may not look.
 ///
 /// # Errors
 /// The failure of a call that failed otherwise.
-pub async fn mark_of(arn: &str, aws: &Aws) -> Result<Option<String>, Failure> {
+pub async fn tags_of(arn: &str, aws: &Aws) -> Result<Tags, Failure> {
     const NOT_OURS: &[&str] = &["AccessDeniedException", "InvalidArn"];
     let none = [GONE, NOT_OURS].concat();
     let describe = || {
@@ -195,13 +197,17 @@ pub async fn mark_of(arn: &str, aws: &Aws) -> Result<Option<String>, Failure> {
     let stays = absent(machine, &none)?
         .is_some_and(|machine| machine.status != Some(StateMachineStatus::Deleting));
     if !stays {
-        return Ok(None);
+        return Ok(Tags::default());
     }
-    let tags = aws.call("states:ListTagsForResource", arn, list).await;
-    let tags = absent(tags, &none)?.and_then(|answer| answer.tags);
-    let mut tags = tags.unwrap_or_default().into_iter();
-    let mark = tags.find(|tag| tag.key.as_deref() == Some(MARK));
-    Ok(mark.and_then(|tag| tag.value))
+    let answer = aws.call("states:ListTagsForResource", arn, list).await;
+    Ok(listed(
+        absent(answer, &none)?.and_then(|answer| answer.tags),
+    ))
+}
+
+fn listed(tags: Option<Vec<Tag>>) -> Tags {
+    let pair = |tag: Tag| Some((tag.key?, tag.value?));
+    Tags::listed(tags.into_iter().flatten().filter_map(pair))
 }
 
 fn tag_list(tags: &BTreeMap<String, String>) -> Vec<Tag> {
@@ -223,6 +229,10 @@ impl Part<Aws> for StateMachine {
         let mut desired = properties(self);
         desired.extend(attributes! { "status": StateMachineStatus::Active.as_str() });
         desired
+    }
+
+    fn fixed(&self) -> &'static [&'static str] {
+        &["type"]
     }
 
     fn tagged_as(&self) -> Option<&str> {
@@ -251,11 +261,15 @@ impl Part<Aws> for StateMachine {
         }
         let ask = || async {
             let answer = aws.call("states:ListTagsForResource", &self.name, list);
-            let tags = absent(answer.await, GONE)?.map(|answer| answer.tags.unwrap_or_default());
-            let pair = |tag: Tag| Some((tag.key?, tag.value?));
-            Ok(tags.map(|tags| Tags::listed(tags.into_iter().filter_map(pair))))
+            Ok(absent(answer.await, GONE)?.map(|answer| listed(answer.tags)))
         };
-        let tags = aws.tags(&self.arn, &self.tags, ask).await?;
+        // The index may still tell of one of that name that went a moment ago, and the tags are what tells the two apart.
+        let age = SystemTime::try_from(machine.creation_date).map(|date| date.elapsed());
+        let tags = if age.is_ok_and(|age| age.is_ok_and(|age| age > INDEXED)) {
+            aws.tags(&self.arn, &self.tags, ask).await?
+        } else {
+            ask().await?
+        };
         let tags = tags.unwrap_or_default();
         let (log_level, include_execution_data, log_destination) =
             self.logging_of(machine.logging_configuration.as_ref());

@@ -40,7 +40,10 @@ pub fn complaint(key: &str, value: &str) -> Option<String> {
         Some(format!(
             "The tag \"{key}\" begins with aws:, which AWS keeps for itself."
         ))
-    } else if [MARK, MADE_AT].contains(&key) {
+    } else if [MARK, MADE_AT]
+        .iter()
+        .any(|own| own.eq_ignore_ascii_case(key))
+    {
         Some(format!(
             "The tag \"{key}\" is one of those by which Bellflower knows what is its own."
         ))
@@ -181,6 +184,7 @@ mod tests {
             ("Aws:x", "x", "aws:"),
             (MARK, "x", "Bellflower"),
             (MADE_AT, "x", "Bellflower"),
+            ("Bellflower:Pipeline", "x", "Bellflower"),
             ("a,b", "x", "','"),
             ("a\tb", "x", "'\\t'"),
             ("stage", "<prod>", "'<'"),

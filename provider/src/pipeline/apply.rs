@@ -48,6 +48,8 @@ pub struct Outcome {
     pub failures: Vec<Failure>,
     /// Parts that were not worked on: something they need is missing, or the work was interrupted.
     pub skipped: Vec<Path>,
+    /// Parts that AWS does not show as they were written.
+    pub not_shown: Vec<Failure>,
     /// The parts as they should be.
     pub blueprint: Arc<Blueprint>,
 }
@@ -82,6 +84,18 @@ pub async fn look(
         .filter(|node| !found.contains_key(&node.path))
         .collect();
     found.extend(seen(&unseen, aws).await?);
+    // The index of tags is late, and may tell those of one that was there before: what is not as it should be is asked for its own.
+    let differs = |node: &&Node| {
+        let seen = found.get(&node.path).and_then(Option::as_ref);
+        let changed =
+            |seen: &Found| !Changes::between(&node.part.desired(), &seen.attributes).is_empty();
+        node.part.tagged_as().is_some() && seen.is_some_and(changed)
+    };
+    let doubted: Vec<&Node> = blueprint.nodes.iter().filter(differs).collect();
+    if !doubted.is_empty() {
+        let again = seen(&doubted, &aws.looking_at(Vec::new())).await?;
+        found.extend(again);
+    }
     Ok(found)
 }
 
@@ -106,7 +120,11 @@ pub async fn look_for(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<
     Ok(findings)
 }
 
-async fn seen(nodes: &[&Node], aws: &Aws) -> Result<Findings, Vec<Failure>> {
+/// Looks at these parts at once.
+///
+/// # Errors
+/// As [`look`].
+pub async fn seen(nodes: &[&Node], aws: &Aws) -> Result<Findings, Vec<Failure>> {
     let reads = nodes
         .iter()
         .map(|node| async move { (node.path.clone(), node.part.read(aws).await) });
@@ -160,8 +178,7 @@ pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
     alone.filter_map(refused).collect()
 }
 
-/// Takes a part for ours that has lost its mark: `before`, what a state tells of, has it, nobody's mark is on it, and but for its tags it is as
-/// it was made.
+/// Takes a part for ours that has lost its mark: `before`, what a state tells of, has it, nobody's mark is on it, and it is known by what else it is.
 pub fn recognise(before: &Blueprint, after: &Blueprint, findings: &mut Findings) {
     for node in &before.nodes {
         let same_name = |other: &Node| other.part.name() == node.part.name();
@@ -171,9 +188,7 @@ pub fn recognise(before: &Blueprint, after: &Blueprint, findings: &mut Findings)
         if let Some(Some(found)) = findings.get_mut(&node.path)
             && found.owner == Owner::SomeoneElse(None)
             && after.node(&node.path).is_some_and(same_name)
-            && Changes::between(&node.part.desired(), &found.attributes)
-                .names()
-                .all(|name| name == "tags")
+            && node.part.is_known_by(&found.attributes)
         {
             found.owner = Owner::Us;
         }
@@ -204,19 +219,14 @@ pub fn made_at(findings: &Findings) -> Option<String> {
     tags.remove(MADE_AT).filter(|_| ours)
 }
 
-/// Whether the pipeline that was found is another one than that whose making began `at`: somebody has made it anew since.
-#[must_use]
-pub fn is_another(at: Option<&str>, findings: &Findings) -> bool {
-    let found = made_at(findings);
-    found.is_some() && at.is_some() && found.as_deref() != at
-}
-
-/// Creates, repairs and changes until everything is as `settings` say. `first` is what follows from them as far as the facts are known.
+/// Creates, repairs and changes until everything is as `settings` say. `first` is what follows from them as far as the facts are known; parts that are `left` as they
+/// are in something are not waited for.
 pub async fn converge(
     settings: &Settings,
     facts: &Facts,
     first: Arc<Blueprint>,
     mut findings: Findings,
+    left: &BTreeSet<Path>,
     aws: &Aws,
     progress: &Progress,
 ) -> Outcome {
@@ -236,7 +246,7 @@ pub async fn converge(
             Blueprint::of(settings, &facts)
         })
     };
-    let outcome = {
+    let (outcome, not_shown) = {
         let (first, final_blueprint) = (first.as_ref(), &final_blueprint);
         let mut start: BTreeMap<Path, Option<Found>> = std::mem::take(&mut findings);
         let taken = Mutex::new(&mut start);
@@ -276,7 +286,9 @@ pub async fn converge(
                 let found = renewed(node, found, progress);
                 let (attributes, did) = ensure(node.part.as_ref(), aws, found).await?;
                 progress.now().insert(path.clone(), Some(attributes));
-                if did == Did::Changed || (did == Did::Created && node.part.appears_late()) {
+                let late = did == Did::Created && node.part.appears_late();
+                // What is left as it is in something never shows as it should be.
+                if late || (did == Did::Changed && !left.contains(&path)) {
                     let sender = lock(written);
                     // The receiver is there as long as work is.
                     let _ = sender.as_ref().map(|sender| sender.send(path));
@@ -290,10 +302,14 @@ pub async fn converge(
             lock(written).take();
             outcome
         };
-        tokio::join!(work, shown).0
+        tokio::join!(work, shown)
     };
     let blueprint = last.into_inner().map_or(first, Arc::new);
-    concluded(outcome, blueprint, progress, aws).await
+    let outcome = concluded(outcome, blueprint, progress, aws).await;
+    Outcome {
+        not_shown,
+        ..outcome
+    }
 }
 
 /// Takes from what is known of parts the property that names another, which is made anew, until they have been written again. AWS does not show that
@@ -347,6 +363,7 @@ async fn concluded(
         observed,
         failures,
         skipped: ended.skipped,
+        not_shown: Vec::new(),
         blueprint,
     }
 }
@@ -373,42 +390,45 @@ async fn second_look(blueprint: &Blueprint, failed: &[Path], aws: &Aws) -> Obser
 /// How long AWS is given to show a part as it was written: for a queue it may take a minute.
 const APPEARANCE: Duration = Duration::from_mins(1);
 
-/// Waits until AWS shows every part that `written` names, until there are no more to be named. Looks when told to `begin`.
+/// Waits until AWS shows every part that `written` names, until there are no more to be named. Looks when told to `begin`. Answers what does not show.
 async fn appearances<'a>(
     mut written: mpsc::UnboundedReceiver<Path>,
     begin: &CancellationToken,
     blueprint: &impl Fn() -> &'a Blueprint,
     aws: &Aws,
-) {
+) -> Vec<Failure> {
     let mut waits = FuturesUnordered::new();
+    let mut failures = Vec::new();
     loop {
         tokio::select! {
             path = written.recv() => match path {
                 Some(path) => waits.push(async move {
                     begin.cancelled().await;
-                    appearance(blueprint(), path, aws).await;
+                    appearance(blueprint(), path, aws).await
                 }),
                 None => break,
             },
-            Some(()) = waits.next() => {}
+            Some(shown) = waits.next() => failures.extend(shown.err()),
         }
     }
-    waits.collect::<()>().await;
+    failures.extend(
+        waits
+            .filter_map(async |shown| shown.err())
+            .collect::<Vec<_>>()
+            .await,
+    );
+    failures
 }
 
 /// Waits until AWS shows a part as it was written: a plan made before would see a change that is none. What does not show in time shows in
 /// that plan.
-async fn appearance(blueprint: &Blueprint, path: Path, aws: &Aws) {
+async fn appearance(blueprint: &Blueprint, path: Path, aws: &Aws) -> Result<(), Failure> {
     let Some(part) = blueprint.node(&path).map(|node| node.part.as_ref()) else {
-        return;
+        return Ok(());
     };
     let shown = || async { Ok(part.shows(aws).await?.then_some(())) };
-    if let Err(failure) = aws
-        .settle(&part.title(), "shown as written", APPEARANCE, shown)
+    aws.settle(&part.title(), "shown as written", APPEARANCE, shown)
         .await
-    {
-        tracing::warn!(%failure, "what was written does not show");
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,8 +15,10 @@ struct Doing {
     begun: bool,
     /// How many are taking it down.
     destroyed: usize,
-    /// When the making of the one began that this process has made, and of what it is, maybe of parts of another resource.
+    /// When the making of the one began that this process has made or changed, and of what it is, maybe of parts of another resource.
     whole: Option<(String, BTreeSet<Identity>)>,
+    /// When the making of the one began that this process has taken down.
+    ended: Option<String>,
 }
 
 /// All pipelines on which somebody works, by their marks.
@@ -43,7 +45,8 @@ impl Claims {
         self.0.send_if_modified(|all| {
             let doing = all.entry(mark.to_owned()).or_default();
             let changed = change(doing);
-            if doing.made.is_none() && doing.destroyed == 0 && doing.whole.is_none() {
+            let is_past = doing.whole.is_none() && doing.ended.is_none();
+            if doing.made.is_none() && doing.destroyed == 0 && is_past {
                 all.remove(mark);
             }
             changed
@@ -111,14 +114,25 @@ impl Making<'_> {
     pub fn begin(&self) -> bool {
         self.claims.change(&self.mark, |doing| {
             doing.begun = doing.destroyed == 0;
+            if doing.begun {
+                doing.whole = None;
+            }
             doing.begun
         })
     }
 
+    /// When the making of the pipeline began that this process has taken down before. What replaces it takes its place, also in a state that never comes to hold
+    /// the new one.
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        self.claims.0.borrow().get(&self.mark)?.ended.clone()
+    }
+
     /// Notes that all of it has been made: when that began, and of what it is.
-    pub fn is_whole(&self, made_at: String, parts: BTreeSet<Identity>) {
+    pub fn is_whole(&self, made_at: Option<String>, parts: BTreeSet<Identity>) {
         self.claims.change(&self.mark, |doing| {
-            doing.whole = Some((made_at, parts));
+            doing.whole = made_at.map(|made_at| (made_at, parts));
+            doing.ended = None;
             true
         });
     }
@@ -148,6 +162,22 @@ impl Destroying<'_> {
         let all = self.claims.0.borrow();
         let (at, parts) = all.get(&self.mark)?.whole.as_ref()?;
         (made_at != Some(at)).then(|| parts.clone())
+    }
+}
+
+impl Destroying<'_> {
+    /// Whose mark the pipeline carries.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Notes that it has been taken down.
+    pub fn is_gone(&self, made_at: Option<String>) {
+        self.claims.change(&self.mark, |doing| {
+            (doing.whole, doing.ended) = (None, made_at);
+            true
+        });
     }
 }
 
@@ -220,12 +250,22 @@ mod tests {
         let made_since = |at| claims.destroying(mark()).unwrap().made_since(at);
         let making = claims.making(mark(), parts(&[])).unwrap();
         assert_eq!(made_since(None), None);
-        making.is_whole("noon".to_owned(), parts(&["a"]));
+        making.is_whole(Some("noon".to_owned()), parts(&["a"]));
         drop(making);
         for earlier in [None, Some("morning")] {
             assert_eq!(made_since(earlier), Some(parts(&["a"])));
         }
         assert_eq!(made_since(Some("noon")), None);
+        claims
+            .destroying(mark())
+            .unwrap()
+            .is_gone(Some("noon".to_owned()));
+        assert_eq!(made_since(Some("morning")), None);
+        let making = claims.making(mark(), parts(&[])).unwrap();
+        assert!(making.begin());
+        assert_eq!(making.ended().as_deref(), Some("noon"));
+        making.is_whole(None, parts(&[]));
+        assert_eq!(making.ended(), None);
         let other = claims.destroying("parcels".to_owned()).unwrap();
         assert_eq!(other.made_since(None), None);
     }

@@ -47,6 +47,7 @@ pub async fn discover(
     };
     let findings = look(&Blueprint::of(&settings, &facts), aws, Findings::new()).await?;
     recover(&mut base, &findings);
+    unknown(&mut base, &findings);
     let Some(bucket) = own(&findings, &["bucket"]) else {
         return Ok(base);
     };
@@ -65,7 +66,8 @@ pub async fn discover(
         Some(node) => node.part.read(aws).await.map_err(|failure| vec![failure])?,
         None => None,
     };
-    if let Some(found) = found.filter(|found| found.owner == Owner::Us) {
+    let is_own = |found: &&Found| found.owner == Owner::Us;
+    if let Some(found) = found.as_ref().filter(is_own) {
         let names = found.attributes.get("aliases").and_then(Json::as_array);
         let alias = found
             .attributes
@@ -74,7 +76,7 @@ pub async fn discover(
         let alias = alias.or_else(|| names?.first());
         let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
         set(&mut base, &["key"], own);
-    } else if key.starts_with("arn:") {
+    } else if key.starts_with("arn:") && !is_named(found.as_ref()) {
         base.insert("kms_key_arn".to_owned(), json!(key));
         base.insert("key".to_owned(), Json::Null);
     }
@@ -92,6 +94,28 @@ fn set(tree: &mut Map<String, Json>, path: &[&str], values: Json) {
     let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
     if let Json::Object(values) = values {
         super::blueprint::graft(tree, &path, values);
+    }
+}
+
+/// Whether a key has the name that the pipeline's own would have: it is that one, and has lost its mark.
+fn is_named(key: Option<&Found>) -> bool {
+    let alias = key.and_then(|key| key.attributes.get("alias"));
+    alias.is_some_and(|alias| !alias.is_null())
+}
+
+/// Takes back what would be the default and shows in parts that were not seen, so that nothing is replaced for it or said to change.
+fn unknown(base: &mut Map<String, Json>, findings: &Findings) {
+    let shown_in: [(&[&str], &[&str], &[&str]); 2] = [
+        (&["integration", "role"], &[], &["iam_path"]),
+        (&["integration"], &[], &["task_token"]),
+    ];
+    for (part, at, arguments) in shown_in {
+        if own(findings, part).is_none() {
+            let nothing = arguments
+                .iter()
+                .map(|name| ((*name).to_owned(), Json::Null));
+            set(base, at, Json::Object(nothing.collect()));
+        }
     }
 }
 

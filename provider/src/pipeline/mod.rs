@@ -3,6 +3,7 @@
 mod apply;
 pub mod blueprint;
 mod claims;
+mod destroy;
 mod import;
 mod memory;
 mod order;
@@ -17,29 +18,29 @@ pub mod validate;
 mod warnings;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::{
-    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, PlanReply, PlanRequest,
+    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, Path, PlanReply, PlanRequest,
     ReadReply, ReadRequest, Resource, Schema, Value, Work,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
 use crate::documents::Place;
-use crate::engine::{Failure, Owner};
+use crate::engine::Failure;
 use crate::parts::Aws;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, is_another, look,
-    look_again, made_at, ours, recognise, refusals, still_forgotten, take_down,
+    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, look, ours, recognise,
+    refusals, still_forgotten,
 };
 use blueprint::{Blueprint, Facts};
 use claims::Claims;
-use order::Order;
+use destroy::held_by_another;
+use order::{Order, made_since};
 use packages::Packages;
 use plan::{Known, key_arn, settled};
 use schema::{Field, Origin, Shape};
@@ -66,45 +67,6 @@ impl CallbackPipeline {
             claims: Claims::default(),
         }
     }
-}
-
-/// Another resource of the same name makes the pipeline, and this one is to be taken down.
-fn made_elsewhere(settings: &Settings) -> Diagnostic {
-    let detail = format!(
-        "Another resource of this configuration makes or changes the pipeline \"{}\" at this moment, of the parts that this one would remove. Nothing was destroyed. If it is the same pipeline \
-         under another address, take this one out of the state with `terraform state rm`; before the next such change, tell Terraform of it in a `moved` block.",
-        blueprint::id(settings)
-    );
-    Diagnostic::error("Pipeline twice", detail)
-}
-
-/// What was to be destroyed has become part of what this run made. The rest stays, too: what the new pipeline works with may depend on it, the old key above all, and
-/// a destroy that failed half-way would be tried again by a run that knows nothing of this.
-fn held_anew(settings: &Settings, titles: &[String]) -> Diagnostic {
-    let rest = if titles.is_empty() {
-        String::new()
-    } else {
-        format!(
-            " The new one does not have these; remove what is left of them when nothing needs them any more: {}.",
-            titles.join(", ")
-        )
-    };
-    let detail = format!(
-        "This run has made the pipeline \"{}\" before it came to destroy this object of the same name, and of the parts that were left of it. They are the new one's now, so nothing was \
-         destroyed.{rest} A pipeline cannot be replaced by create_before_destroy; another address for it wants a `moved` block.",
-        blueprint::id(settings)
-    );
-    Diagnostic::warning("Parts left to the pipeline that was made", detail)
-}
-
-/// The same, where another run made it.
-fn made_since(settings: &Settings) -> Diagnostic {
-    let detail = format!(
-        "The pipeline \"{}\" that stands was made anew after the one this object of the state tells of, and its parts are the new one's. So this object counts as gone, and nothing of it is destroyed. \
-         What the new one does not have may be left; it carries the tag {MARK}. If the new one is in no state, `terraform import` takes it over.",
-        blueprint::id(settings)
-    );
-    Diagnostic::warning("Pipeline made anew", detail)
 }
 
 fn told(failure: &Failure) -> Diagnostic {
@@ -181,8 +143,8 @@ async fn home(session: &Session, state: Option<&Tree>) -> Result<Place, Diagnost
     Ok(place)
 }
 
-/// Where a state says that its pipeline is, if the provider works in that region.
-fn stated(state: &Tree, region: &str) -> Option<Place> {
+/// Where a state says that its pipeline is.
+fn stated(state: &Tree) -> Option<Place> {
     let arn = state.get(blueprint::MACHINE)?.get("arn")?.as_str()?;
     let fields: Vec<&str> = arn.split(':').collect();
     let ["arn", partition, "states", place, account, ..] = fields[..] else {
@@ -193,14 +155,14 @@ fn stated(state: &Tree, region: &str) -> Option<Place> {
         region: place.to_owned(),
         account: account.to_owned(),
     };
-    (place == region && at_home(state, &stated).is_ok()).then_some(stated)
+    at_home(state, &stated).is_ok().then_some(stated)
 }
 
 /// Where the pipeline of a state is to be looked for: where it says, which is still to be proven, or else where the credentials lead.
 async fn supposed(session: &Session, state: &Tree) -> Result<Place, Diagnostics> {
-    match stated(state, session.region()) {
-        Some(place) => Ok(place),
-        None => home(session, Some(state)).await,
+    match stated(state) {
+        Some(place) if place.region == session.region() => Ok(place),
+        _ => home(session, Some(state)).await,
     }
 }
 
@@ -299,7 +261,15 @@ impl CallbackPipeline {
         &self,
         request: &ReadRequest,
     ) -> Result<(Refreshed, Diagnostics), Diagnostics> {
-        let session = self.session().await?;
+        let Some(session) = self.shared.session().await? else {
+            let detail = "The provider block depends on values that are known only after apply, so the pipeline was not looked at: the plan follows from the state.";
+            let warning = Diagnostic::warning("Not refreshed", detail);
+            let as_it_was = Refreshed {
+                state: tree_of(&request.state),
+                memory: request.private.clone(),
+            };
+            return Ok((as_it_was, vec![warning]));
+        };
         let mut base = tree_of(&request.state).ok_or_else(not_configured)?;
         let place = supposed(&session, &base).await?;
         let stop = CancellationToken::new();
@@ -339,16 +309,19 @@ impl CallbackPipeline {
             }
             told
         })?;
-        if is_another(facts.made_at.as_deref(), &findings) {
+        let mark = blueprint::mark(&settings, &facts.place);
+        let at = facts.made_at.as_deref();
+        let since = made_since(at, &blueprint, &mark, &findings, &aws).await;
+        if since.map_err(|failure| vec![told(&failure)])?.is_some() {
             let gone = Refreshed {
                 state: None,
                 memory: Vec::new(),
             };
-            return Ok((gone, vec![made_since(&settings)]));
+            return Ok((gone, vec![held_by_another(&settings)]));
         }
         // An import brings none with it.
         if facts.made_at.is_none() {
-            facts.made_at = made_at(&findings);
+            facts.made_at = apply::made_at(&findings);
             blueprint = Blueprint::of(&settings, &facts);
         }
         if !imported {
@@ -358,7 +331,6 @@ impl CallbackPipeline {
         disown(&blueprint, &mut findings);
         let mut warnings = unmarked(&blueprint, &findings);
         if imported {
-            let mark = blueprint::mark(&settings, &facts.place);
             let marked = aws.tagged(MARK, &mark).await;
             warnings.extend(import::by_other_names(&marked, &findings));
         }
@@ -381,9 +353,13 @@ impl CallbackPipeline {
             exact: request.prior.clone(),
             ..Known::default()
         };
-        if let Some(session) = self.shared.session().await? {
-            known.place = Some(home(&session, known.prior.as_ref()).await?);
+        let session = self.shared.session().await?;
+        if let Some(session) = &session {
+            known.place = Some(home(session, known.prior.as_ref()).await?);
             known.default_tags = Some(session.config.default_tags());
+        } else {
+            // An apply elsewhere is refused.
+            known.place = known.prior.as_ref().and_then(stated);
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
         let mut diagnostics = planned.warnings;
@@ -398,6 +374,9 @@ impl CallbackPipeline {
             let found = validate::validate_planned(&request.config, &planned.value, place);
             diagnostics.extend(found);
         }
+        if let Some(session) = session.filter(|_| !planned.replace.is_empty()) {
+            diagnostics.extend(order::against(&planned.after, &known, &session).await);
+        }
         Ok(PlanReply {
             planned: planned.value,
             requires_replace: planned.replace,
@@ -411,8 +390,14 @@ impl CallbackPipeline {
         request: ApplyRequest,
         made_at: Option<String>,
         work: &Work,
-    ) -> (Value, Diagnostics) {
-        let nothing = request.prior.clone();
+    ) -> ApplyReply {
+        let reply = |state, made_at, diagnostics| ApplyReply {
+            state,
+            private: memory::of_one_made_at(made_at),
+            diagnostics,
+        };
+        let before = made_at.clone();
+        let nothing = |diagnostics| reply(request.prior.clone(), before, diagnostics);
         let prior = tree_of(&request.prior);
         let creating = prior.is_none();
         let operation = if creating { "create" } else { "update" };
@@ -425,20 +410,20 @@ impl CallbackPipeline {
             let making = order.claimed(&self.claims)?;
             Ok::<_, Diagnostics>((session, base, order, making))
         };
-        let (session, base, order, making) = match prepared.await {
+        let (session, base, mut order, making) = match prepared.await {
             Ok(prepared) => prepared,
-            Err(diagnostics) => return (nothing, diagnostics),
+            Err(diagnostics) => return nothing(diagnostics),
         };
         let stop = stop_with(work);
         let deadline = Deadline::start(limit(&base, operation), stop.clone());
         let aws = session.aws(stop);
-        let findings = match order.cleared(&making, &aws).await {
-            Ok(Some(findings)) => findings,
+        let (findings, left) = match order.cleared(&base, &making, &aws).await {
+            Ok(Some(cleared)) => cleared,
             Ok(None) => {
                 let why = cut_short(work, operation, limit(&base, operation));
-                return (nothing, vec![why]);
+                return nothing(vec![why]);
             }
-            Err(diagnostics) => return (nothing, diagnostics),
+            Err(diagnostics) => return nothing(diagnostics),
         };
         let Order {
             settings,
@@ -446,19 +431,23 @@ impl CallbackPipeline {
             blueprint,
             ..
         } = order;
+        let made_at = facts.made_at.clone();
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(
             work,
             &base,
             Arc::clone(&blueprint),
             &findings,
-            facts.made_at.clone(),
+            made_at.clone(),
         );
-        let outcome = converge(&settings, &facts, blueprint, findings, &aws, &progress).await;
+        let outcome = converge(
+            &settings, &facts, blueprint, findings, &left, &aws, &progress,
+        )
+        .await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            if creating && let Some(made_at) = facts.made_at {
-                making.is_whole(made_at, outcome.blueprint.identities());
-            }
+            making.is_whole(made_at.clone(), outcome.blueprint.identities());
+            let mut told = not_shown(&outcome.not_shown);
+            told.extend(other_code(&request.planned, &outcome.observed));
             let mut tree = outcome.blueprint.outputs.clone();
             let observed = outcome.observed;
             for (path, attributes) in &observed {
@@ -468,10 +457,12 @@ impl CallbackPipeline {
             let tree = Json::Object(tree);
             let anew = plan::otherwise(&request.planned, &tree);
             if anew.is_empty() {
-                return (settled(request.planned, &tree), Vec::new());
+                return reply(settled(request.planned, &tree), made_at, told);
             }
             let state = state::state(&base, &outcome.blueprint, &observed);
-            return (state.map_or(Value::Null, value_of), vec![made_anew(&anew)]);
+            let state = state.map_or(Value::Null, value_of);
+            told.push(made_anew(&anew));
+            return reply(state, made_at, told);
         }
         let mut diagnostics = all_told(&outcome.failures);
         diagnostics.extend(unfinished(
@@ -486,107 +477,7 @@ impl CallbackPipeline {
         if creating && !state.is_null() {
             diagnostics.push(in_part());
         }
-        (state, diagnostics)
-    }
-
-    async fn destroy(
-        &self,
-        request: ApplyRequest,
-        made_at: Option<String>,
-        work: &Work,
-    ) -> (Value, Diagnostics) {
-        let kept = request.prior.clone();
-        let prepared = async {
-            let session = self.session().await?;
-            let base = tree_of(&request.prior).ok_or_else(not_configured)?;
-            let place = supposed(&session, &base).await?;
-            let settings = settings_of(&base).map_err(|error| vec![error])?;
-            let claim = self.claims.destroying(blueprint::mark(&settings, &place));
-            let claim = claim.ok_or_else(|| vec![made_elsewhere(&settings)])?;
-            let spared = claim.made_since(made_at.as_deref());
-            Ok::<_, Diagnostics>((session, base, settings, place, spared, claim))
-        };
-        let (session, base, settings, place, spared, _claim) = match prepared.await {
-            Ok(prepared) => prepared,
-            Err(diagnostics) => return (kept, diagnostics),
-        };
-        let known = Known {
-            place: Some(place),
-            prior: Some(base.clone()),
-            made_at,
-            ..Known::default()
-        };
-        let Some(blueprint) = plan::recorded(&base, &known) else {
-            return (kept, not_configured());
-        };
-        if let Some(spared) = spared {
-            let nodes = blueprint.nodes.iter();
-            let alone = nodes.filter(|node| !spared.contains(&node.identity()));
-            let titles: Vec<String> = alone.map(|node| node.part.title()).collect();
-            return (Value::Null, vec![held_anew(&settings, &titles)]);
-        }
-        let stop = stop_with(work);
-        let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
-        let aws = session.aws(stop);
-        let findings = if let Some(seen) = memory::read(&request.private, &blueprint) {
-            seen
-        } else {
-            if let Err(diagnostics) = home(&session, Some(&base)).await {
-                return (kept, diagnostics);
-            }
-            let mut findings = match look_again(&blueprint, &aws).await {
-                Ok(findings) => findings,
-                Err(failures) => return (kept, all_told(&failures)),
-            };
-            if is_another(known.made_at.as_deref(), &findings) {
-                return (Value::Null, vec![made_since(&settings)]);
-            }
-            recognise(&blueprint, &blueprint, &mut findings);
-            disown(&blueprint, &mut findings);
-            findings
-        };
-        let used = in_use(&blueprint, &findings, &aws).await;
-        // What was seen a moment ago may have been seen with other credentials.
-        if !aws.at_home.load(Ordering::Relaxed)
-            && let Err(diagnostics) = home(&session, Some(&base)).await
-        {
-            return (kept, diagnostics);
-        }
-        match used {
-            Ok(reasons) if reasons.is_empty() => {}
-            Ok(reasons) => {
-                let mut told = all_told(&reasons);
-                told.push(Diagnostic::error(
-                    "Nothing was destroyed",
-                    "The pipeline is still in use.",
-                ));
-                return (kept, told);
-            }
-            Err(failure) => return (kept, vec![told(&failure)]),
-        }
-        let left = unmarked(&blueprint, &findings);
-        let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(
-            work,
-            &base,
-            Arc::clone(&blueprint),
-            &findings,
-            known.made_at,
-        );
-        let outcome = take_down(blueprint, findings, &aws, &progress).await;
-        if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            return (Value::Null, left);
-        }
-        let mut diagnostics = all_told(&outcome.failures);
-        diagnostics.extend(unfinished(
-            &outcome,
-            work,
-            &deadline,
-            "delete",
-            limit(&base, "delete"),
-        ));
-        let state = state::state(&base, &outcome.blueprint, &outcome.observed);
-        (state.map_or(Value::Null, value_of), diagnostics)
+        reply(state, made_at, diagnostics)
     }
 }
 
@@ -612,7 +503,7 @@ fn checkpoints(
 fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let told = |failure: &Failure| {
         let detail = format!(
-            "{}. It counts as missing, and neither apply nor destroy touches it. If it is this pipeline's, give it back its tag {MARK}.",
+            "{}. It counts as missing, and neither apply nor destroy touches it. If it is this pipeline's, give it back its tag {MARK}; a dashboard has that in the text of its first widget.",
             failure.message
         );
         Diagnostic::warning(failure.object.clone(), detail)
@@ -634,8 +525,14 @@ fn stop_with(work: &Work) -> CancellationToken {
 }
 
 fn too_late(operation: &str, limit: Duration) -> Diagnostic {
+    // Terraform refreshes with what the state has, and tells nothing of the configuration.
+    let way_on = if operation == "read" {
+        ", and apply that with -refresh=false"
+    } else {
+        ""
+    };
     let detail = format!(
-        "The {operation} was not done within {}. Raise timeouts.{operation} if it needs longer.",
+        "The {operation} was not done within {}. Raise timeouts.{operation} if it needs longer{way_on}.",
         humantime::format_duration(limit)
     );
     Diagnostic::error("Time is over", detail)
@@ -648,6 +545,39 @@ fn made_anew(attributes: &[String]) -> Diagnostic {
         attributes.join(", ")
     );
     Diagnostic::error("Made anew since the plan", detail)
+}
+
+/// What was written and does not show.
+fn not_shown(failures: &[Failure]) -> Diagnostics {
+    let told = |failure: &Failure| {
+        let detail = format!(
+            "It was written, and AWS does not show it so: {}. The next plan tells what it shows.",
+            failure.why()
+        );
+        Diagnostic::warning(failure.object.clone(), detail)
+    };
+    failures.iter().map(told).collect()
+}
+
+/// Functions that the plan left the code they had, and that have other code by now.
+fn other_code(planned: &Value, observed: &state::Observed) -> Diagnostics {
+    let told = |function: &str| {
+        let path = Path::root().attribute(function).attribute("code_sha256");
+        let expected = planned.at(&path)?.as_str()?;
+        let found = observed.get(&[function.to_owned()][..])?.as_ref()?;
+        let found = found.get("code_sha256")?.as_str()?;
+        if found == expected {
+            return None;
+        }
+        let detail = format!(
+            "Somebody deployed other code since the plan, which leaves the function what it has: its SHA-256 is {found}, and was {expected}. The next plan shows it."
+        );
+        Some(Diagnostic::warning("Other code than in the plan", detail).at(path))
+    };
+    ["processing", "integration"]
+        .into_iter()
+        .filter_map(told)
+        .collect()
 }
 
 /// What a create that did not get to its end means to Terraform, and the way on.
@@ -686,22 +616,6 @@ fn unfinished(
         found.push(Diagnostic::warning("Parts left as they are", detail));
     }
     found
-}
-
-/// What stands against a destroy: objects in the bucket, running executions.
-async fn in_use(
-    blueprint: &Blueprint,
-    findings: &Findings,
-    aws: &Aws,
-) -> Result<Vec<Failure>, Failure> {
-    let mut reasons = Vec::new();
-    for node in &blueprint.nodes {
-        let found = findings.get(&node.path).and_then(Option::as_ref);
-        if found.is_some_and(|found| found.owner == Owner::Us) {
-            reasons.extend(node.part.in_use(aws).await?);
-        }
-    }
-    Ok(reasons)
 }
 
 #[async_trait]
@@ -750,22 +664,12 @@ impl Resource for CallbackPipeline {
     }
 
     async fn apply(&self, request: ApplyRequest, work: Work) -> ApplyReply {
-        let made_at = if request.prior.is_null() {
-            Some(memory::making_begins())
-        } else {
-            memory::made_at(&request.private)
-        };
         // What else the plan wrote down is of this run alone.
-        let private = memory::of_one_made_at(made_at.clone());
-        let (state, diagnostics) = if request.planned.is_null() {
+        let made_at = memory::made_at(&request.private).filter(|_| !request.prior.is_null());
+        if request.planned.is_null() {
             self.destroy(request, made_at, &work).await
         } else {
             self.make(request, made_at, &work).await
-        };
-        ApplyReply {
-            state,
-            private,
-            diagnostics,
         }
     }
 

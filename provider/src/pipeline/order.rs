@@ -1,26 +1,34 @@
 //! What an apply is to make, of what there was, and what stands against it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tfplugin::{Diagnostic, Diagnostics, Path};
+use tokio_util::sync::CancellationToken;
 
 use super::apply::{
-    Findings, disown, is_another, look_again, look_for, ours, recognise, refusals, remove_surplus,
-    still_forgotten,
+    Findings, disown, look_again, look_for, made_at, ours, recognise, refusals, remove_surplus,
+    seen, still_forgotten,
 };
-use super::blueprint::{self, Blueprint, Facts};
+use super::blueprint::{self, Blueprint, Facts, Node};
 use super::claims::{Claims, Making, Taken};
+use super::memory;
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
+use super::state::told_texts;
 use super::{Tree, all_told, settings_of, told};
+use crate::config::Session;
 use crate::documents::Place;
-use crate::engine::Failure;
+use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::bucket::remove_empty;
 use crate::parts::function::Code;
-use crate::parts::state_machine::mark_of;
-use crate::parts::tags::MARK;
+use crate::parts::state_machine::tags_of;
+use crate::parts::tags::{MADE_AT, MARK, Tags};
+
+/// How long a plan looks at what is to replace a pipeline.
+const FORESIGHT: Duration = Duration::from_mins(1);
 
 /// What an apply is to make.
 #[derive(Debug)]
@@ -112,18 +120,27 @@ impl Order {
         Err(vec![Diagnostic::error(summary, detail).at(path)])
     }
 
-    /// What there is, when nothing stands against the work and what is no longer wanted is gone. Nothing when the work was ended before.
+    /// What there is, when nothing stands against the work and what is no longer wanted is gone, and the parts that are left as they are in something. Nothing when the work was ended before.
     ///
     /// # Errors
     /// What stands against it, or the failures of the calls that failed.
     pub async fn cleared(
-        &self,
+        &mut self,
+        planned: &Tree,
         making: &Making<'_>,
         aws: &Aws,
-    ) -> Result<Option<Findings>, Diagnostics> {
+    ) -> Result<Option<(Findings, BTreeSet<blueprint::Path>)>, Diagnostics> {
         let Some(mut findings) = self.seen(making, aws).await? else {
             return Ok(None);
         };
+        let made_at = match self.prior {
+            Some(_) => self.facts.made_at.clone().or_else(|| made_at(&findings)),
+            None => making.ended().or_else(|| Some(memory::making_begins())),
+        };
+        if made_at != self.facts.made_at {
+            self.facts.made_at = made_at;
+            self.blueprint = Blueprint::of(&self.settings, &self.facts);
+        }
         if let (Some(prior), Some(before)) = (&self.prior, &self.before) {
             recognise(before, &self.blueprint, &mut findings);
             still_forgotten(prior, &self.blueprint, &mut findings);
@@ -133,8 +150,8 @@ impl Order {
         if !against.is_empty() {
             return Err(against);
         }
-        if self.prior.is_none() || is_another(self.facts.made_at.as_deref(), &findings) {
-            self.stands_already(&findings, aws).await?;
+        if let Some(machine) = self.stands(&findings, aws).await? {
+            return Err(vec![self.stands_already(&machine)]);
         }
         if let Some(before) = &self.before {
             let removed = remove_surplus(before, &self.blueprint, &mut findings, aws).await;
@@ -143,7 +160,40 @@ impl Order {
         // Before anything else, since a state with the new prefixes no longer knows the old ones.
         let removed = self.remove_old_folders(aws).await;
         removed.map_err(|failure| vec![told(&failure)])?;
-        Ok(Some(findings))
+        let left = self.leave(planned, &mut findings);
+        Ok(Some((findings, left)))
+    }
+
+    /// Takes what the plan leaves as it was found, though it is not as it should be, for what should be: so Terraform plans what is in an object under
+    /// `ignore_changes`. Answers the parts it is in.
+    fn leave(&self, planned: &Tree, findings: &mut Findings) -> BTreeSet<blueprint::Path> {
+        let mut left = BTreeSet::new();
+        let Some(prior) = &self.prior else {
+            return left;
+        };
+        for node in &self.blueprint.nodes {
+            let at = |tree: &Tree, name: &str| {
+                let (first, rest) = node.path.split_first()?;
+                let part = rest
+                    .iter()
+                    .try_fold(tree.get(first)?, |here, step| here.get(step))?;
+                part.get(name).filter(|value| value.is_string()).cloned()
+            };
+            let Some(Some(found)) = findings.get_mut(&node.path) else {
+                continue;
+            };
+            let desired = node.part.desired();
+            for name in told_texts(&node.path) {
+                let kept = at(planned, name).filter(|kept| at(prior, name).as_ref() == Some(kept));
+                if let (Some(kept), Some(wanted)) = (kept, desired.get(name))
+                    && kept != *wanted
+                {
+                    found.attributes.insert(name.to_owned(), wanted.clone());
+                    left.insert(node.path.clone());
+                }
+            }
+        }
+        left
     }
 
     /// Looks at what there is, when nobody takes it down.
@@ -168,68 +218,28 @@ impl Order {
         }
     }
 
-    /// Refuses to make a pipeline that stands complete, maybe with a state machine of another name.
-    async fn stands_already(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
-        let machine = findings.get(&[blueprint::MACHINE.to_owned()][..]);
-        let other = if machine.is_some_and(Option::is_some) {
-            String::new()
-        } else {
-            match self.other_machine(findings, aws).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(arn)) => format!(", with the state machine {arn}"),
-                Err(failure) => return Err(vec![told(&failure)]),
+    /// The state machine of the pipeline where it stands complete, be it one of another name, and is not the one to be changed.
+    async fn stands(&self, findings: &Findings, aws: &Aws) -> Result<Option<String>, Diagnostics> {
+        let mark = self.mark();
+        let stands = async {
+            if self.prior.is_some() {
+                let at = self.facts.made_at.as_deref();
+                return made_since(at, &self.blueprint, &mark, findings, aws).await;
             }
+            let machine = self.blueprint.node(&[blueprint::MACHINE.to_owned()]);
+            let there = |machine: &&Node| findings.get(&machine.path).is_some_and(Option::is_some);
+            if let Some(machine) = machine.filter(there) {
+                return Ok(Some(machine.part.name().to_owned()));
+            }
+            let other = other_machine(&self.blueprint, &mark, findings, aws).await?;
+            Ok(other.map(|(arn, _)| arn))
         };
-        let id = blueprint::id(&self.settings);
-        let detail = format!(
-            "The pipeline \"{id}\" stands complete in this account and region{other}, so another configuration may hold it. To take it over, run \
-             `terraform import ADDRESS {id}`; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise choose \
-             another name or environment. Where this is a replacement by create_before_destroy, take that out: two pipelines of one name cannot stand side \
-             by side."
-        );
-        let path = Path::root().attribute("name");
-        Err(vec![
-            Diagnostic::error("Pipeline exists already", detail).at(path),
-        ])
+        stands.await.map_err(|failure| vec![told(&failure)])
     }
 
-    /// The ARN of a state machine of another name that these parts belong to. An earlier run that did not get to its end has left none.
-    async fn other_machine(
-        &self,
-        findings: &Findings,
-        aws: &Aws,
-    ) -> Result<Option<String>, Failure> {
-        if ours(findings).values().all(Option::is_none) {
-            return Ok(None);
-        }
-        // Role, alarms and dashboard name the state machine, whatever is called otherwise; the index of tags has it where it can be asked.
-        let naming = [
-            "assume_role_policy",
-            "dimensions",
-            "metric_query",
-            "dashboard_body",
-        ];
-        let own = ours(findings).into_values().flatten();
-        let texts: Vec<String> = own
-            .flatten()
-            .filter(|(name, _)| naming.contains(&name.as_str()))
-            .map(|(_, value)| value.to_string())
-            .collect();
-        let mut arns = aws.tagged(MARK, &self.mark()).await;
-        let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
-        arns.extend(words.map(str::to_owned));
-        let machine = self.blueprint.node(&[blueprint::MACHINE.to_owned()]);
-        let own = machine.map_or("", |machine| machine.part.name());
-        let is_other = |arn: &&String| {
-            let name = arn.split_once(":stateMachine:").map(|(_, name)| name);
-            name.is_some_and(|name| name != own && !name.contains(['*', ':']))
-        };
-        for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
-            if mark_of(arn, aws).await? == Some(self.mark()) {
-                return Ok(Some(arn.clone()));
-            }
-        }
-        Ok(None)
+    /// Refuses to make a pipeline that stands complete with this state machine.
+    fn stands_already(&self, machine: &str) -> Diagnostic {
+        stands_already(&blueprint::id(&self.settings), machine)
     }
 
     /// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
@@ -250,6 +260,115 @@ impl Order {
         }
         Ok(())
     }
+}
+
+fn stands_already(id: &str, machine: &str) -> Diagnostic {
+    let detail = format!(
+        "The pipeline \"{id}\" stands complete in this account and region, with the state machine {machine}, so another configuration may hold it. To take it over, run \
+             `terraform import ADDRESS {id}`; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise choose \
+             another name or environment. Where this is a replacement by create_before_destroy, take that out: two pipelines of one name cannot stand side \
+             by side."
+    );
+    let path = Path::root().attribute("name");
+    Diagnostic::error("Pipeline exists already", detail).at(path)
+}
+
+/// What stands against the pipeline that is to replace one: it is told before that one is taken down for it.
+pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Diagnostics {
+    let before = known
+        .prior
+        .as_ref()
+        .and_then(|prior| plan::recorded(prior, known));
+    let own = before.map(|before| before.identities()).unwrap_or_default();
+    let is_new = |node: &&Node| node.goes_with.is_none() && !own.contains(&node.identity());
+    let nodes: Vec<&Node> = after.nodes.iter().filter(is_new).collect();
+    let aws = session.aws(CancellationToken::new());
+    let Ok(Ok(findings)) = tokio::time::timeout(FORESIGHT, seen(&nodes, &aws)).await else {
+        // The apply will tell.
+        return Vec::new();
+    };
+    let mut told = all_told(&refusals(after, &findings));
+    let machine = [blueprint::MACHINE.to_owned()];
+    if let (Some(Some(found)), Some(node)) = (findings.get(&machine[..]), after.node(&machine))
+        && found.owner == Owner::Us
+    {
+        let id = node.part.desired().remove("tags");
+        let mark = id.as_ref().and_then(|tags| tags.get(MARK)?.as_str());
+        let id = mark
+            .and_then(|mark| mark.rsplit_once('/'))
+            .map_or("", |(id, _)| id);
+        told.push(stands_already(id, node.part.name()));
+    }
+    told
+}
+
+/// A state machine of another name that these parts belong to, its ARN and its tags. An earlier run that did not get to its end has left none.
+async fn other_machine(
+    blueprint: &Blueprint,
+    mark: &str,
+    findings: &Findings,
+    aws: &Aws,
+) -> Result<Option<(String, Tags)>, Failure> {
+    if ours(findings).values().all(Option::is_none) {
+        return Ok(None);
+    }
+    // Role, alarms and dashboard name the state machine, whatever is called otherwise; the index of tags has it where it can be asked.
+    let naming = [
+        "assume_role_policy",
+        "dimensions",
+        "metric_query",
+        "dashboard_body",
+    ];
+    let own = ours(findings).into_values().flatten();
+    let texts: Vec<String> = own
+        .flatten()
+        .filter(|(name, _)| naming.contains(&name.as_str()))
+        .map(|(_, value)| value.to_string())
+        .collect();
+    let mut arns = aws.tagged(MARK, mark).await;
+    let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
+    arns.extend(words.map(str::to_owned));
+    let machine = blueprint.node(&[blueprint::MACHINE.to_owned()]);
+    let own = machine.map_or("", |machine| machine.part.name());
+    let is_other = |arn: &&String| {
+        let name = arn.split_once(":stateMachine:").map(|(_, name)| name);
+        name.is_some_and(|name| name != own && !name.contains(['*', ':']))
+    };
+    for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
+        let tags = tags_of(arn, aws).await?;
+        if tags.0.get(MARK).is_some_and(|its| its == mark) {
+            return Ok(Some((arn.clone(), tags)));
+        }
+    }
+    Ok(None)
+}
+
+/// The state machine of a pipeline of this mark that was made anew after the one whose making began `at`, if there is such a one, maybe of another name.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn made_since(
+    at: Option<&str>,
+    blueprint: &Blueprint,
+    mark: &str,
+    findings: &Findings,
+    aws: &Aws,
+) -> Result<Option<String>, Failure> {
+    let Some(at) = at else {
+        return Ok(None);
+    };
+    let own = [blueprint::MACHINE.to_owned()];
+    let (arn, found) = match findings.get(&own[..]) {
+        Some(Some(machine)) => (machine.text("arn").to_owned(), made_at(findings)),
+        _ => match other_machine(blueprint, mark, findings, aws).await? {
+            Some((arn, mut tags)) => (arn, tags.0.remove(MADE_AT)),
+            None => return Ok(None),
+        },
+    };
+    // These times are texts of one length. What is no time, or an earlier one, somebody has written there.
+    let is_time = |text: &String| text.len() == at.len() && text.ends_with('Z');
+    let later = found.filter(is_time).is_some_and(|found| *found > *at);
+    Ok(later.then_some(arn))
 }
 
 /// Whether the plan leaves a function the code it has: so Terraform plans it, too, where `ignore_changes` has the function.

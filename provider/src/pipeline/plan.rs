@@ -50,6 +50,8 @@ pub struct Planned {
     pub value: Value,
     /// Where a change cannot be made in place.
     pub replace: Vec<Path>,
+    /// The parts there will be, as far as their names are known.
+    pub after: Blueprint,
     /// What an apply would fail for and a destroy does not need.
     pub warnings: Diagnostics,
 }
@@ -61,8 +63,9 @@ pub struct Planned {
 pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let fields = fields();
     key_or_none(config)?;
-    let (absent, blueprint, lost) = evaluate(config, known, StandIn::Absent)?;
-    let (odd, _, _) = evaluate(config, known, StandIn::Odd)?;
+    not_its_own_key(config, known.prior.as_ref())?;
+    let (absent, mut blueprint, lost) = evaluate(config, known, StandIn::Absent)?;
+    let (odd, otherwise, _) = evaluate(config, known, StandIn::Odd)?;
     let before = known
         .prior
         .as_ref()
@@ -102,9 +105,13 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
             Diagnostic::warning("No code for the function", detail).at(path)
         })
         .collect();
+    let certain = otherwise.identities();
+    let nodes = &mut blueprint.nodes;
+    nodes.retain(|node| certain.contains(&node.identity()));
     Ok(Planned {
         value,
         replace,
+        after: blueprint,
         warnings,
     })
 }
@@ -122,6 +129,19 @@ fn key_or_none(config: &Value) -> Result<(), Diagnostic> {
                   key, or apply what kms_key_arn comes from first.";
     let path = Path::root().attribute("key");
     Err(Diagnostic::error("Not known whether there is a key to set up", detail).at(path))
+}
+
+/// A pipeline's own key goes with it, and cannot be the user's.
+fn not_its_own_key(config: &Value, prior: Option<&Map<String, Json>>) -> Result<(), Diagnostic> {
+    let own = prior.and_then(|prior| prior.get("key")?.get("arn")?.as_str());
+    let given = config.get("kms_key_arn").and_then(Value::as_str);
+    if own.is_none() || own != given {
+        return Ok(());
+    }
+    let detail = "This is the key that the pipeline has made for itself, which is removed with it and where it is replaced by another one. Leave kms_key_arn out to go on with it, or give a \
+                  key of your own.";
+    let path = Path::root().attribute("kms_key_arn");
+    Err(Diagnostic::error("The pipeline's own key", detail).at(path))
 }
 
 /// The blueprint of what a state says there is.
@@ -480,11 +500,12 @@ fn replacements(
         &mut found,
     );
     let key = Path::root().attribute("kms_key_arn");
-    let had = prior
-        .get("kms_key_arn")
-        .is_some_and(|value| !value.is_null());
+    let had = |arn: Option<&Json>| arn.is_some_and(|arn| !arn.is_null());
+    let theirs = had(prior.get("kms_key_arn"));
+    // An import may not have seen it.
+    let own = had(prior.get("key").and_then(|key| key.get("arn")));
     let has = planned.at(&key).is_some_and(|value| !value.is_null());
-    if had != has {
+    if (theirs && !has) || (!theirs && own && has) {
         // What is encrypted with the one key could not be read with the other.
         found.push(key);
     }

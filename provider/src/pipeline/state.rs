@@ -64,8 +64,14 @@ pub fn state(
                         let said = if node.forgotten(attributes) == Some(name) {
                             FORGOTTEN.to_owned()
                         } else {
-                            let [is, should] =
-                                [attributes, &desired].map(|from| words(from.get(name)));
+                            let ours = desired.get(name);
+                            let should = words(ours);
+                            let is = match attributes.get(name) {
+                                Some(Json::Object(found)) if name == "variables" => {
+                                    words(Some(&discreet(found, ours)))
+                                }
+                                found => words(found),
+                            };
                             format!("is {is}, should be {should}")
                         };
                         drift.insert(label(&node.path, name), json!(said));
@@ -108,6 +114,20 @@ pub fn state(
     Some(tree)
 }
 
+/// Variables of a function, without the values of those that are not ours: they may be secrets.
+fn discreet(found: &Map<String, Json>, ours: Option<&Json>) -> Json {
+    let each = |(name, value): (&String, &Json)| {
+        let known = ours.is_some_and(|ours| ours.get(name).is_some());
+        let value = if known {
+            value.clone()
+        } else {
+            json!("(not shown)")
+        };
+        (name.clone(), value)
+    };
+    Json::Object(found.iter().map(each).collect())
+}
+
 fn words(value: Option<&Json>) -> String {
     match value {
         None | Some(Json::Null) => "not set".to_owned(),
@@ -124,6 +144,13 @@ fn is_leaf(field: &Field) -> bool {
 /// Whether it is Bellflower or AWS that says what it is.
 fn is_told(field: &Field) -> bool {
     is_leaf(field) && field.origin == Origin::Computed
+}
+
+/// The texts of a part that Bellflower or AWS says.
+pub fn told_texts(path: &[String]) -> impl Iterator<Item = &'static str> {
+    let shown = fields_at(fields(), path).unwrap_or_default().iter();
+    let texts = shown.filter(|field| is_told(field) && matches!(field.shape, Shape::Text));
+    texts.map(|field| field.name)
 }
 
 /// The fields of the object at a place in the resource; none if it has no attribute.

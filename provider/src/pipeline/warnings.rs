@@ -9,7 +9,7 @@ use crate::parts::subscription::masked;
 /// What a user should know of a change of a pipeline that exists, be it in place or by a replacement.
 pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
     let mut found = Vec::new();
-    lost_callbacks(prior, planned, &mut found);
+    lost_callbacks(prior, planned, in_place, &mut found);
     found.extend(lost_key(prior, planned));
     if in_place {
         unconfirmed(prior, planned, &mut found);
@@ -33,15 +33,22 @@ const PLACES: [(&str, &str); 4] = [
 const KEPT: &str = "What lies there stays, and does not expire any more.";
 
 /// Warns of changes that would leave open callbacks behind.
-fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
+fn lost_callbacks(prior: &Value, planned: &Value, in_place: bool, found: &mut Diagnostics) {
     for (place, more) in PLACES {
         let path = path(place);
         let mut more = more.to_owned();
         let before = prior.at(&path).and_then(Value::as_str);
-        let after = match planned.at(&path) {
+        // Of an object that is not known nothing in it is.
+        let object = place
+            .split_once('.')
+            .and_then(|(object, _)| planned.get(object));
+        let after = match object
+            .filter(|object| object.is_unknown())
+            .or(planned.at(&path))
+        {
             Some(Value::String(after)) => format!("\"{after}\""),
             Some(Value::Unknown) => {
-                if place == "kms_key_arn" {
+                if in_place && place == "kms_key_arn" {
                     more.push_str(" Should it come out as null, Terraform ends the apply before this pipeline is changed, and the next one replaces it.");
                 }
                 "something that is known only after apply".to_owned()

@@ -6,6 +6,7 @@ mod contents;
 mod folders;
 mod lifecycle;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -257,22 +258,32 @@ impl Bucket {
 
     /// In one region S3 answers "created" for a bucket the account has had all along. Only a new one carries our mark.
     async fn prove_it_is_new(&self, aws: &Aws) -> Result<(), Failure> {
+        let other = OnceLock::new();
         let marked = || async {
             let tags = self.tags_of(aws).await?.unwrap_or_default();
             let tags = Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value)));
-            match self.tags.owner_of(&tags) {
-                Owner::Us => Ok(Some(())),
-                Owner::SomeoneElse(None) => Ok(None),
-                Owner::SomeoneElse(mark) => Err(belongs(self, mark.as_deref())),
-            }
+            Ok(match self.tags.owner_of(&tags) {
+                Owner::Us => Some(()),
+                Owner::SomeoneElse(mark) => {
+                    mark.map(|mark| other.set(mark));
+                    None
+                }
+            })
         };
-        aws.settle(
-            &self.title(),
+        let title = self.title();
+        let settled = aws.settle(
+            &title,
             "carrying the tags it was made with",
             Duration::from_secs(30),
             marked,
-        )
-        .await
+        );
+        match settled.await {
+            Err(failure) if !failure.interrupted => match other.get() {
+                Some(mark) => Err(belongs(self, Some(mark))),
+                None => Err(failure),
+            },
+            other => other,
+        }
     }
 
     async fn put_tags(&self, aws: &Aws) -> Result<(), Failure> {

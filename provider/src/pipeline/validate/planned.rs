@@ -23,6 +23,8 @@ pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagn
         crowd(all, written, &mut found);
     }
     elsewhere(config, place, &mut found);
+    own_subscriber(config, planned, &mut found);
+    boundary(config, place, &mut found);
     for (at, summary, what, who) in ABROAD {
         let arn = planned.at(&path(at)).and_then(Value::as_str);
         let region = arn.and_then(|arn| arn.split(':').nth(3));
@@ -67,6 +69,48 @@ fn own_queue(config: &Value, planned: &Value, found: &mut Diagnostics) {
             );
             complain(found, AT, "A queue of the pipeline's own", detail);
         }
+    }
+}
+
+/// What the pipeline works with itself lets SNS in neither, and takes no notices for messages of its own.
+fn own_subscriber(config: &Value, planned: &Value, found: &mut Diagnostics) {
+    let map = config.get("subscriptions").and_then(Value::as_map);
+    for (name, entry) in map.into_iter().flatten() {
+        let endpoint = entry.get("endpoint").and_then(Value::as_str);
+        for part in [
+            "queue",
+            "undeliverable_queue",
+            "dead_letter_queue",
+            "processing",
+            "integration",
+        ] {
+            let own = planned
+                .at(&path(&format!("{part}.arn")))
+                .and_then(Value::as_str);
+            if own.is_some() && own == endpoint {
+                let detail = format!(
+                    "This is {part} of this pipeline, which takes no messages of its topic: give an endpoint of your own."
+                );
+                let path = path("subscriptions").key(name).attribute("endpoint");
+                found.push(Diagnostic::error("A part of the pipeline's own", detail).at(path));
+            }
+        }
+    }
+}
+
+/// IAM takes a boundary that is AWS's own or of the role's account.
+fn boundary(config: &Value, place: &Place, found: &mut Diagnostics) {
+    const AT: &str = "permissions_boundary";
+    let arn = config.get(AT).and_then(Value::as_str);
+    let Some(account) = arn.and_then(|arn| arn.split(':').nth(4)) else {
+        return;
+    };
+    if account != "aws" && account != place.account {
+        let detail = format!(
+            "The policy is in account {account}, the pipeline in {here}. IAM takes policies of the role's own account, and AWS's own: give one of {here}.",
+            here = place.account
+        );
+        complain(found, AT, "Policy of another account", detail);
     }
 }
 

@@ -1,0 +1,268 @@
+//! The end of a pipeline: what stands against it, and what is left to others.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::Value as Json;
+use tfplugin::{ApplyReply, ApplyRequest, Diagnostic, Diagnostics, Value, Work};
+
+use super::apply::{self, Deadline, Findings, disown, look_again, ours, recognise, take_down};
+use super::blueprint::{self, Blueprint, Node};
+use super::order::made_since;
+use super::plan::{self, Known};
+use super::settings::Settings;
+use super::{
+    CallbackPipeline, all_told, checkpoints, home, limit, memory, not_configured, settings_of,
+    state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,
+};
+use crate::config::Session;
+use crate::engine::{Failure, Found, Owner};
+use crate::parts::Aws;
+use crate::parts::tags::MARK;
+
+/// Another resource of the same name makes the pipeline, and this one is to be taken down.
+fn made_elsewhere(settings: &Settings) -> Diagnostic {
+    let detail = format!(
+        "Another resource of this configuration makes or changes the pipeline \"{}\" at this moment, of the parts that this one would remove. Nothing was destroyed. If it is the same pipeline \
+         under another address, take this one out of the state with `terraform state rm`; before the next such change, tell Terraform of it in a `moved` block.",
+        blueprint::id(settings)
+    );
+    Diagnostic::error("Pipeline twice", detail)
+}
+
+/// What was to be destroyed has become part of what this run made. The rest stays, too: what the new pipeline works with may depend on it, the old key above all, and
+/// a destroy that failed half-way would be tried again by a run that knows nothing of this.
+fn held_anew(settings: &Settings, titles: &[String]) -> Diagnostic {
+    let rest = if titles.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " The new one does not have these; remove what is left of them when nothing needs them any more: {}.",
+            titles.join(", ")
+        )
+    };
+    let detail = format!(
+        "This run has made the pipeline \"{}\" before it came to destroy this object of the same name, and of the parts that were left of it. They are the new one's now, so nothing was \
+         destroyed.{rest} A pipeline cannot be replaced by create_before_destroy; another address for it wants a `moved` block.",
+        blueprint::id(settings)
+    );
+    Diagnostic::warning("Parts left to the pipeline that was made", detail)
+}
+
+/// The same, where another run made it.
+pub(super) fn held_by_another(settings: &Settings) -> Diagnostic {
+    let detail = format!(
+        "The pipeline \"{}\" that stands was made anew after the one this object of the state tells of, and its parts are the new one's. So this object counts as gone, and nothing of it is destroyed. \
+         What the new one does not have may be left; it carries the tag {MARK}. If the new one is in no state, `terraform import` takes it over.",
+        blueprint::id(settings)
+    );
+    Diagnostic::warning("Pipeline made anew", detail)
+}
+
+/// What there is to take down; nothing where the pipeline that stands was made anew since.
+async fn seen(
+    session: &Session,
+    private: &[u8],
+    known: &Known,
+    blueprint: &Blueprint,
+    mark: &str,
+    aws: &Aws,
+) -> Result<Option<Findings>, Diagnostics> {
+    // Where there was no state machine, another resource may have made the pipeline whole since.
+    let machine = [blueprint::MACHINE.to_owned()];
+    let tells = |seen: &Findings| {
+        seen.get(&machine[..]).is_some_and(Option::is_some)
+            || ours(seen).values().all(Option::is_none)
+    };
+    if let Some(seen) = memory::read(private, blueprint).filter(tells) {
+        return Ok(Some(seen));
+    }
+    home(session, known.prior.as_ref()).await?;
+    let looked = look_again(blueprint, aws).await;
+    let mut findings = looked.map_err(|failures| all_told(&failures))?;
+    let since = made_since(known.made_at.as_deref(), blueprint, mark, &findings, aws).await;
+    if since.map_err(|failure| vec![told(&failure)])?.is_some() {
+        return Ok(None);
+    }
+    recognise(blueprint, blueprint, &mut findings);
+    disown(blueprint, &mut findings);
+    Ok(Some(findings))
+}
+
+/// Whether a part that has lost its mark works with what goes: the key that opens what is in it, the role.
+fn is_tied(node: &Node, found: &Found) -> bool {
+    let desired = node.part.desired();
+    let same = |name: &&str| {
+        desired.contains_key(*name) && desired.get(*name) == found.attributes.get(*name)
+    };
+    found.owner == Owner::SomeoneElse(None) && ["kms_master_key_id", "role_arn"].iter().any(same)
+}
+
+/// Whether nothing stands against the end: objects in the bucket, running executions, also where these have lost their mark.
+async fn free(
+    blueprint: &Blueprint,
+    findings: &Findings,
+    mark: &str,
+    aws: &Aws,
+) -> Result<(), Diagnostics> {
+    let mut reasons: Vec<Failure> = Vec::new();
+    for node in &blueprint.nodes {
+        let found = findings.get(&node.path).and_then(Option::as_ref);
+        if found.is_some_and(|found| found.owner == Owner::Us || is_tied(node, found)) {
+            let used = node.part.in_use(aws).await;
+            reasons.extend(used.map_err(|failure| vec![told(&failure)])?);
+        }
+    }
+    let mut against = all_told(&reasons);
+    against.extend(elsewhere(blueprint, findings, mark, aws).await);
+    if against.is_empty() {
+        return Ok(());
+    }
+    let detail = "The pipeline is still in use.";
+    against.push(Diagnostic::error("Nothing was destroyed", detail));
+    Err(against)
+}
+
+/// The parts that hold what would be lost with the rest, and what their ARNs have in common.
+const HOLDERS: [(&str, &str); 2] = [("bucket", ":s3:::"), (blueprint::MACHINE, ":stateMachine:")];
+
+/// Refuses where such a part is missing and one that carries the pipeline's mark has another name: an import does not know names of one's own.
+async fn elsewhere(
+    blueprint: &Blueprint,
+    findings: &Findings,
+    mark: &str,
+    aws: &Aws,
+) -> Option<Diagnostic> {
+    let missing = |place: &str| {
+        findings
+            .get(&[place.to_owned()][..])
+            .is_some_and(Option::is_none)
+    };
+    let kinds: Vec<&str> = HOLDERS
+        .iter()
+        .filter(|(place, _)| missing(place))
+        .map(|(_, sign)| *sign)
+        .collect();
+    if kinds.is_empty() || ours(findings).values().all(Option::is_none) {
+        return None;
+    }
+    let known: Vec<Json> = blueprint
+        .nodes
+        .iter()
+        .filter_map(|node| node.part.desired().remove("arn"))
+        .collect();
+    let mut others = aws.tagged(MARK, mark).await;
+    others.retain(|arn| {
+        kinds.iter().any(|sign| arn.contains(sign)) && !known.contains(&Json::from(arn.as_str()))
+    });
+    if others.is_empty() {
+        return None;
+    }
+    let detail = format!(
+        "These carry the pipeline's tag {MARK} and have names that the state does not know: {}. They would be left behind, without the key that opens what they hold. Apply a configuration that names them \
+         first, and destroy then; or remove them, or their tag.",
+        others.join(", ")
+    );
+    Some(Diagnostic::error("Parts under names of their own", detail))
+}
+
+impl CallbackPipeline {
+    /// Takes a pipeline down, as far as it is this object's, and only where nothing is lost with it.
+    pub(super) async fn destroy(
+        &self,
+        request: ApplyRequest,
+        made_at: Option<String>,
+        work: &Work,
+    ) -> ApplyReply {
+        let reply = |state, made_at, diagnostics| ApplyReply {
+            state,
+            private: memory::of_one_made_at(made_at),
+            diagnostics,
+        };
+        let gone = |diagnostics| reply(Value::Null, None, diagnostics);
+        let before = made_at.clone();
+        let kept = |diagnostics| reply(request.prior.clone(), before.clone(), diagnostics);
+        let prepared = async {
+            let session = self.session().await?;
+            let base = tree_of(&request.prior).ok_or_else(not_configured)?;
+            let place = supposed(&session, &base).await?;
+            let settings = settings_of(&base).map_err(|error| vec![error])?;
+            let claim = self.claims.destroying(blueprint::mark(&settings, &place));
+            let claim = claim.ok_or_else(|| vec![made_elsewhere(&settings)])?;
+            let spared = claim.made_since(made_at.as_deref());
+            Ok::<_, Diagnostics>((session, base, settings, place, spared, claim))
+        };
+        let (session, base, settings, place, spared, claim) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(diagnostics) => return kept(diagnostics),
+        };
+        let known = Known {
+            place: Some(place),
+            prior: Some(base.clone()),
+            made_at,
+            ..Known::default()
+        };
+        let Some(blueprint) = plan::recorded(&base, &known) else {
+            return kept(not_configured());
+        };
+        if let Some(spared) = spared {
+            let nodes = blueprint.nodes.iter();
+            let alone = nodes.filter(|node| !spared.contains(&node.identity()));
+            let titles: Vec<String> = alone.map(|node| node.part.title()).collect();
+            return gone(vec![held_anew(&settings, &titles)]);
+        }
+        let stop = stop_with(work);
+        let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
+        let aws = session.aws(stop);
+        let findings = match seen(
+            &session,
+            &request.private,
+            &known,
+            &blueprint,
+            claim.mark(),
+            &aws,
+        )
+        .await
+        {
+            Ok(Some(findings)) => findings,
+            Ok(None) => return gone(vec![held_by_another(&settings)]),
+            Err(diagnostics) => return kept(diagnostics),
+        };
+        let free = free(&blueprint, &findings, claim.mark(), &aws).await;
+        // What was seen a moment ago may have been seen with other credentials.
+        if !aws.at_home.load(Ordering::Relaxed)
+            && let Err(diagnostics) = home(&session, Some(&base)).await
+        {
+            return kept(diagnostics);
+        }
+        if let Err(diagnostics) = free {
+            return kept(diagnostics);
+        }
+        let left = unmarked(&blueprint, &findings);
+        let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
+        // Terraform gives a tainted object's destroy nothing of what was written down.
+        let made_at = known.made_at.or_else(|| apply::made_at(&findings));
+        let progress = checkpoints(
+            work,
+            &base,
+            Arc::clone(&blueprint),
+            &findings,
+            made_at.clone(),
+        );
+        let outcome = take_down(blueprint, findings, &aws, &progress).await;
+        if outcome.failures.is_empty() && outcome.skipped.is_empty() {
+            claim.is_gone(made_at);
+            return gone(left);
+        }
+        let mut diagnostics = all_told(&outcome.failures);
+        diagnostics.extend(unfinished(
+            &outcome,
+            work,
+            &deadline,
+            "delete",
+            limit(&base, "delete"),
+        ));
+        let state = state::state(&base, &outcome.blueprint, &outcome.observed);
+        reply(state.map_or(Value::Null, value_of), made_at, diagnostics)
+    }
+}
