@@ -614,6 +614,8 @@ async fn alarm_of(aws: &Aws, alarm: &aws_sdk_cloudwatch::types::MetricAlarm) -> 
         "namespace": alarm.namespace(),
         "dimensions": tag_map(dimensions.iter().map(|one| (one.name(), one.value()))),
         "statistic": alarm.statistic().map(aws_sdk_cloudwatch::types::Statistic::as_str),
+        "extended_statistic": alarm.extended_statistic(),
+        "unit": alarm.unit().map(aws_sdk_cloudwatch::types::StandardUnit::as_str),
         "threshold": alarm.threshold(),
         "period": alarm.period(),
         "evaluation_periods": alarm.evaluation_periods(),
@@ -672,6 +674,10 @@ async fn event_source(aws: &Aws, function: &str, queue: &str) -> Value {
     let arn = mapping.event_source_mapping_arn().unwrap_or_default();
     let tags = ask!(aws.lambda.list_tags().resource(arn));
     let pairs = tags.tags().into_iter().flatten();
+    let filters = mapping
+        .filter_criteria()
+        .into_iter()
+        .flat_map(aws_sdk_lambda::types::FilterCriteria::filters);
     json!({
         "uuid": mapping.uuid(),
         "function": mapping.function_arn(),
@@ -680,6 +686,7 @@ async fn event_source(aws: &Aws, function: &str, queue: &str) -> Value {
         "batch_size": mapping.batch_size(),
         "batching_window": mapping.maximum_batching_window_in_seconds(),
         "maximum_concurrency": mapping.scaling_config().and_then(|with| with.maximum_concurrency()),
+        "filters": filters.map(aws_sdk_lambda::types::Filter::pattern).collect::<Vec<_>>(),
         "response_types": mapping.function_response_types().iter().map(aws_sdk_lambda::types::FunctionResponseType::as_str).collect::<Vec<_>>(),
         "tags": tag_map(pairs.map(|(key, value)| (Some(key.as_str()), Some(value.as_str())))),
     })

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use aws_sdk_cloudwatch::types::{
-    ComparisonOperator, Dimension, Metric, MetricAlarm, MetricDataQuery, MetricStat, Statistic, Tag,
+    ComparisonOperator, Dimension, Metric, MetricAlarm, MetricDataQuery, MetricStat, StandardUnit,
+    Statistic, Tag,
 };
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::tags::Tags;
-use super::{Aws, absent, properties};
+use super::{Aws, absent, attributes, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["ResourceNotFound", "ResourceNotFoundException"];
@@ -101,6 +103,9 @@ pub struct QueriedMetric {
     pub period: i64,
     /// How the values of a period become one.
     pub stat: String,
+    /// The unit of the values that count; none for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 impl Watched {
@@ -141,6 +146,7 @@ impl Watched {
                 dimensions: dimensions.clone(),
                 period,
                 stat: statistic.to_owned(),
+                unit: None,
             }),
             ..Query::default()
         };
@@ -170,10 +176,11 @@ impl Watched {
             namespace: alarm.namespace.take().unwrap_or_default(),
             metric_name,
             dimensions: pairs(alarm.dimensions.take()),
+            // A percentile stands in place of a statistic.
             statistic: alarm
-                .statistic
+                .extended_statistic
                 .take()
-                .map(|statistic| statistic.as_str().to_owned())
+                .or_else(|| Some(alarm.statistic.as_ref()?.as_str().to_owned()))
                 .unwrap_or_default(),
             period: alarm.period.map_or(0, i64::from),
         }
@@ -190,6 +197,7 @@ impl Query {
                 dimensions: pairs(metric.dimensions),
                 period: with.period.map_or(0, i64::from),
                 stat: with.stat.unwrap_or_default(),
+                unit: with.unit.map(|unit| unit.as_str().to_owned()),
             }
         });
         Self {
@@ -212,6 +220,7 @@ impl Query {
                 .metric(metric)
                 .period(narrow(with.period))
                 .stat(&with.stat)
+                .set_unit(with.unit.as_deref().map(StandardUnit::from))
                 .build()
         });
         MetricDataQuery::builder()
@@ -399,7 +408,10 @@ impl Part<Aws> for Alarm {
     }
 
     fn desired(&self) -> Attributes {
-        properties(self)
+        let mut desired = properties(self);
+        // With one, values of any other do not count, and the alarm may never go off.
+        desired.extend(attributes! { "unit": Value::Null });
+        desired
     }
 
     fn tagged_as(&self) -> Option<&str> {
@@ -411,6 +423,7 @@ impl Part<Aws> for Alarm {
             return Ok(None);
         };
         let arn = alarm.alarm_arn.clone().unwrap_or_default();
+        let unit = alarm.unit.as_ref().map(|unit| unit.as_str().to_owned());
         let list = || {
             aws.cloudwatch
                 .list_tags_for_resource()
@@ -428,10 +441,9 @@ impl Part<Aws> for Alarm {
             return Ok(None);
         };
         let owner = self.tags.owner_of(&tags);
-        Ok(Some(Found {
-            attributes: properties(&self.described(alarm, tags)),
-            owner,
-        }))
+        let mut attributes = properties(&self.described(alarm, tags));
+        attributes.extend(attributes! { "unit": unit });
+        Ok(Some(Found { attributes, owner }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
@@ -548,6 +560,24 @@ mod tests {
             .build();
         let found = alarm().described(have, Tags::default());
         assert_eq!(properties(&found), properties(&alarm()));
+    }
+
+    #[test]
+    fn a_percentile_or_a_unit_is_a_difference() {
+        let mut have = MetricAlarm::builder()
+            .metric_name("Errors")
+            .extended_statistic("p99")
+            .build();
+        let Watched::Metric { statistic, .. } = alarm().watched.described(&mut have) else {
+            unreachable!("one metric")
+        };
+        assert_eq!(statistic, "p99");
+        let Watched::Math { metric_query } = total().watched else {
+            unreachable!("two metrics")
+        };
+        let mut query = metric_query[1].asked();
+        query.metric_stat.as_mut().unwrap().unit = Some(StandardUnit::Bytes);
+        assert_ne!(Query::of(query), metric_query[1]);
     }
 
     fn total() -> Alarm {

@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use aws_sdk_lambda::operation::create_event_source_mapping::CreateEventSourceMappingOutput;
 use aws_sdk_lambda::operation::list_event_source_mappings::builders::ListEventSourceMappingsFluentBuilder;
 use aws_sdk_lambda::types::{
-    EventSourceMappingConfiguration as Mapping, FunctionResponseType, ScalingConfig,
+    EventSourceMappingConfiguration as Mapping, Filter, FilterCriteria, FunctionResponseType,
+    ScalingConfig,
 };
 use futures::future::try_join_all;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::function::retag;
 use super::tags::Tags;
@@ -57,6 +59,28 @@ fn narrow(number: i64) -> i32 {
 fn function_of(mapping: &Mapping) -> &str {
     let arn = mapping.function_arn.as_deref().unwrap_or_default();
     arn.split_once(":function:").map_or(arn, |(_, name)| name)
+}
+
+/// The patterns of the messages that are not discarded; nothing where none are.
+fn filters_of(mapping: &Mapping) -> Value {
+    // A listing does not tell patterns that are encrypted.
+    if let Some(key) = mapping.kms_key_arn().filter(|key| !key.is_empty()) {
+        return Value::from(format!("encrypted with {key}"));
+    }
+    let pattern = |filter: &Filter| {
+        let text = filter.pattern().unwrap_or_default();
+        serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+    };
+    let criteria = mapping.filter_criteria().into_iter();
+    let patterns: Vec<Value> = criteria
+        .flat_map(FilterCriteria::filters)
+        .map(pattern)
+        .collect();
+    if patterns.is_empty() {
+        Value::Null
+    } else {
+        Value::Array(patterns)
+    }
 }
 
 /// A mapping as the answer to its creation would have told it.
@@ -214,7 +238,9 @@ impl Part<Aws> for EventSource {
     }
 
     fn desired(&self) -> Attributes {
-        properties(self)
+        let mut desired = properties(self);
+        desired.extend(attributes! { "filter_criteria": Value::Null });
+        desired
     }
 
     fn tagged_as(&self) -> Option<&str> {
@@ -226,6 +252,7 @@ impl Part<Aws> for EventSource {
             return Ok(None);
         };
         let function_name = function_of(&mapping).to_owned();
+        let filters = filters_of(&mapping);
         let state = mapping.state.unwrap_or_default();
         let uuid = mapping.uuid.unwrap_or_default();
         let have = Self {
@@ -250,7 +277,7 @@ impl Part<Aws> for EventSource {
         };
         let owner = self.tags.owner_of(&have.tags);
         let mut attributes = properties(&have);
-        attributes.extend(attributes! { "uuid": uuid, "arn": arn });
+        attributes.extend(attributes! { "filter_criteria": filters, "uuid": uuid, "arn": arn });
         Ok(Some(Found { attributes, owner }))
     }
 
@@ -312,6 +339,12 @@ impl Part<Aws> for EventSource {
     ) -> Result<Attributes, Failure> {
         let uuid = found.text("uuid");
         if changes.names().any(|name| name != "tags") {
+            // Empty criteria, not missing ones, take the filters away, and an empty text the key that encrypts them.
+            let filters = changes
+                .any(&["filter_criteria"])
+                .then(|| FilterCriteria::builder().build());
+            let is_encrypted = !found.text("filter_criteria").is_empty();
+            let key = is_encrypted.then(String::new);
             let update = || {
                 aws.lambda
                     .update_event_source_mapping()
@@ -323,6 +356,8 @@ impl Part<Aws> for EventSource {
                     ))
                     .set_function_response_types(Some(self.response_types()))
                     .scaling_config(self.scaling())
+                    .set_filter_criteria(filters.clone())
+                    .set_kms_key_arn(key.clone())
                     .enabled(self.enabled)
                     .send()
             };
@@ -362,5 +397,33 @@ impl Part<Aws> for EventSource {
             Ok((!uuids.any(|listed| listed == Some(uuid))).then_some(()))
         };
         aws.settle(&self.title(), "gone", BUDGET, listed).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn filters_are_told_as_json_and_none_as_nothing() {
+        let filtered = |patterns: &[&str]| {
+            let filter = |pattern: &&str| Filter::builder().pattern(*pattern).build();
+            let filters = patterns.iter().map(filter).collect();
+            let criteria = FilterCriteria::builder().set_filters(Some(filters));
+            Mapping::builder().filter_criteria(criteria.build())
+        };
+        let encrypted = Mapping::builder().kms_key_arn("arn:key");
+        for (mapping, told) in [
+            (Mapping::builder(), Value::Null),
+            (filtered(&[]), Value::Null),
+            (
+                filtered(&[r#"{ "body": {"a": [1]} }"#, "{"]),
+                json!([{"body": {"a": [1]}}, "{"]),
+            ),
+            (encrypted, json!("encrypted with arn:key")),
+        ] {
+            assert_eq!(filters_of(&mapping.build()), told);
+        }
     }
 }

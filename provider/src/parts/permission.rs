@@ -4,9 +4,9 @@
 
 use async_trait::async_trait;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Aws, absent, properties};
+use super::{Aws, absent, attributes, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
 const GONE: &[&str] = &["ResourceNotFoundException"];
@@ -28,39 +28,83 @@ pub struct Permission {
     pub source_account: String,
 }
 
+/// Each of these holds a value to just the one that is given: Lambda documents `StringLike` and writes `ArnLike`.
+const ALIKE: [&str; 4] = ["ArnEquals", "ArnLike", "StringEquals", "StringLike"];
+
+/// A value as text: of a list of one the one, of nothing nothing.
+fn said(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        Value::Array(mut list) if list.len() == 1 => list.pop().map(said).unwrap_or_default(),
+        other => other.to_string(),
+    }
+}
+
+/// Takes out of a statement's conditions what a key is held to.
+fn held(conditions: &mut Map<String, Value>, key: &str) -> String {
+    let alike = |operator: &str| {
+        ALIKE
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(operator))
+    };
+    let value = conditions
+        .iter_mut()
+        .filter(|(operator, _)| alike(operator))
+        .filter_map(|(_, pairs)| pairs.as_object_mut())
+        .find_map(|pairs| {
+            let mut names = pairs.keys();
+            let name = names.find(|name| name.eq_ignore_ascii_case(key))?.clone();
+            pairs.remove(&name)
+        });
+    value.map(said).unwrap_or_default()
+}
+
 impl Permission {
     /// Reads the statement back out of the policy document that Lambda keeps.
-    fn parsed(&self, document: &str) -> Option<Self> {
+    fn parsed(&self, document: &str) -> Option<Attributes> {
         let document: Value = serde_json::from_str(document).ok()?;
         let statements = document["Statement"].as_array()?;
         let statement = statements
             .iter()
             .find(|statement| statement["Sid"] == self.statement_id.as_str())?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let condition = |key: &str| {
-            let operators = statement["Condition"].as_object();
-            let values = operators
-                .into_iter()
-                .flatten()
-                .filter_map(|(_, pairs)| pairs.as_object());
-            let found = values
-                .flatten()
-                .find(|(name, _)| name.eq_ignore_ascii_case(key));
-            found.map(|(_, value)| text(value)).unwrap_or_default()
+        let mut rest = statement.as_object()?.clone();
+        let mut take = |name: &str| rest.remove(name).unwrap_or_default();
+        let action = said(take("Action"));
+        let principal = match take("Principal") {
+            Value::Object(mut who) if who.len() == 1 && who.contains_key("Service") => {
+                who.remove("Service").unwrap_or_default()
+            }
+            other => other,
         };
-        let principal = &statement["Principal"];
-        Some(Self {
+        let mut conditions = match take("Condition") {
+            Value::Object(conditions) => conditions,
+            _ => Map::new(),
+        };
+        // The policy is of our function alone.
+        for name in ["Sid", "Resource"] {
+            rest.remove(name);
+        }
+        if rest.get("Effect").is_some_and(|effect| effect == "Allow") {
+            rest.remove("Effect");
+        }
+        let have = Self {
             function_name: self.function_name.clone(),
             statement_id: self.statement_id.clone(),
-            action: text(&statement["Action"]),
-            principal: if principal.is_string() {
-                text(principal)
-            } else {
-                text(&principal["Service"])
-            },
-            source_arn: condition("aws:SourceArn"),
-            source_account: condition("aws:SourceAccount"),
-        })
+            action,
+            principal: said(principal),
+            source_arn: held(&mut conditions, "aws:SourceArn"),
+            source_account: held(&mut conditions, "aws:SourceAccount"),
+        };
+        let is_left = |pairs: &Value| pairs.as_object().is_none_or(|pairs| !pairs.is_empty());
+        conditions.retain(|_, pairs| is_left(pairs));
+        if !conditions.is_empty() {
+            rest.insert("Condition".to_owned(), Value::Object(conditions));
+        }
+        let further = (!rest.is_empty()).then_some(rest);
+        let mut found = properties(&have);
+        found.extend(attributes! { "further": further });
+        Some(found)
     }
 }
 
@@ -75,7 +119,10 @@ impl Part<Aws> for Permission {
     }
 
     fn desired(&self) -> Attributes {
-        properties(self)
+        let mut desired = properties(self);
+        // What the statement says that we do not.
+        desired.extend(attributes! { "further": Value::Null });
+        desired
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
@@ -90,8 +137,8 @@ impl Part<Aws> for Permission {
             GONE,
         )?;
         let document = answer.and_then(|answer| answer.policy).unwrap_or_default();
-        Ok(self.parsed(&document).map(|have| Found {
-            attributes: properties(&have),
+        Ok(self.parsed(&document).map(|attributes| Found {
+            attributes,
             owner: Owner::Us,
         }))
     }
@@ -144,6 +191,7 @@ impl Part<Aws> for Permission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn permission() -> Permission {
         Permission {
@@ -156,15 +204,93 @@ mod tests {
         }
     }
 
+    /// A policy with our statement as Lambda writes it, altered.
+    fn policy(alter: fn(&mut Value)) -> String {
+        let mut statement = json!({
+            "Sid": "bucket",
+            "Effect": "Allow",
+            "Principal": {"Service": "s3.amazonaws.com"},
+            "Action": "lambda:InvokeFunction",
+            "Resource": "arn:f",
+            "Condition": {
+                "StringEquals": {"AWS:SourceAccount": "123456789012"},
+                "ArnLike": {"AWS:SourceArn": "arn:aws:s3:::b"},
+            },
+        });
+        alter(&mut statement);
+        json!({"Version": "2012-10-17", "Statement": [{"Sid": "other"}, statement]}).to_string()
+    }
+
     #[test]
     fn reads_its_own_statement_out_of_the_policy() {
-        let document = r#"{"Version":"2012-10-17","Statement":[{"Sid":"other"},{"Sid":"bucket","Effect":"Allow",
-            "Principal":{"Service":"s3.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"arn:f",
-            "Condition":{"StringEquals":{"AWS:SourceAccount":"123456789012"},"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::b"}}}]}"#;
-        let found = permission()
-            .parsed(document)
-            .map(|found| properties(&found));
-        assert_eq!(found, Some(properties(&permission())));
+        let found = permission().parsed(&policy(|_| {}));
+        assert_eq!(found, Some(permission().desired()));
         assert!(permission().parsed("{}").is_none());
+    }
+
+    #[test]
+    fn whatever_means_something_else_is_a_difference() {
+        let cases: [(fn(&mut Value), &[&str]); 10] = [
+            (
+                |one| {
+                    one["Condition"] = json!({
+                        "stringlike": {"aws:sourcearn": ["arn:aws:s3:::b"]},
+                        "StringEquals": {"aws:SourceAccount": "123456789012"},
+                    });
+                },
+                &[],
+            ),
+            (
+                |one| {
+                    one["Condition"] = json!({"StringEquals": {
+                        "aws:SourceArn": "arn:aws:s3:::b",
+                        "aws:SourceAccount": "123456789012",
+                    }});
+                },
+                &[],
+            ),
+            (
+                |one| one["Condition"]["StringEquals"]["aws:PrincipalOrgID"] = json!("o-1"),
+                &["further"],
+            ),
+            (
+                |one| one["Condition"]["Bool"] = json!({"aws:SecureTransport": "true"}),
+                &["further"],
+            ),
+            (
+                |one| {
+                    one["Condition"]["ArnLike"] = json!({"AWS:SourceArn": ["arn:a", "arn:b"]});
+                },
+                &["source_arn"],
+            ),
+            (
+                |one| {
+                    one["Condition"] = json!({
+                        "ArnLikeIfExists": {"aws:SourceArn": "arn:aws:s3:::b"},
+                        "StringEquals": {"aws:SourceAccount": "123456789012"},
+                    });
+                },
+                &["further", "source_arn"],
+            ),
+            (
+                |one| one["Condition"] = Value::Null,
+                &["source_account", "source_arn"],
+            ),
+            (|one| one["Effect"] = json!("Deny"), &["further"]),
+            (
+                |one| one["Principal"]["AWS"] = json!("123456789012"),
+                &["principal"],
+            ),
+            (
+                |one| one["Action"] = json!(["lambda:InvokeFunction", "lambda:GetFunction"]),
+                &["action"],
+            ),
+        ];
+        for (alter, differ) in cases {
+            let policy = policy(alter);
+            let found = permission().parsed(&policy).unwrap();
+            let changes = Changes::between(&permission().desired(), &found);
+            assert_eq!(changes.names().collect::<Vec<_>>(), differ, "{policy}");
+        }
     }
 }

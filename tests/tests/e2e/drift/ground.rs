@@ -530,6 +530,8 @@ pub async fn alarm(ground: &Ground, path: &str) -> PutAlarm {
     let name = arn.split_once(":alarm:").unwrap().1;
     let found = sent!(cloudwatch.describe_alarms().alarm_names(name));
     let now = found.metric_alarms.unwrap().remove(0);
+    // AWS takes one or the other.
+    let statistic = now.statistic.filter(|_| now.extended_statistic.is_none());
     cloudwatch
         .put_metric_alarm()
         .alarm_name(name)
@@ -537,7 +539,9 @@ pub async fn alarm(ground: &Ground, path: &str) -> PutAlarm {
         .set_namespace(now.namespace)
         .set_metric_name(now.metric_name)
         .set_dimensions(now.dimensions)
-        .set_statistic(now.statistic)
+        .set_statistic(statistic)
+        .set_extended_statistic(now.extended_statistic)
+        .set_unit(now.unit)
         .set_period(now.period)
         .set_evaluation_periods(now.evaluation_periods)
         .set_datapoints_to_alarm(now.datapoints_to_alarm)

@@ -2,11 +2,12 @@
 
 use std::pin::Pin;
 
-use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, Statistic};
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StandardUnit, Statistic};
+use aws_sdk_lambda::operation::add_permission::builders::AddPermissionFluentBuilder as AddPermission;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    Architecture, DestinationConfig, Environment, OnFailure, OnSuccess, Runtime, ScalingConfig,
-    TracingConfig, TracingMode,
+    Architecture, DestinationConfig, Environment, Filter, FilterCriteria, OnFailure, OnSuccess,
+    Runtime, ScalingConfig, TracingConfig, TracingMode,
 };
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, Event, ExpirationStatus, FilterRule, FilterRuleName,
@@ -1475,6 +1476,14 @@ fn any_alarm() -> Vec<Row> {
             Are("[]"),
             "ok_actions",
         ),
+        row(
+            1,
+            "unit",
+            by!(|g, at| sent!(alarm(g, at).await.unit(StandardUnit::Bytes))),
+            Are("Bytes"),
+            Are(NOTHING),
+            "unit",
+        ),
     ]
 }
 
@@ -1497,6 +1506,17 @@ fn alarm_on_one() -> Vec<Row> {
             Are("Minimum"),
             Are("{statistic}"),
             "statistic",
+        ),
+        row(
+            2,
+            "statistic",
+            by!(|g, at| {
+                let call = alarm(g, at).await.set_statistic(None);
+                sent!(call.extended_statistic("p99"))
+            }),
+            Are("p99"),
+            Are("{statistic}"),
+            "extended_statistic",
         ),
         row(
             1,
@@ -1629,6 +1649,18 @@ fn any_source() -> Vec<Row> {
             Are("false"),
             Are("true"),
             "state",
+        ),
+        row(
+            2,
+            "filter_criteria",
+            by!(|g, at| {
+                let filter = Filter::builder().pattern(r#"{"body":{"colour":["blue"]}}"#);
+                let criteria = FilterCriteria::builder().filters(filter.build());
+                sent!(mapping!(g, at).filter_criteria(criteria.build()))
+            }),
+            Are(r#"[{"body":{"colour":["blue"]}}]"#),
+            Are(NOTHING),
+            "filters",
         ),
         row(
             3,
@@ -1764,8 +1796,8 @@ fn event_invoke_config() -> Vec<Row> {
     ]
 }
 
-/// Replaces the permission by one of the same id.
-async fn permit(ground: &Ground, action: &str, principal: &str, source: Option<(String, &str)>) {
+/// Removes the permission; the call that makes one of the same id.
+async fn permit(ground: &Ground, action: &str, principal: &str) -> AddPermission {
     let (lambda, function) = (&ground.stage.aws.lambda, &ground.stage.names.integration);
     let id = "bellflower-bucket";
     sent!(
@@ -1778,12 +1810,7 @@ async fn permit(ground: &Ground, action: &str, principal: &str, source: Option<(
         .add_permission()
         .function_name(function)
         .statement_id(id);
-    let (arn, account) = source.unzip();
-    let call = call.action(action).principal(principal);
-    sent!(
-        call.set_source_arn(arn)
-            .set_source_account(account.map(str::to_owned))
-    );
+    call.action(action).principal(principal)
 }
 
 fn permission() -> Vec<Row> {
@@ -1791,13 +1818,11 @@ fn permission() -> Vec<Row> {
         row(
             1,
             "action",
-            by!(|g, _| permit(
-                g,
-                "lambda:GetFunction",
-                "sns.amazonaws.com",
-                Some((g.filled("{topic}"), "210987654321"))
-            )
-            .await),
+            by!(|g, _| {
+                let call = permit(g, "lambda:GetFunction", "sns.amazonaws.com").await;
+                let call = call.source_arn(g.filled("{topic}"));
+                sent!(call.source_account("210987654321"))
+            }),
             Are("lambda:GetFunction"),
             Are("lambda:InvokeFunction"),
             "bellflower-bucket/Action",
@@ -1826,7 +1851,7 @@ fn permission() -> Vec<Row> {
         row(
             2,
             "source_account",
-            by!(|g, _| permit(g, "lambda:InvokeFunction", "s3.amazonaws.com", None).await),
+            by!(|g, _| sent!(permit(g, "lambda:InvokeFunction", "s3.amazonaws.com").await)),
             Are(NOTHING),
             Are("{account}"),
             "bellflower-bucket/Condition",
@@ -1836,6 +1861,19 @@ fn permission() -> Vec<Row> {
             "source_arn",
             Are(NOTHING),
             Are("{bucket}"),
+            "bellflower-bucket/Condition",
+        ),
+        row(
+            3,
+            "further",
+            by!(|g, _| {
+                let call = permit(g, "lambda:InvokeFunction", "s3.amazonaws.com").await;
+                let call = call.source_arn(g.filled("{bucket}"));
+                let call = call.source_account(g.filled("{account}"));
+                sent!(call.principal_org_id("o-a1b2c3d4e5"))
+            }),
+            Are(r#"{"Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-a1b2c3d4e5"}}}"#),
+            Are(NOTHING),
             "bellflower-bucket/Condition",
         ),
     ]
