@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::process::Pid;
+
 /// What all processes of a name that ran meanwhile have used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
@@ -154,4 +156,34 @@ pub fn group_seconds(group: u32) -> f64 {
             .map(|(_, seconds)| seconds)
     };
     ids().into_iter().filter_map(of).sum()
+}
+
+/// The plugins this Terraform has started, as Linux tells.
+#[must_use]
+pub fn providers_of(terraform: Pid) -> Vec<Pid> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        // `pid (name) state parent …`; the name may hold anything.
+        let Some((name, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        let parent = rest
+            .split_whitespace()
+            .nth(1)
+            .and_then(|text| text.parse().ok());
+        if parent == Some(terraform.as_raw_nonzero().get()) && name.contains("(terraform-prov") {
+            found.extend(Pid::from_raw(pid));
+        }
+    }
+    found
 }

@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn whatever_means_something_else_is_a_difference() {
-        let cases: [(fn(&mut Value), &[&str]); 10] = [
+        type Case = (fn(&mut Value), &'static [&'static str]);
+        let cases: [Case; 10] = [
             (
                 |one| {
                     one["Condition"] = json!({

@@ -201,8 +201,10 @@ impl Part<Aws> for Role {
             }),
             tags: tags.clone(),
         };
+        let mut attributes = properties(&have);
+        attributes.extend(attributes! { "unique_id": role.role_id });
         Ok(Some(Found {
-            attributes: properties(&have),
+            attributes,
             owner: self.tags.owner_of(&tags),
         }))
     }
@@ -221,7 +223,7 @@ impl Part<Aws> for Role {
         };
         let answer = aws.call("iam:CreateRole", &self.name, create).await?;
         self.put_policy(aws).await?;
-        Ok(attributes! { "unique_id": answer.role.map(|role| role.role_id).unwrap_or_default() })
+        Ok(attributes! { "unique_id": answer.role.map(|role| role.role_id) })
     }
 
     async fn update(

@@ -325,18 +325,39 @@ fn forget(blueprint: &Blueprint, made: &Path, observed: &mut Observed) {
     }
 }
 
-/// Takes from what was found what an earlier run could not write again, as that run's state tells.
+/// Takes from what was found what is to be written again: an earlier run could not, as that run's state tells, or the part it names was made anew since, by
+/// somebody or by a run that was killed.
 pub fn still_forgotten(prior: &Map<String, Json>, blueprint: &Blueprint, findings: &mut Findings) {
     let drift = prior.get(DRIFT).and_then(Json::as_object);
     for node in &blueprint.nodes {
-        if let Some((_, property)) = &node.renewed_with
-            && let Some(said) = drift.and_then(|all| all.get(&label(&node.path, property)))
-            && said == FORGOTTEN
-            && let Some(Some(found)) = findings.get_mut(&node.path)
-        {
+        let Some((dependency, property)) = &node.renewed_with else {
+            continue;
+        };
+        let said = drift.and_then(|all| all.get(&label(&node.path, property)));
+        let is_forgotten =
+            said.is_some_and(|said| said == FORGOTTEN) || is_anew(prior, dependency, findings);
+        if is_forgotten && let Some(Some(found)) = findings.get_mut(&node.path) {
             found.attributes.insert((*property).to_owned(), Json::Null);
         }
     }
+}
+
+/// Whether our part at a place is another one than the state has there. Earlier versions kept no unique ids, which says nothing of a part that was there.
+fn is_anew(prior: &Map<String, Json>, at: &[String], findings: &Findings) -> bool {
+    let found = findings.get(at).and_then(Option::as_ref);
+    let found = found.filter(|found| found.owner == Owner::Us);
+    let known = at.split_first().and_then(|(first, rest)| {
+        rest.iter()
+            .try_fold(prior.get(first)?, |here, step| here.get(step))
+    });
+    let (Some(found), Some(Json::Object(known))) = (found, known) else {
+        return false;
+    };
+    let text = |name: &str| known.get(name).and_then(Json::as_str);
+    text("unique_id").map_or_else(
+        || text("arn").is_none(),
+        |known| known != found.text("unique_id"),
+    )
 }
 
 /// What came of the work on a graph, with another look at what failed.
@@ -577,5 +598,39 @@ impl Deadline {
 impl Drop for Deadline {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_part_is_anew_when_its_id_is_another_or_it_was_missing() {
+        let at = ["integration", "role"].map(str::to_owned);
+        let is_anew_to = |role: Json, owner: Owner| {
+            let (Json::Object(prior), Json::Object(attributes)) = (
+                json!({"integration": {"role": role}}),
+                json!({"unique_id": "new"}),
+            ) else {
+                unreachable!("objects")
+            };
+            let there = Findings::from([(at.to_vec(), Some(Found { attributes, owner }))]);
+            let gone = Findings::from([(at.to_vec(), None)]);
+            assert!(!is_anew(&prior, &at, &gone));
+            is_anew(&prior, &at, &there)
+        };
+        let role = |arn: Option<&str>, id: Option<&str>| json!({"arn": arn, "unique_id": id});
+        let arn = Some("arn:aws:iam::123456789012:role/orders");
+        assert!(is_anew_to(role(arn, Some("old")), Owner::Us));
+        assert!(is_anew_to(role(None, None), Owner::Us));
+        assert!(!is_anew_to(role(arn, Some("new")), Owner::Us));
+        // A state of an earlier version, and one that tells nothing.
+        assert!(!is_anew_to(role(arn, None), Owner::Us));
+        assert!(!is_anew_to(Json::Null, Owner::Us));
+        let theirs = Owner::SomeoneElse(None);
+        assert!(!is_anew_to(role(arn, Some("old")), theirs));
     }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use serde_json::Value as Json;
 use tfplugin::{ApplyReply, ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 
-use super::apply::{self, Deadline, Findings, disown, look_again, ours, recognise, take_down};
+use super::apply::{
+    self, Deadline, Findings, disown, look_again, ours, recognise, still_forgotten, take_down,
+};
 use super::blueprint::{self, Blueprint, Node};
 use super::order::made_since;
 use super::plan::{self, Known};
@@ -85,6 +87,10 @@ async fn seen(
         return Ok(None);
     }
     recognise(blueprint, blueprint, &mut findings);
+    // A destroy that does not get to its end leaves a state to go on from.
+    if let Some(prior) = &known.prior {
+        still_forgotten(prior, blueprint, &mut findings);
+    }
     disown(blueprint, &mut findings);
     Ok(Some(findings))
 }

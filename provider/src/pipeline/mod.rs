@@ -541,7 +541,7 @@ fn too_late(operation: &str, limit: Duration) -> Diagnostic {
 /// What AWS alone says was known in the plan and came out otherwise.
 fn made_anew(attributes: &[String]) -> Diagnostic {
     let detail = format!(
-        "Between the plan and now somebody removed what these attributes tell of, and this apply made it anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
+        "Between the plan and now somebody removed what these attributes tell of, and it was made anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
         attributes.join(", ")
     );
     Diagnostic::error("Made anew since the plan", detail)

@@ -541,7 +541,7 @@ fn changed_for_good(
 }
 
 /// The attributes that tell one object from another of the same name.
-const IDENTITIES: [&str; 3] = ["arn", "key_id", "uuid"];
+const IDENTITIES: [&str; 4] = ["arn", "key_id", "unique_id", "uuid"];
 
 /// The paths of identities that were known in the plan and have come out otherwise: those objects are others now.
 #[must_use]

@@ -659,6 +659,11 @@ fn role() -> Vec<Field> {
         arn("The role's ARN."),
         text("assume_role_policy", "Who may assume it, JSON.").computed(),
         text("policy", "What it may do, JSON.").computed(),
+        text(
+            "unique_id",
+            "The role's unique id. A role made anew has another, and to AWS is another one: what was made with the former is written again.",
+        )
+        .computed(),
     ]
 }
 

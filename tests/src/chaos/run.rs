@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::point::{Harm, Point};
 use super::world::lock;
+use crate::processes::providers_of;
 use crate::proxy::{Call, Fault, Proxy, Rule};
 use crate::{Error, Run, Terraform};
 
@@ -98,44 +99,15 @@ fn signal(harm: Harm, terraform: i32) {
     let _ = match harm {
         Harm::Interrupt => {
             // A terminal reaches the providers, too, wherever they are.
-            for provider in providers(terraform) {
+            for provider in providers_of(terraform) {
                 let _ = kill_process(provider, Signal::INT);
             }
             kill_process_group(terraform, Signal::INT)
         }
         Harm::Stop => kill_process(terraform, Signal::TERM),
-        Harm::Kill => providers(terraform)
+        Harm::Kill => providers_of(terraform)
             .into_iter()
             .try_for_each(|provider| kill_process(provider, Signal::KILL)),
         _ => Ok(()),
     };
-}
-
-/// The plugins Terraform has started, as Linux tells.
-fn providers(terraform: Pid) -> Vec<Pid> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
-            continue;
-        };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        // `pid (name) state parent …`; the name may hold anything.
-        let Some((name, rest)) = stat.rsplit_once(')') else {
-            continue;
-        };
-        let parent = rest
-            .split_whitespace()
-            .nth(1)
-            .and_then(|text| text.parse().ok());
-        if parent == Some(terraform.as_raw_nonzero().get()) && name.contains("(terraform-prov") {
-            found.extend(Pid::from_raw(pid));
-        }
-    }
-    found
 }

@@ -252,12 +252,14 @@ async fn an_import_block_takes_it_over() -> Result<(), Error> {
     Ok(())
 }
 
-fn state_file(stage: &Stage) -> Value {
+/// The file of the state.
+pub fn state_file(stage: &Stage) -> Value {
     let path = stage.terraform.directory().join("terraform.tfstate");
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn put_state(stage: &Stage, written: &Value) {
+/// Puts another state in its place.
+pub fn put_state(stage: &Stage, written: &Value) {
     let path = stage.terraform.directory().join("terraform.tfstate");
     std::fs::write(path, written.to_string()).unwrap();
 }

@@ -1,15 +1,20 @@
 //! What others do between one command and the next, and what a careless configuration does to itself: nothing may stay behind that no state knows, nothing of
 //! others may go, and no plan may say that all is well when it is not.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use aws_sdk_iam::types::Tag;
 use aws_sdk_sfn::types::ExecutionStatus;
-use bellflower_tests::proxy::{Fault, Play, Rule};
-use bellflower_tests::{ADDRESS, Error, Plan, Stage};
+use bellflower_tests::processes::providers_of;
+use bellflower_tests::proxy::{Fault, Play, Proxy, Rule};
+use bellflower_tests::{ADDRESS, Error, Plan, Stage, eventually};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 
-use super::somebody;
+use super::{ownership, somebody};
+
+const UPDATE: &str = "lambda:UpdateFunctionConfiguration";
 
 /// Own names, from which other names follow.
 const NAMED: &str = r#"
@@ -262,27 +267,49 @@ async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
     Ok(())
 }
 
-/// A function's right to its key is that of the role it was written with. AWS does not show whether that was this one or another of the same name: what was
-/// not written again is in the state.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_function_gets_its_new_role_in_the_next_run() -> Result<(), Error> {
-    const UPDATE: &str = "lambda:UpdateFunctionConfiguration";
-    let (stage, proxy) = Stage::behind_proxy("").await?;
-    stage.terraform.apply()?;
-    let role = &stage.names.integration_role;
+async fn delete_role(stage: &Stage, role: &str) {
     let iam = &stage.aws.iam;
-    for policy in iam
-        .list_role_policies()
-        .role_name(role)
-        .send()
-        .await
-        .unwrap()
-        .policy_names()
-    {
+    let listed = iam.list_role_policies().role_name(role).send();
+    for policy in listed.await.unwrap().policy_names() {
         let call = iam.delete_role_policy().role_name(role).policy_name(policy);
         call.send().await.unwrap();
     }
     iam.delete_role().role_name(role).send().await.unwrap();
+}
+
+/// Deletes a part's role, and makes one that is like it but for its unique id.
+async fn remake_role(stage: &Stage, owner: &str, role: &str) -> Result<(), Error> {
+    let iam = &stage.aws.iam;
+    let told = stage.state()?[owner]["role"].clone();
+    let told = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    let was = iam.get_role().role_name(role).send().await.unwrap();
+    let was = was.role.unwrap();
+    delete_role(stage, role).await;
+    let create = iam.create_role().role_name(role).path(was.path);
+    let create = create.set_description(was.description).set_tags(was.tags);
+    let create = create.assume_role_policy_document(told("assume_role_policy"));
+    create.send().await.unwrap();
+    let put = iam.put_role_policy().role_name(role);
+    let put = put
+        .policy_name("bellflower")
+        .policy_document(told("policy"));
+    put.send().await.unwrap();
+    Ok(())
+}
+
+/// A role's unique id, as AWS has it.
+async fn role_id(stage: &Stage, role: &str) -> Value {
+    let told = stage.aws.iam.get_role().role_name(role).send().await;
+    json!(told.unwrap().role.unwrap().role_id)
+}
+
+/// A function's right to its key is that of the role it was written with. AWS does not show whether that was this one or another of the same name: what was
+/// not written again is in the state.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_gets_its_new_role_in_the_next_run() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    delete_role(&stage, &stage.names.integration_role).await;
 
     for operation in ["iam:PutRolePolicy", UPDATE, UPDATE] {
         proxy.clear();
@@ -303,6 +330,144 @@ async fn a_function_gets_its_new_role_in_the_next_run() -> Result<(), Error> {
     Ok(())
 }
 
+/// A role that somebody made in all like the one that was is another one to AWS. The state that has its id must not take it for settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_like_the_one_that_was_is_another() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let names = &stage.names;
+    for (owner, role, update) in [
+        ("integration", &names.integration_role, UPDATE),
+        (
+            "state_machine",
+            &names.state_machine_role,
+            "states:UpdateStateMachine",
+        ),
+    ] {
+        let known = stage.state()?[owner]["role"]["unique_id"].clone();
+        assert_eq!(known, role_id(&stage, role).await);
+        remake_role(&stage, owner, role).await?;
+        let now = role_id(&stage, role).await;
+        assert_ne!(known, now);
+        for is_in_the_state in [false, true] {
+            if is_in_the_state {
+                stage.terraform.expect(&[
+                    "apply",
+                    "-refresh-only",
+                    "-auto-approve",
+                    "-no-color",
+                ])?;
+                assert_eq!(stage.state()?[owner]["role"]["unique_id"], now);
+            }
+            let Plan::Changes(plan) = stage.terraform.plan()? else {
+                panic!("the plan is empty");
+            };
+            assert!(plan.contains(&format!("{owner}.role_arn")), "{plan}");
+        }
+        let before = proxy.count(update);
+        stage.terraform.apply()?;
+        assert_eq!(proxy.count(update), before + 1);
+        let after = stage.state()?;
+        assert_eq!(after[owner]["role"]["unique_id"], now);
+        assert_eq!(after["drift"], json!({}));
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// Applies, and kills the provider, or Terraform with it, when a call comes to which this rule gives no answer.
+async fn kill_at(stage: &Stage, proxy: &Proxy, rule: Rule, whole: bool) -> Result<(), Error> {
+    use std::os::unix::process::CommandExt as _;
+    let struck = proxy.inject(rule);
+    let mut apply = stage
+        .terraform
+        .command(&["apply", "-auto-approve", "-no-color"]);
+    let apply = apply.process_group(0);
+    let apply = apply.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = apply.spawn().expect("Terraform starts");
+    let terraform = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    let begun = eventually("the call", Duration::from_mins(1), async || {
+        Ok(if struck.count() > 0 {
+            Ok(())
+        } else {
+            Err("no call".to_owned())
+        })
+    })
+    .await;
+    let providers = providers_of(terraform);
+    if whole || begun.is_err() {
+        kill_process_group(terraform, Signal::KILL).unwrap();
+    }
+    for provider in &providers {
+        // It may have ended with Terraform.
+        kill_process(*provider, Signal::KILL).ok();
+    }
+    child.wait().unwrap();
+    begun?;
+    assert!(!providers.is_empty(), "no provider was running");
+    proxy.clear();
+    let lock = stage.terraform.directory();
+    std::fs::remove_file(lock.join(".terraform.tfstate.lock.info")).ok();
+    Ok(())
+}
+
+/// Who is killed after a role was made, and before its function was written with it, says that nowhere: the role's id does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_apply_leaves_no_function_with_its_former_role() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let role = &stage.names.integration_role;
+    for whole in [false, true] {
+        let was = role_id(&stage, role).await;
+        delete_role(&stage, role).await;
+        kill_at(&stage, &proxy, Rule::before(Fault::Hang).on(UPDATE), whole).await?;
+        let now = role_id(&stage, role).await;
+        assert_ne!(was, now);
+        let Plan::Changes(plan) = stage.terraform.plan()? else {
+            panic!("the plan is empty");
+        };
+        assert!(plan.contains("integration.role_arn"), "{plan}");
+        let before = proxy.count(UPDATE);
+        stage.terraform.apply()?;
+        assert_eq!(proxy.count(UPDATE), before + 1);
+        assert_eq!(stage.state()?["integration"]["role"]["unique_id"], now);
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// The states of earlier versions have no ids of roles: they get them, and nothing is to be done for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_without_the_ids_of_roles_gets_them() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let names = &stage.names;
+    let roles = [
+        ("processing", &names.processing_role),
+        ("integration", &names.integration_role),
+        ("state_machine", &names.state_machine_role),
+    ];
+    let mut kept = ownership::state_file(&stage);
+    for (owner, _) in roles {
+        let attributes = &mut kept["resources"][0]["instances"][0]["attributes"];
+        let role = attributes[owner]["role"].as_object_mut().unwrap();
+        assert!(role.remove("unique_id").is_some_and(|id| id.is_string()));
+    }
+    ownership::put_state(&stage, &kept);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage
+        .terraform
+        .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+    let now = stage.state()?;
+    for (owner, role) in roles {
+        let known = &now[owner]["role"]["unique_id"];
+        assert_eq!(*known, role_id(&stage, role).await);
+    }
+    assert_eq!(now["drift"], json!({}));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
 /// A plan that knew an id is applied after that object has gone: the new one's id is told, and that it is new.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_anew_is_told() -> Result<(), Error> {
@@ -317,10 +482,16 @@ async fn what_is_made_anew_is_told() -> Result<(), Error> {
     let call = lambda.delete_event_source_mapping();
     let call = call.uuid(before.as_str().unwrap_or_default());
     call.send().await.unwrap();
+    let role = &stage.names.processing_role;
+    delete_role(&stage, role).await;
     let run = stage.terraform.run(&["apply", "-no-color", "the.plan"])?;
     let said = run.flat();
     assert_eq!(run.code, 1, "{said}");
-    assert!(said.contains("event_source.uuid"), "{said}");
+    for id in ["event_source.uuid", "processing.role.unique_id"] {
+        assert!(said.contains(id), "{said}");
+    }
+    let known = stage.state()?["processing"]["role"]["unique_id"].clone();
+    assert_eq!(known, role_id(&stage, role).await);
     let listed = lambda.list_event_source_mappings();
     let listed = listed.event_source_arn(stage.arn("sqs", &stage.names.queue));
     let listed = listed.send().await.unwrap();

@@ -26,16 +26,19 @@ fn code_sha256(function: &str) -> String {
 }
 
 /// The attributes that only AWS can tell: ids it gives, what contains them, and URLs.
-const KNOWN_AFTER_APPLY: [&str; 13] = [
+const KNOWN_AFTER_APPLY: [&str; 16] = [
     "/business_application_policy_json",
     "/dead_letter_queue/url",
     "/event_source/arn",
     "/event_source/uuid",
     "/integration/role/policy",
+    "/integration/role/unique_id",
     "/key/arn",
     "/key/key_id",
+    "/processing/role/unique_id",
     "/queue/url",
     "/state_machine/role/policy",
+    "/state_machine/role/unique_id",
     "/timeouts",
     "/undeliverable_event_source/arn",
     "/undeliverable_event_source/uuid",
@@ -793,7 +796,10 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
             "/dead_letter_queue/url",
             "/event_source/arn",
             "/event_source/uuid",
+            "/integration/role/unique_id",
+            "/processing/role/unique_id",
             "/queue/url",
+            "/state_machine/role/unique_id",
             "/undeliverable_event_source/arn",
             "/undeliverable_event_source/uuid",
             "/undeliverable_queue/url"
