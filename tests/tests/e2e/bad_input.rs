@@ -600,6 +600,11 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             &["bellflower:pipeline"],
         ),
         fault(
+            "tags.Bellflower:Pipeline",
+            json!("x"),
+            &["Bellflower:Pipeline"],
+        ),
+        fault(
             "tags.bellflower:made-at",
             json!("x"),
             &["bellflower:made-at"],
@@ -989,6 +994,17 @@ async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
             "kms_key_arn",
             json!("arn:aws:kms:eu-north-1:123456789012:key/1"),
             &["eu-north-1", "us-east-1"],
+        ),
+        fault(
+            "permissions_boundary",
+            json!("arn:aws:iam::999999999999:policy/boundary"),
+            &["999999999999", "123456789012"],
+        ),
+        with(
+            "subscriptions.ops.endpoint",
+            json!("arn:aws:sqs:us-east-1:123456789012:orders-queue-devl-us-east-1"),
+            json!({"subscriptions": {"ops": {"protocol": "sqs"}}}),
+            &["of this pipeline", "an endpoint of your own"],
         ),
         fault(
             "bucket.outbound_queue_arn",

@@ -12,6 +12,7 @@ mod examples;
 mod flow;
 mod in_place;
 mod lifecycle;
+mod losses;
 mod ownership;
 mod pending;
 mod plans;

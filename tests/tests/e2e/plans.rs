@@ -63,7 +63,11 @@ async fn a_function_that_is_ignored_keeps_its_code() -> Result<(), Error> {
     let update = update.function_name(&stage.names.processing);
     let update = update.zip_file(aws_sdk_lambda::primitives::Blob::new(zip("fourth").0));
     let deployed = update.send().await.unwrap().code_sha256.unwrap();
-    stage.terraform.expect(&["apply", "the.plan"])?;
+    let said = stage
+        .terraform
+        .expect(&["apply", "-no-color", "the.plan"])?;
+    let said = said.flat();
+    assert!(said.contains("Other code than in the plan"), "{said}");
     assert_eq!(code(&stage).await, deployed);
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 

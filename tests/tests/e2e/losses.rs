@@ -1,0 +1,321 @@
+//! What Terraform would destroy for want of knowing better: parts under names of one's own after an import, what a replacement would take, what lost its mark.
+
+use std::time::Duration;
+
+use aws_sdk_kms::types::KeyState;
+use aws_sdk_sqs::types::QueueAttributeName;
+use bellflower_tests::proxy::{Fault, Rule};
+use bellflower_tests::{ADDRESS, Error, Plan, Stage, eventually};
+use serde_json::{Value, json};
+
+use super::somebody;
+
+const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
+const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-no-color"];
+
+async fn put(stage: &Stage, bucket: &str, key: &str) {
+    let put = stage.aws.s3.put_object().bucket(bucket).key(key);
+    put.send().await.unwrap();
+}
+
+async fn send(stage: &Stage, queue: &str) {
+    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    let send = stage.aws.sqs.send_message().queue_url(url);
+    send.message_body("{}").send().await.unwrap();
+}
+
+async fn messages(stage: &Stage, queue: &str) -> String {
+    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    let name = QueueAttributeName::ApproximateNumberOfMessages;
+    let get = stage.aws.sqs.get_queue_attributes().queue_url(url);
+    let get = get.attribute_names(name.clone());
+    let mut found = get.send().await.unwrap().attributes.unwrap();
+    found.remove(&name).unwrap()
+}
+
+async fn state_of_key(stage: &Stage, key: &str) -> KeyState {
+    let described = stage.aws.kms.describe_key().key_id(key).send().await;
+    let metadata = described.unwrap().key_metadata.unwrap();
+    metadata.key_state.unwrap()
+}
+
+fn actions(stage: &Stage) -> Result<Value, Error> {
+    Ok(stage.change()?["actions"].clone())
+}
+
+/// An import by name does not see what has a name of its own. Nothing is replaced for what was not seen, and the next apply takes it over as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_replaces_nothing_that_it_does_not_see() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.unwrap().arn.unwrap();
+    let lines = format!(
+        "  kms_key_arn = \"{key}\"\n  iam_path = \"/team/\"\n  task_token = \"private\"\n  bucket = {{ bucket = \"my-own-bucket-77\" }}\n  \
+         integration = {{ function_name = \"mine\", role = {{ name = \"my-role\" }} }}\n"
+    );
+    stage.set(&lines)?;
+    stage.terraform.apply()?;
+    put(&stage, "my-own-bucket-77", "outbound/1/data.json").await;
+    let dead = &stage.names.dead_letter_queue;
+    send(&stage, dead).await;
+    let uuid = stage.state()?["event_source"]["uuid"].clone();
+
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    assert_eq!(actions(&stage)?, json!(["update"]));
+    let said = stage.terraform.expect(&APPLY)?.flat();
+    assert!(said.contains("0 added, 1 changed, 0 destroyed"), "{said}");
+    assert!(!said.contains("Open callbacks would be lost"), "{said}");
+    let get = stage.aws.s3.head_object().bucket("my-own-bucket-77");
+    get.key("outbound/1/data.json").send().await.unwrap();
+    assert_eq!(messages(&stage, dead).await, "1");
+    assert_eq!(stage.state()?["event_source"]["uuid"], uuid);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// A destroy after an import that did not see the bucket would leave it behind without the key that opens what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_after_an_import_leaves_no_bucket_without_its_key() -> Result<(), Error> {
+    let lines = "  bucket = { bucket = \"my-own-bucket-78\" }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["arn"].clone();
+    let key = key.as_str().unwrap_or_default();
+    put(&stage, "my-own-bucket-78", "outbound/1/data.json").await;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    let run = stage.terraform.run(&DESTROY)?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(
+        said.contains("my-own-bucket-78") && said.contains("Nothing was destroyed"),
+        "{said}"
+    );
+    assert_eq!(state_of_key(&stage, key).await, KeyState::Enabled);
+    Ok(())
+}
+
+/// A bucket that has lost its mark and more is left alone. The key that opens what is in it is not taken from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lost_its_mark_keeps_its_key() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["arn"].clone();
+    let key = key.as_str().unwrap_or_default();
+    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
+    put(&stage, bucket, "outbound/1/data.json").await;
+    let untag = s3.delete_bucket_tagging().bucket(bucket);
+    untag.send().await.unwrap();
+    let open = s3.delete_public_access_block().bucket(bucket);
+    open.send().await.unwrap();
+    let run = stage.terraform.run(&DESTROY)?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(said.contains("Nothing was destroyed"), "{said}");
+    assert_eq!(state_of_key(&stage, key).await, KeyState::Enabled);
+
+    // A bucket that somebody has made in its place, and that needs nothing of the pipeline's, is his.
+    s3.delete_bucket_encryption()
+        .bucket(bucket)
+        .send()
+        .await
+        .unwrap();
+    stage.terraform.destroy()?;
+    assert_eq!(state_of_key(&stage, key).await, KeyState::PendingDeletion);
+    let get = s3.head_object().bucket(bucket).key("outbound/1/data.json");
+    get.send().await.unwrap();
+    Ok(())
+}
+
+/// The pipeline's own key goes with it, so it cannot be given as one that stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_own_key_is_not_the_users() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["arn"].clone();
+    stage.set(&format!("  kms_key_arn = {key}\n"))?;
+    let run = stage.terraform.run(&["plan", "-no-color"])?;
+    assert!(
+        run.flat().contains("The pipeline's own key"),
+        "{}",
+        run.flat()
+    );
+    Ok(())
+}
+
+/// A replacement destroys first. What stands against the new one is told before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_cannot_be_made_destroys_nothing() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    somebody::queue(&stage.aws, "parcels-queue-devl-eu-west-1").await;
+    stage.terraform.rewrite(&Stage::text("", "parcels", ""))?;
+    let run = stage.terraform.run(&APPLY)?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(
+        said.contains("SQS queue \"parcels-queue-devl-eu-west-1\""),
+        "{said}"
+    );
+    assert_eq!(stage.observe().await, before);
+
+    // Nor for one that stands already.
+    let url = stage.aws.sqs.get_queue_url();
+    let url = url.queue_name("parcels-queue-devl-eu-west-1").send().await;
+    let delete = stage.aws.sqs.delete_queue();
+    let delete = delete.queue_url(url.unwrap().queue_url.unwrap());
+    delete.send().await.unwrap();
+    let other = Stage::text("", "parcels", "");
+    let other = bellflower_tests::Terraform::configuration(&other, &stage.emulator.environment())?;
+    other.apply()?;
+    let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("Pipeline exists already"), "{said}");
+    assert!(said.contains("parcels/devl"), "{said}");
+    other.destroy()?;
+    stage.terraform.apply()?;
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A provider block that is not known yet hides no pipeline, and replaces none.
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_default_tags_replace_nothing() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let text = |team: &str| {
+        let provider = "  default_tags {\n    tags = terraform_data.tags.output\n  }\n";
+        let pipeline = Stage::text(provider, "orders", "");
+        format!(
+            "{pipeline}resource \"terraform_data\" \"tags\" {{\n  input = {{ team = \"{team}\" }}\n}}\n"
+        )
+    };
+    stage.terraform.rewrite(&text("one"))?;
+    stage.terraform.apply()?;
+    for (team, options) in [("two", &["-refresh=false"][..]), ("three", &[])] {
+        stage.terraform.rewrite(&text(team))?;
+        let apply = [&APPLY[..], options].concat();
+        let said = stage.terraform.expect(&apply)?.flat();
+        assert!(said.contains("0 added, 2 changed, 0 destroyed"), "{said}");
+        assert_eq!(stage.state()?["tags_all"]["team"], json!(team));
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// Somebody has made a part anew in a way that AWS does not change any more: an apply says so, and does not say that it is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_changed_is_an_error() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let sfn = &stage.aws.sfn;
+    let machine = &stage.names.state_machine;
+    let arn = stage.arn("states", &format!("stateMachine:{machine}"));
+    let was = sfn.describe_state_machine().state_machine_arn(&arn);
+    let was = was.send().await.unwrap();
+    let tags = sfn.list_tags_for_resource().resource_arn(&arn);
+    let tags = tags.send().await.unwrap().tags;
+    let delete = sfn.delete_state_machine().state_machine_arn(&arn);
+    delete.send().await.unwrap();
+    let make = sfn.create_state_machine().name(machine);
+    let make = make.definition(was.definition).role_arn(was.role_arn);
+    let make = make.r#type("EXPRESS".into()).set_tags(tags);
+    make.send().await.unwrap();
+    let run = stage.terraform.run(&APPLY)?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(
+        said.contains("its type is \"EXPRESS\", should be \"STANDARD\""),
+        "{said}"
+    );
+    let delete = sfn.delete_state_machine().state_machine_arn(&arn);
+    delete.send().await.unwrap();
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// What is ignored is left as it is, and the state tells it as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ignored_is_left_alone() -> Result<(), Error> {
+    let lines = |delay: u32| {
+        format!(
+            "  queue = {{ delay_seconds = {delay} }}\n  lifecycle {{\n    ignore_changes = [integration, topic]\n  }}\n"
+        )
+    };
+    let stage = Stage::new(&lines(0)).await?;
+    stage.terraform.apply()?;
+    let role = &stage.names.integration_role;
+    let iam = &stage.aws.iam;
+    let policies = iam.list_role_policies().role_name(role).send().await;
+    let name = policies.unwrap().policy_names.remove(0);
+    let open = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListAllMyBuckets","Resource":"*"}]}"#;
+    let write = iam.put_role_policy().role_name(role).policy_name(&name);
+    write.policy_document(open).send().await.unwrap();
+    stage.set(&lines(7))?;
+    stage.terraform.apply()?;
+    let now = stage.observe().await;
+    let text = now["integration"]["role"].to_string();
+    assert!(text.contains("ListAllMyBuckets"), "{text}");
+    let known = stage.state()?["integration"]["role"]["policy"].clone();
+    assert!(known.to_string().contains("ListAllMyBuckets"), "{known}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    // Looked at again, it is the pipeline's.
+    stage.set("  queue = { delay_seconds = 7 }\n")?;
+    stage.terraform.apply()?;
+    let text = stage.observe().await["integration"]["role"].to_string();
+    assert!(!text.contains("ListAllMyBuckets"), "{text}");
+    Ok(())
+}
+
+/// A dashboard says in one of its widgets whose it is, and that may go as any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dashboard_without_its_first_widget_is_mended() -> Result<(), Error> {
+    let lines = "  dashboard = { dashboard_name = \"mine\" }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    let cloudwatch = &stage.aws.cloudwatch;
+    let get = || cloudwatch.get_dashboard().dashboard_name("mine").send();
+    let body = get().await.unwrap().dashboard_body.unwrap();
+    let mut changed: Value = serde_json::from_str(&body).unwrap();
+    changed["widgets"].as_array_mut().unwrap().remove(0);
+    let put = cloudwatch.put_dashboard().dashboard_name("mine");
+    let put = put.dashboard_body(changed.to_string());
+    put.send().await.unwrap();
+    assert!(matches!(stage.terraform.plan()?, Plan::Changes(_)));
+    stage.terraform.apply()?;
+    let now = get().await.unwrap().dashboard_body.unwrap();
+    assert_eq!(now, body);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// AWS's index of tags is late: what somebody has made under the name of a part that was there a moment ago is his, whatever the index says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_index_of_tags_gives_nothing_away() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let name = &stage.names.dead_letter_queue;
+    let sqs = &stage.aws.sqs;
+    let url = sqs.get_queue_url().queue_name(name).send().await;
+    let url = url.unwrap().queue_url.unwrap();
+    sqs.delete_queue().queue_url(&url).send().await.unwrap();
+    eventually("the name is free", Duration::from_secs(90), async || {
+        let made = sqs.create_queue().queue_name(name).send().await;
+        Ok(made
+            .map(drop)
+            .map_err(|error| error.into_service_error().to_string()))
+    })
+    .await?;
+    send(&stage, name).await;
+    proxy.inject(Rule::before(Fault::Stale).on("tag:GetResources"));
+    let said = stage.terraform.expect(&DESTROY)?.flat();
+    assert!(said.contains(name.as_str()), "{said}");
+    assert_eq!(messages(&stage, name).await, "1");
+    Ok(())
+}
