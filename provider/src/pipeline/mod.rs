@@ -369,6 +369,8 @@ impl CallbackPipeline {
                 &planned.value,
                 planned.replace.is_empty(),
             ));
+            let unknown = warnings::of_unknown_names(&request.config, &request.prior);
+            diagnostics.extend(unknown);
         }
         if let Some(place) = &known.place {
             let found = validate::validate_planned(&request.config, &planned.value, place);

@@ -2,7 +2,7 @@
 
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use super::schema::{Field, Origin, subscription};
+use super::schema::{Field, Origin, Shape, fields, subscription};
 use super::validate::path;
 use crate::parts::subscription::masked;
 
@@ -83,6 +83,27 @@ fn lost_key(prior: &Value, planned: &Value) -> Option<Diagnostic> {
     let detail = "The pipeline's KMS key is not there, or waits for its deletion, and an apply makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \
                   that waits for its deletion can be had back: `aws kms cancel-key-deletion` with its id, before the apply, which then enables it.";
     Some(Diagnostic::warning("Open callbacks would be lost", detail).at(path("key")))
+}
+
+/// Warns of whole objects that are not known yet and may hold another name, which is no change but a replacement.
+pub fn of_unknown_names(config: &Value, prior: &Value) -> Diagnostics {
+    let may_rename = |field: &&Field| {
+        let Shape::Object(inner) = &field.shape else {
+            return false;
+        };
+        let before = prior.get(field.name);
+        let named = |field: &Field| {
+            let name = before.and_then(|before| before.get(field.name));
+            field.replace && name.is_some_and(|name| !name.is_null())
+        };
+        config.get(field.name).is_some_and(Value::is_unknown) && inner.iter().any(named)
+    };
+    let told = |field: &Field| {
+        let detail = "It is known only after apply. Should it hold another name then, Terraform ends the apply before this pipeline is changed, and calls it an inconsistent plan: the next plan \
+                      shows the replacement. Give names that are known, and let what is unknown stand in single arguments.";
+        Diagnostic::warning("A name that may change", detail).at(path(field.name))
+    };
+    fields().iter().filter(may_rename).map(told).collect()
 }
 
 /// What says which subscription it is.

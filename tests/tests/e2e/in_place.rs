@@ -199,7 +199,7 @@ async fn subscriptions_follow_their_argument() -> Result<(), Error> {
     }
     let [listener, second, undelivered] =
         ["listener", "second", "undelivered"].map(|name| stage.arn("sqs", name));
-    let function = stage.arn("lambda", &format!("function:{}", stage.names.processing));
+    let function = stage.arn("lambda", "function:theirs");
     stage.terraform.apply()?;
     let before = stage.observe().await;
 

@@ -300,6 +300,7 @@ async fn a_dashboard_without_its_first_widget_is_mended() -> Result<(), Error> {
 async fn a_late_index_of_tags_gives_nothing_away() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy("").await?;
     stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     let name = &stage.names.dead_letter_queue;
     let sqs = &stage.aws.sqs;
     let url = sqs.get_queue_url().queue_name(name).send().await;
@@ -313,8 +314,9 @@ async fn a_late_index_of_tags_gives_nothing_away() -> Result<(), Error> {
     })
     .await?;
     send(&stage, name).await;
-    proxy.inject(Rule::before(Fault::Stale).on("tag:GetResources"));
+    let late = proxy.inject(Rule::before(Fault::Stale).on("tag:GetResources"));
     let said = stage.terraform.expect(&DESTROY)?.flat();
+    assert!(late.count() > 0);
     assert!(said.contains(name.as_str()), "{said}");
     assert_eq!(messages(&stage, name).await, "1");
     Ok(())

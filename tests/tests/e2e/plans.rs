@@ -161,6 +161,19 @@ async fn a_place_that_is_not_known_yet_is_warned_of() -> Result<(), Error> {
     let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
     assert!(said.contains("Open callbacks would be lost"), "{said}");
     assert!(said.contains("known only after apply"), "{said}");
+
+    // So may a name in an object of which nothing is known.
+    let object = "resource \"terraform_data\" \"place\" {\n  input = { name = \"other\", inbound_prefix = \"replies/\" }\n}\n";
+    let bucket = "  bucket = { inbound_prefix = \"answers/\" }\n";
+    for (argument, more) in [("queue", bucket), ("bucket", "")] {
+        let line = format!("  {argument} = terraform_data.place.output\n{more}");
+        let text = Stage::text("", "orders", &line);
+        stage.terraform.rewrite(&format!("{text}{object}"))?;
+        let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+        assert!(said.contains("A name that may change"), "{said}");
+        let lost = said.contains("Open callbacks would be lost");
+        assert_eq!(lost, argument == "bucket", "{said}");
+    }
     Ok(())
 }
 

@@ -190,3 +190,29 @@ async fn no_secret_and_no_task_token_is_written_anywhere() -> Result<(), Error> 
     assert_eq!(places, nowhere, "{PASSWORD}");
     Ok(())
 }
+
+/// Others may give the integration function variables of theirs. They are told and removed, without their values.
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_of_others_are_told_without_their_values() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let lambda = &stage.aws.lambda;
+    let name = &stage.names.integration;
+    let get = || lambda.get_function_configuration().function_name(name);
+    let known = get().send().await.unwrap().environment.unwrap().variables;
+    let theirs = aws_sdk_lambda::types::Environment::builder().set_variables(known);
+    let theirs = theirs.variables("DATABASE", PASSWORD).build();
+    let update = lambda.update_function_configuration().function_name(name);
+    update.environment(theirs).send().await.unwrap();
+    let plan = stage
+        .terraform
+        .expect(&["plan", "-no-color", "-out=the.plan"])?;
+    assert!(plan.stdout.contains("DATABASE"), "{}", plan.stdout);
+    assert!(!plan.stdout.contains(PASSWORD), "{}", plan.stdout);
+    assert!(!shown(&stage.terraform, Some("the.plan"))?.contains(PASSWORD));
+    stage.terraform.expect(&["apply", "the.plan"])?;
+    let now = get().send().await.unwrap().environment.unwrap().variables;
+    assert!(!now.unwrap().contains_key("DATABASE"));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
