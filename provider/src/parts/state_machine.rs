@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use aws_sdk_sfn::primitives::DateTime;
 use aws_sdk_sfn::types::{
     CloudWatchLogsLogGroup, LogDestination, LogLevel, LoggingConfiguration, StateMachineStatus,
     StateMachineType, Tag, TracingConfiguration,
@@ -13,15 +14,16 @@ use aws_sdk_sfn::types::{
 use serde::Serialize;
 
 use super::execution::running;
-use super::tags::Tags;
+use super::tags::{MADE_AT, Tags};
 use super::{Aws, absent, attributes, properties};
 use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 pub(super) const GONE: &[&str] = &["StateMachineDoesNotExist", "ResourceNotFound"];
 const BUDGET: Duration = Duration::from_mins(5);
-/// How long after its making the index of tags counts as late.
+/// How long after its making the index of tags counts as late, and how long the making of a pipeline may take.
 const INDEXED: Duration = Duration::from_mins(5);
+const MAKING: Duration = Duration::from_mins(20);
 /// The level of logging that is switched off.
 const OFF: &str = "OFF";
 /// How far running executions are counted, and how many of them are named.
@@ -92,6 +94,19 @@ impl StateMachine {
             .and_then(|group| group.log_group_arn.clone());
         let data = found.is_some_and(|logging| logging.include_execution_data);
         (level.to_owned(), data, destination.unwrap_or_default())
+    }
+
+    /// Whether one that was made at this time may be another than the one whose tags are known: it is as young as the index of tags may be late, and was not made
+    /// with the pipeline.
+    fn may_be_another(&self, made: DateTime) -> bool {
+        let Ok(made) = SystemTime::try_from(made) else {
+            return true;
+        };
+        let begun = self.tags.0.get(MADE_AT);
+        let begun = begun.and_then(|begun| humantime::parse_rfc3339(begun).ok());
+        let since = begun.and_then(|begun| made.duration_since(begun).ok());
+        let with_it = since.is_some_and(|since| since < MAKING);
+        !with_it && made.elapsed().is_ok_and(|age| age < INDEXED)
     }
 
     fn tracing(&self) -> TracingConfiguration {
@@ -263,12 +278,10 @@ impl Part<Aws> for StateMachine {
             let answer = aws.call("states:ListTagsForResource", &self.name, list);
             Ok(absent(answer.await, GONE)?.map(|answer| listed(answer.tags)))
         };
-        // The index may still tell of one of that name that went a moment ago, and the tags are what tells the two apart.
-        let age = SystemTime::try_from(machine.creation_date).map(|date| date.elapsed());
-        let tags = if age.is_ok_and(|age| age.is_ok_and(|age| age > INDEXED)) {
-            aws.tags(&self.arn, &self.tags, ask).await?
-        } else {
+        let tags = if self.may_be_another(machine.creation_date) {
             ask().await?
+        } else {
+            aws.tags(&self.arn, &self.tags, ask).await?
         };
         let tags = tags.unwrap_or_default();
         let (log_level, include_execution_data, log_destination) =
@@ -434,6 +447,24 @@ mod tests {
             force_destroy: false,
             tags: Tags::default(),
         }
+    }
+
+    #[test]
+    fn one_that_was_made_with_the_pipeline_is_no_other() {
+        let before = |minutes| SystemTime::now() - Duration::from_mins(minutes);
+        let made = |minutes| DateTime::from(before(minutes));
+        let of = |minutes: Option<u64>| {
+            let mut machine = machine("ALL");
+            let begun = minutes.map(|minutes| humantime::format_rfc3339_nanos(before(minutes)));
+            let tags = begun.map(|begun| (MADE_AT, begun.to_string()));
+            machine.tags = Tags::listed(tags);
+            machine
+        };
+        assert!(!of(Some(2)).may_be_another(made(1)));
+        assert!(of(Some(60)).may_be_another(made(1)));
+        assert!(!of(Some(60)).may_be_another(made(30)));
+        assert!(of(None).may_be_another(made(1)));
+        assert!(!of(None).may_be_another(made(30)));
     }
 
     #[test]

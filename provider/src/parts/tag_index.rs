@@ -47,6 +47,12 @@ impl Aws {
         }
     }
 
+    /// Whether the index is asked for the tags of an object.
+    #[must_use]
+    pub fn is_indexed(&self, arn: &str) -> bool {
+        self.index.arns.iter().any(|known| known == arn)
+    }
+
     /// The tags of an object that should have the tags `wanted`; `ask` is the service's own call for them.
     ///
     /// # Errors
@@ -60,7 +66,7 @@ impl Aws {
     where
         Fut: Future<Output = Result<Option<Tags>, Failure>>,
     {
-        if self.index.arns.iter().any(|known| known == arn) {
+        if self.is_indexed(arn) {
             let found = self.index.found.get_or_init(|| self.indexed()).await;
             if found.get(arn) == Some(wanted) {
                 return Ok(Some(wanted.clone()));

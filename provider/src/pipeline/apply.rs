@@ -87,9 +87,12 @@ pub async fn look(
     // The index of tags is late, and may tell those of one that was there before: what is not as it should be is asked for its own.
     let differs = |node: &&Node| {
         let seen = found.get(&node.path).and_then(Option::as_ref);
-        let changed =
-            |seen: &Found| !Changes::between(&node.part.desired(), &seen.attributes).is_empty();
-        node.part.tagged_as().is_some() && seen.is_some_and(changed)
+        let changed = |seen: &Found| {
+            let changes = Changes::between(&node.part.desired(), &seen.attributes);
+            !changes.is_empty() && !changes.any(&["tags"])
+        };
+        let arn = node.part.tagged_as();
+        arn.is_some_and(|arn| aws.is_indexed(arn)) && seen.is_some_and(changed)
     };
     let doubted: Vec<&Node> = blueprint.nodes.iter().filter(differs).collect();
     if !doubted.is_empty() {
@@ -226,7 +229,7 @@ pub async fn converge(
     facts: &Facts,
     first: Arc<Blueprint>,
     mut findings: Findings,
-    left: &BTreeSet<Path>,
+    left: &Observed,
     aws: &Aws,
     progress: &Progress,
 ) -> Outcome {
@@ -288,7 +291,7 @@ pub async fn converge(
                 progress.now().insert(path.clone(), Some(attributes));
                 let late = did == Did::Created && node.part.appears_late();
                 // What is left as it is in something never shows as it should be.
-                if late || (did == Did::Changed && !left.contains(&path)) {
+                if late || (did == Did::Changed && !left.contains_key(&path)) {
                     let sender = lock(written);
                     // The receiver is there as long as work is.
                     let _ = sender.as_ref().map(|sender| sender.send(path));
@@ -305,7 +308,12 @@ pub async fn converge(
         tokio::join!(work, shown)
     };
     let blueprint = last.into_inner().map_or(first, Arc::new);
-    let outcome = concluded(outcome, blueprint, progress, aws).await;
+    let mut outcome = concluded(outcome, blueprint, progress, aws).await;
+    for (path, was) in left {
+        if let (Some(Some(known)), Some(was)) = (outcome.observed.get_mut(path), was) {
+            known.extend(was.clone());
+        }
+    }
     Outcome {
         not_shown,
         ..outcome

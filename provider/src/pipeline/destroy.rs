@@ -19,8 +19,8 @@ use super::{
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
-use crate::parts::Aws;
 use crate::parts::tags::MARK;
+use crate::parts::{Aws, bucket, state_machine};
 
 /// Another resource of the same name makes the pipeline, and this one is to be taken down.
 fn made_elsewhere(settings: &Settings) -> Diagnostic {
@@ -95,13 +95,17 @@ async fn seen(
     Ok(Some(findings))
 }
 
-/// Whether a part that has lost its mark works with what goes: the key that opens what is in it, the role.
-fn is_tied(node: &Node, found: &Found) -> bool {
+/// Whether a part that has lost its mark works with what goes: the pipeline's own key, which opens what is in it, or its role.
+fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
+    let own_key = blueprint.nodes.iter().any(|node| node.path == ["key"]);
     let desired = node.part.desired();
-    let same = |name: &&str| {
-        desired.contains_key(*name) && desired.get(*name) == found.attributes.get(*name)
+    let same = |name: &str| {
+        let found = found.attributes.get(name);
+        // A null stands for what is to be written again.
+        desired.contains_key(name) && (found == desired.get(name) || found == Some(&Json::Null))
     };
-    found.owner == Owner::SomeoneElse(None) && ["kms_master_key_id", "role_arn"].iter().any(same)
+    let by_key = own_key && same("kms_master_key_id");
+    found.owner == Owner::SomeoneElse(None) && (by_key || same("role_arn"))
 }
 
 /// Whether nothing stands against the end: objects in the bucket, running executions, also where these have lost their mark.
@@ -114,13 +118,29 @@ async fn free(
     let mut reasons: Vec<Failure> = Vec::new();
     for node in &blueprint.nodes {
         let found = findings.get(&node.path).and_then(Option::as_ref);
-        if found.is_some_and(|found| found.owner == Owner::Us || is_tied(node, found)) {
-            let used = node.part.in_use(aws).await;
-            reasons.extend(used.map_err(|failure| vec![told(&failure)])?);
+        let ours = found.is_some_and(|found| found.owner == Owner::Us);
+        if !ours && !found.is_some_and(|found| is_tied(node, found, blueprint)) {
+            continue;
         }
+        let used = node.part.in_use(aws).await;
+        let used = used.map_err(|failure| vec![told(&failure)])?;
+        reasons.extend(used.map(|reason| {
+            if ours {
+                return reason;
+            }
+            let message = format!(
+                "it has lost its tag {MARK}, would be left, and works with what goes; {}",
+                reason.message
+            );
+            Failure::refusal(node.part.title(), message)
+                .advise("Give it back its tag, so that it goes too, or end what it holds.")
+        }));
     }
     let mut against = all_told(&reasons);
-    against.extend(elsewhere(blueprint, findings, mark, aws).await);
+    match elsewhere(blueprint, findings, mark, aws).await {
+        Ok(others) => against.extend(others),
+        Err(failure) => against.push(told(&failure)),
+    }
     if against.is_empty() {
         return Ok(());
     }
@@ -129,47 +149,56 @@ async fn free(
     Err(against)
 }
 
-/// The parts that hold what would be lost with the rest, and what their ARNs have in common.
-const HOLDERS: [(&str, &str); 2] = [("bucket", ":s3:::"), (blueprint::MACHINE, ":stateMachine:")];
-
-/// Refuses where such a part is missing and one that carries the pipeline's mark has another name: an import does not know names of one's own.
+/// Refuses where the bucket or the state machine is missing, and one that carries the pipeline's mark has another name: an import does not know names of
+/// one's own, and what the one holds would be lost with the rest.
 async fn elsewhere(
     blueprint: &Blueprint,
     findings: &Findings,
     mark: &str,
     aws: &Aws,
-) -> Option<Diagnostic> {
+) -> Result<Option<Diagnostic>, Failure> {
     let missing = |place: &str| {
-        findings
-            .get(&[place.to_owned()][..])
-            .is_some_and(Option::is_none)
+        let found = findings.get(&[place.to_owned()][..]);
+        found.is_some_and(Option::is_none)
     };
-    let kinds: Vec<&str> = HOLDERS
-        .iter()
-        .filter(|(place, _)| missing(place))
-        .map(|(_, sign)| *sign)
-        .collect();
-    if kinds.is_empty() || ours(findings).values().all(Option::is_none) {
-        return None;
+    let (bucket, machine) = (missing("bucket"), missing(blueprint::MACHINE));
+    if !(bucket || machine) || ours(findings).values().all(Option::is_none) {
+        return Ok(None);
     }
     let known: Vec<Json> = blueprint
         .nodes
         .iter()
         .filter_map(|node| node.part.desired().remove("arn"))
         .collect();
-    let mut others = aws.tagged(MARK, mark).await;
-    others.retain(|arn| {
-        kinds.iter().any(|sign| arn.contains(sign)) && !known.contains(&Json::from(arn.as_str()))
-    });
+    let mut others = Vec::new();
+    for arn in aws.tagged(MARK, mark).await {
+        if known.contains(&Json::from(arn.as_str())) {
+            continue;
+        }
+        // The index goes on to tell of what has gone.
+        let tags = match arn.split_once(":s3:::") {
+            Some((_, name)) if bucket => bucket::tags_of(name, aws).await?,
+            None if machine && arn.contains(":stateMachine:") => {
+                state_machine::tags_of(&arn, aws).await?
+            }
+            _ => continue,
+        };
+        if tags.0.get(MARK).is_some_and(|its| its == mark) {
+            others.push(arn);
+        }
+    }
     if others.is_empty() {
-        return None;
+        return Ok(None);
     }
     let detail = format!(
-        "These carry the pipeline's tag {MARK} and have names that the state does not know: {}. They would be left behind, without the key that opens what they hold. Apply a configuration that names them \
+        "These carry the pipeline's tag {MARK} and have names that the state does not know: {}. They would be left behind, without what they work with. Apply a configuration that names them \
          first, and destroy then; or remove them, or their tag.",
         others.join(", ")
     );
-    Some(Diagnostic::error("Parts under names of their own", detail))
+    Ok(Some(Diagnostic::error(
+        "Parts under names of their own",
+        detail,
+    )))
 }
 
 impl CallbackPipeline {
@@ -234,6 +263,9 @@ impl CallbackPipeline {
             Ok(None) => return gone(vec![held_by_another(&settings)]),
             Err(diagnostics) => return kept(diagnostics),
         };
+        // Terraform gives a tainted object's destroy nothing of what was written down.
+        let made_at = known.made_at.or_else(|| apply::made_at(&findings));
+        let kept = |diagnostics| reply(request.prior.clone(), made_at.clone(), diagnostics);
         let free = free(&blueprint, &findings, claim.mark(), &aws).await;
         // What was seen a moment ago may have been seen with other credentials.
         if !aws.at_home.load(Ordering::Relaxed)
@@ -246,8 +278,6 @@ impl CallbackPipeline {
         }
         let left = unmarked(&blueprint, &findings);
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        // Terraform gives a tainted object's destroy nothing of what was written down.
-        let made_at = known.made_at.or_else(|| apply::made_at(&findings));
         let progress = checkpoints(
             work,
             &base,

@@ -121,7 +121,11 @@ fn unknown(base: &mut Map<String, Json>, findings: &Findings) {
 
 /// Arguments that show in a part of another place than their own.
 fn recover(base: &mut Map<String, Json>, findings: &Findings) {
-    if let Some(role) = own(findings, &["integration", "role"]) {
+    let roles = ["integration", "processing", "state_machine"];
+    if let Some(role) = roles
+        .iter()
+        .find_map(|owner| own(findings, &[owner, "role"]))
+    {
         let boundary = role.attributes.get("permissions_boundary");
         set(
             base,

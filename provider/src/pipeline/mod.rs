@@ -145,17 +145,22 @@ async fn home(session: &Session, state: Option<&Tree>) -> Result<Place, Diagnost
 
 /// Where a state says that its pipeline is.
 fn stated(state: &Tree) -> Option<Place> {
-    let arn = state.get(blueprint::MACHINE)?.get("arn")?.as_str()?;
-    let fields: Vec<&str> = arn.split(':').collect();
-    let ["arn", partition, "states", place, account, ..] = fields[..] else {
-        return None;
-    };
-    let stated = Place {
-        partition: partition.to_owned(),
-        region: place.to_owned(),
-        account: account.to_owned(),
-    };
-    at_home(state, &stated).is_ok().then_some(stated)
+    let place = arns(schema::fields(), state).into_iter().find_map(|arn| {
+        let fields: Vec<&str> = arn.splitn(6, ':').collect();
+        match fields[..] {
+            ["arn", partition, _, region, account, _]
+                if !region.is_empty() && !account.is_empty() =>
+            {
+                Some(Place {
+                    partition: partition.to_owned(),
+                    region: region.to_owned(),
+                    account: account.to_owned(),
+                })
+            }
+            _ => None,
+        }
+    })?;
+    at_home(state, &place).is_ok().then_some(place)
 }
 
 /// Where the pipeline of a state is to be looked for: where it says, which is still to be proven, or else where the credentials lead.
@@ -261,15 +266,7 @@ impl CallbackPipeline {
         &self,
         request: &ReadRequest,
     ) -> Result<(Refreshed, Diagnostics), Diagnostics> {
-        let Some(session) = self.shared.session().await? else {
-            let detail = "The provider block depends on values that are known only after apply, so the pipeline was not looked at: the plan follows from the state.";
-            let warning = Diagnostic::warning("Not refreshed", detail);
-            let as_it_was = Refreshed {
-                state: tree_of(&request.state),
-                memory: request.private.clone(),
-            };
-            return Ok((as_it_was, vec![warning]));
-        };
+        let session = self.session().await?;
         let mut base = tree_of(&request.state).ok_or_else(not_configured)?;
         let place = supposed(&session, &base).await?;
         let stop = CancellationToken::new();
@@ -553,12 +550,13 @@ fn made_anew(attributes: &[String]) -> Diagnostic {
 fn not_shown(failures: &[Failure]) -> Diagnostics {
     let told = |failure: &Failure| {
         let detail = format!(
-            "It was written, and AWS does not show it so: {}. The next plan tells what it shows.",
+            "It was written, and was not seen so: {}. The next plan tells what AWS shows.",
             failure.why()
         );
         Diagnostic::warning(failure.object.clone(), detail)
     };
-    failures.iter().map(told).collect()
+    let failures = failures.iter().filter(|failure| !failure.interrupted);
+    failures.map(told).collect()
 }
 
 /// Functions that the plan left the code they had, and that have other code by now.
@@ -639,6 +637,21 @@ impl Resource for CallbackPipeline {
     }
 
     async fn read(&self, request: ReadRequest) -> ReadReply {
+        let unknown = matches!(self.shared.session().await, Ok(None));
+        // An import has to look.
+        if unknown
+            && request
+                .state
+                .get("tags_all")
+                .is_some_and(|tags| !tags.is_null())
+        {
+            let detail = "The provider block depends on values that are known only after apply, so the pipeline was not looked at: the plan follows from the state.";
+            return ReadReply {
+                state: request.state,
+                private: request.private,
+                diagnostics: vec![Diagnostic::warning("Not refreshed", detail)],
+            };
+        }
         match self.refresh(&request).await {
             Ok((found, diagnostics)) => ReadReply {
                 state: found.state.map_or(Value::Null, value_of),

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::future::join_all;
+
 use tfplugin::{Diagnostic, Diagnostics, Path};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +18,7 @@ use super::memory;
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
-use super::state::told_texts;
+use super::state::{Observed, told_texts};
 use super::{Tree, all_told, settings_of, told};
 use crate::config::Session;
 use crate::documents::Place;
@@ -28,7 +30,7 @@ use crate::parts::state_machine::tags_of;
 use crate::parts::tags::{MADE_AT, MARK, Tags};
 
 /// How long a plan looks at what is to replace a pipeline.
-const FORESIGHT: Duration = Duration::from_mins(1);
+const FORESIGHT: Duration = Duration::from_secs(20);
 
 /// What an apply is to make.
 #[derive(Debug)]
@@ -129,7 +131,7 @@ impl Order {
         planned: &Tree,
         making: &Making<'_>,
         aws: &Aws,
-    ) -> Result<Option<(Findings, BTreeSet<blueprint::Path>)>, Diagnostics> {
+    ) -> Result<Option<(Findings, Observed)>, Diagnostics> {
         let Some(mut findings) = self.seen(making, aws).await? else {
             return Ok(None);
         };
@@ -165,9 +167,9 @@ impl Order {
     }
 
     /// Takes what the plan leaves as it was found, though it is not as it should be, for what should be: so Terraform plans what is in an object under
-    /// `ignore_changes`. Answers the parts it is in.
-    fn leave(&self, planned: &Tree, findings: &mut Findings) -> BTreeSet<blueprint::Path> {
-        let mut left = BTreeSet::new();
+    /// `ignore_changes`. Answers what was found, by part.
+    fn leave(&self, planned: &Tree, findings: &mut Findings) -> Observed {
+        let mut left = Observed::new();
         let Some(prior) = &self.prior else {
             return left;
         };
@@ -188,8 +190,10 @@ impl Order {
                 if let (Some(kept), Some(wanted)) = (kept, desired.get(name))
                     && kept != *wanted
                 {
-                    found.attributes.insert(name.to_owned(), wanted.clone());
-                    left.insert(node.path.clone());
+                    let was = found.attributes.insert(name.to_owned(), wanted.clone());
+                    let of_part = left.entry(node.path.clone()).or_default();
+                    let of_part = of_part.get_or_insert_default();
+                    of_part.insert(name.to_owned(), was.unwrap_or_default());
                 }
             }
         }
@@ -280,13 +284,18 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
         .as_ref()
         .and_then(|prior| plan::recorded(prior, known));
     let own = before.map(|before| before.identities()).unwrap_or_default();
-    let is_new = |node: &&Node| node.goes_with.is_none() && !own.contains(&node.identity());
-    let nodes: Vec<&Node> = after.nodes.iter().filter(is_new).collect();
-    let aws = session.aws(CancellationToken::new());
-    let Ok(Ok(findings)) = tokio::time::timeout(FORESIGHT, seen(&nodes, &aws)).await else {
-        // The apply will tell.
-        return Vec::new();
+    // A key has no name but its alias, and looking for one without would be looking at all keys.
+    let is_new = |node: &&Node| {
+        node.goes_with.is_none() && node.path != ["key"] && !own.contains(&node.identity())
     };
+    let aws = session.aws(CancellationToken::new());
+    let looks = after.nodes.iter().filter(is_new).map(|node| {
+        let aws = &aws;
+        async move { tokio::time::timeout(FORESIGHT, seen(&[node], aws)).await }
+    });
+    // What cannot be seen now the apply will tell.
+    let looks = join_all(looks).await.into_iter().flatten().flatten();
+    let findings: Findings = looks.flatten().collect();
     let mut told = all_told(&refusals(after, &findings));
     let machine = [blueprint::MACHINE.to_owned()];
     if let (Some(Some(found)), Some(node)) = (findings.get(&machine[..]), after.node(&machine))
@@ -298,6 +307,14 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
             .and_then(|mark| mark.rsplit_once('/'))
             .map_or("", |(id, _)| id);
         told.push(stands_already(id, node.part.name()));
+    }
+    if !told.is_empty() {
+        let detail = "It would destroy the pipeline that stands, before it makes the new one. Where what is in its way goes with the same run, let that go in a run of its own first; to destroy the pipeline \
+                      as it is, run `terraform destroy -refresh=false`.";
+        told.push(Diagnostic::error(
+            "A replacement that cannot be made",
+            detail,
+        ));
     }
     told
 }

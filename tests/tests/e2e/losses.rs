@@ -115,6 +115,7 @@ async fn what_lost_its_mark_keeps_its_key() -> Result<(), Error> {
     let said = run.flat();
     assert_eq!(run.code, 1, "{said}");
     assert!(said.contains("Nothing was destroyed"), "{said}");
+    assert!(said.contains("lost its tag bellflower:pipeline"), "{said}");
     assert_eq!(state_of_key(&stage, key).await, KeyState::Enabled);
 
     // A bucket that somebody has made in its place, and that needs nothing of the pipeline's, is his.

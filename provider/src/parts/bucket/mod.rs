@@ -102,6 +102,19 @@ fn tag_set<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec
         .collect()
 }
 
+/// The tags of a bucket; none where there is no such one, or where we may not look.
+///
+/// # Errors
+/// The failure of a call that failed otherwise.
+pub async fn tags_of(bucket: &str, aws: &Aws) -> Result<Tags, Failure> {
+    let get = || aws.s3.get_bucket_tagging().bucket(bucket).send();
+    let answer = aws.call("s3:GetBucketTagging", bucket, get).await;
+    let none = [GONE, &["NoSuchTagSet", "AccessDenied"]].concat();
+    let tags = absent(answer, &none)?.map(|answer| answer.tag_set);
+    let pairs = tags.into_iter().flatten().map(|tag| (tag.key, tag.value));
+    Ok(Tags::listed(pairs))
+}
+
 impl Bucket {
     /// A failure to put a request together, which no input leads to.
     fn built<T>(&self, result: Result<T, BuildError>) -> Result<T, Failure> {

@@ -81,7 +81,6 @@ fn own_subscriber(config: &Value, planned: &Value, found: &mut Diagnostics) {
             "queue",
             "undeliverable_queue",
             "dead_letter_queue",
-            "processing",
             "integration",
         ] {
             let own = planned

@@ -217,7 +217,7 @@ fn many() -> Result<(), Error> {
     let theirs = group_seconds(emulator.id());
     let watch = Watch::providers();
     let began = Instant::now();
-    terraform.apply()?;
+    let run = terraform.apply()?;
     let seconds = began.elapsed().as_secs_f64();
     let usage = providers(watch);
     let emulators = group_seconds(emulator.id()) - theirs;
@@ -229,6 +229,9 @@ fn many() -> Result<(), Error> {
         "{:<52} {emulators:>8.2} s    on one core, since it has one thread",
         "local AWS: processor time"
     );
+    // Such as a part that did not show as it was written, and was waited for.
+    let warnings = run.stdout.lines().filter(|line| line.contains("Warning: "));
+    warnings.for_each(|warning| println!("{warning}"));
     terraform.destroy()?;
     Ok(())
 }
