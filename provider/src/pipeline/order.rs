@@ -137,7 +137,14 @@ impl Order {
         };
         let made_at = match self.prior {
             Some(_) => self.facts.made_at.clone().or_else(|| made_at(&findings)),
-            None => making.ended().or_else(|| Some(memory::making_begins())),
+            None => making.ended(),
+        };
+        // A state machine of an earlier version has none, and keeps none.
+        let machine = findings.get(&[blueprint::MACHINE.to_owned()][..]);
+        let made_at = if machine.is_some_and(Option::is_some) {
+            made_at
+        } else {
+            made_at.or_else(|| Some(memory::making_begins()))
         };
         if made_at != self.facts.made_at {
             self.facts.made_at = made_at;
