@@ -208,7 +208,11 @@ impl Key {
                 return Ok(());
             }
             if !is_going(key.key_state.as_ref()) {
-                return Err(failure);
+                let arn = key.arn.as_deref().unwrap_or_default();
+                return Err(failure.advise(format!(
+                    "The alias is of another key, {arn}: give `key.alias` another name, or point the alias at {key_id} with `aws kms update-alias` if nothing \
+                     needs it there."
+                )));
             }
             let tags = self.tags_of(aws, &key.key_id).await?;
             if tags.is_some_and(|tags| self.tags.owner_of(&tags) != Owner::Us) {

@@ -322,3 +322,29 @@ async fn a_late_index_of_tags_gives_nothing_away() -> Result<(), Error> {
     assert_eq!(messages(&stage, name).await, "1");
     Ok(())
 }
+
+/// An alias that somebody has pointed at a key of his own is his, and the error says how to get it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_that_was_moved_is_left_where_it_is() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let kms = &stage.aws.kms;
+    let alias = &stage.names.key_alias;
+    let own = stage.state()?["key"]["key_id"].clone();
+    let own = own.as_str().unwrap_or_default();
+    let theirs = kms.create_key().send().await.unwrap();
+    let theirs = theirs.key_metadata.unwrap();
+    let point = |id: &str| kms.update_alias().alias_name(alias).target_key_id(id);
+    point(&theirs.key_id).send().await.unwrap();
+    let said = stage.terraform.run(&APPLY)?.flat();
+    assert!(
+        said.contains("aws kms update-alias") && said.contains(theirs.arn.as_deref().unwrap()),
+        "{said}"
+    );
+    let named = kms.describe_key().key_id(alias).send().await.unwrap();
+    assert_eq!(named.key_metadata.unwrap().key_id, theirs.key_id);
+    point(own).send().await.unwrap();
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
