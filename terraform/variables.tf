@@ -325,7 +325,7 @@ variable "subscriptions" {
 }
 
 variable "tags" {
-  description = "Tags of every part that takes tags, over those of the provider's `default_tags`; at most 49 of both together. Allowed: letters, digits, spaces and `_ . : / = + - @`, in keys of up to 128 and values of up to 256 characters."
+  description = "Tags of every part that takes tags, over those of the provider's `default_tags`; at most 48 of both together. Allowed: letters, digits, spaces and `_ . : / = + - @`, in keys of up to 128 and values of up to 256 characters."
   type        = map(string)
   default     = null
 }

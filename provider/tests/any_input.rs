@@ -281,7 +281,6 @@ fn known(state: &Value) -> Known {
         default_tags: Some([("team".to_owned(), "parcels".to_owned())].into()),
         prior: tree(state),
         exact: state.clone(),
-        made_at: None,
     }
 }
 

@@ -97,7 +97,11 @@ impl<T: Clone> Batch<T> {
                 return answer;
             }
         } else if let Ok(answer) = receiver.await {
-            return answer;
+            // That the first to ask was interrupted is not for those who joined it.
+            match answer {
+                Err(failure) if failure.interrupted => {}
+                answer => return answer,
+            }
         }
         Ok(call(vec![name.to_owned()]).await?.remove(name))
     }
@@ -156,5 +160,24 @@ mod tests {
         let lost = tokio::time::timeout(Duration::from_micros(1), first);
         let (_, found) = tokio::join!(lost, second);
         assert_eq!(found.unwrap(), Some(2));
+    }
+
+    /// Each has a time limit and a user of its own.
+    #[tokio::test]
+    async fn that_the_first_was_interrupted_is_not_for_the_others() {
+        let batch: Batch<u32> = Batch::of(100);
+        let interrupted = |_: Vec<String>| async {
+            Err(Failure {
+                interrupted: true,
+                ..Failure::default()
+            })
+        };
+        let answered = |names: Vec<String>| async {
+            let each = names.into_iter().map(|name| (name, 7));
+            Ok(each.collect::<HashMap<_, _>>())
+        };
+        let (first, second) = tokio::join!(batch.ask("a", interrupted), batch.ask("b", answered));
+        assert!(first.unwrap_err().interrupted);
+        assert_eq!(second.unwrap(), Some(7));
     }
 }

@@ -162,9 +162,17 @@ impl Aws {
         Look: Future<Output = Result<Option<T>, Failure>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
+        let doubtful = AtomicBool::new(false);
         let attempt = || async {
+            // It may have taken effect since.
+            if doubtful.load(Ordering::Relaxed)
+                && let Some(made) = made().await?
+            {
+                return Ok(made);
+            }
             match self.attempt(operation, object, &send).await {
                 Err(failure) if failure.ambiguous && !failure.interrupted => {
+                    doubtful.store(true, Ordering::Relaxed);
                     made().await?.ok_or(failure)
                 }
                 other => other,

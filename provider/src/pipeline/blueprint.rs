@@ -28,8 +28,6 @@ pub struct Facts {
     pub key_id: Option<String>,
     /// All tags but the mark.
     pub tags: BTreeMap<String, String>,
-    /// When the making of this pipeline began, where that is known.
-    pub made_at: Option<String>,
     /// The code of the functions.
     pub packages: Packages,
 }
@@ -898,7 +896,7 @@ impl Builder<'_> {
         );
         // One pipeline tells itself by that from the next of its name. It is made last, so the next one finds none where an earlier is taken up.
         let mut tags = self.tags.clone();
-        let made_at = self.facts.made_at.iter();
+        let made_at = self.settings.made_at.iter();
         tags.0
             .extend(made_at.map(|at| (MADE_AT.to_owned(), at.clone())));
         let part = parts::state_machine::StateMachine {
@@ -951,7 +949,6 @@ mod tests {
             key_arn: String::new(),
             key_id: None,
             tags: BTreeMap::new(),
-            made_at: None,
             packages: Packages::recorded(&settings),
         };
         let blueprint = Blueprint::of(&settings, &facts);

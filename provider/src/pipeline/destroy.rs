@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::Value as Json;
-use tfplugin::{ApplyReply, ApplyRequest, Diagnostic, Diagnostics, Value, Work};
+use tfplugin::{ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 
 use super::apply::{
-    self, Deadline, Findings, disown, look_again, ours, recognise, still_forgotten, take_down,
+    Deadline, Findings, disown, look_again, ours, recognise, still_forgotten, take_down,
 };
 use super::blueprint::{self, Blueprint, Node};
 use super::order::made_since;
@@ -79,10 +79,14 @@ async fn seen(
     if let Some(seen) = memory::read(private, blueprint).filter(tells) {
         return Ok(Some(seen));
     }
+    let at = known
+        .prior
+        .as_ref()
+        .and_then(|prior| prior.get("made_at")?.as_str());
     home(session, known.prior.as_ref()).await?;
     let looked = look_again(blueprint, aws).await;
     let mut findings = looked.map_err(|failures| all_told(&failures))?;
-    let since = made_since(known.made_at.as_deref(), blueprint, mark, &findings, aws).await;
+    let since = made_since(at, blueprint, mark, &findings, aws).await;
     if since.map_err(|failure| vec![told(&failure)])?.is_some() {
         return Ok(None);
     }
@@ -203,20 +207,9 @@ async fn elsewhere(
 
 impl CallbackPipeline {
     /// Takes a pipeline down, as far as it is this object's, and only where nothing is lost with it.
-    pub(super) async fn destroy(
-        &self,
-        request: ApplyRequest,
-        made_at: Option<String>,
-        work: &Work,
-    ) -> ApplyReply {
-        let reply = |state, made_at, diagnostics| ApplyReply {
-            state,
-            private: memory::of_one_made_at(made_at),
-            diagnostics,
-        };
-        let gone = |diagnostics| reply(Value::Null, None, diagnostics);
-        let before = made_at.clone();
-        let kept = |diagnostics| reply(request.prior.clone(), before.clone(), diagnostics);
+    pub(super) async fn destroy(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
+        let gone = |diagnostics| (Value::Null, diagnostics);
+        let kept = |diagnostics| (request.prior.clone(), diagnostics);
         let prepared = async {
             let session = self.session().await?;
             let base = tree_of(&request.prior).ok_or_else(not_configured)?;
@@ -224,7 +217,7 @@ impl CallbackPipeline {
             let settings = settings_of(&base).map_err(|error| vec![error])?;
             let claim = self.claims.destroying(blueprint::mark(&settings, &place));
             let claim = claim.ok_or_else(|| vec![made_elsewhere(&settings)])?;
-            let spared = claim.made_since(made_at.as_deref());
+            let spared = claim.made_since(settings.made_at.as_deref());
             Ok::<_, Diagnostics>((session, base, settings, place, spared, claim))
         };
         let (session, base, settings, place, spared, claim) = match prepared.await {
@@ -234,7 +227,6 @@ impl CallbackPipeline {
         let known = Known {
             place: Some(place),
             prior: Some(base.clone()),
-            made_at,
             ..Known::default()
         };
         let Some(blueprint) = plan::recorded(&base, &known) else {
@@ -263,9 +255,6 @@ impl CallbackPipeline {
             Ok(None) => return gone(vec![held_by_another(&settings)]),
             Err(diagnostics) => return kept(diagnostics),
         };
-        // Terraform gives a tainted object's destroy nothing of what was written down.
-        let made_at = known.made_at.or_else(|| apply::made_at(&findings));
-        let kept = |diagnostics| reply(request.prior.clone(), made_at.clone(), diagnostics);
         let free = free(&blueprint, &findings, claim.mark(), &aws).await;
         // What was seen a moment ago may have been seen with other credentials.
         if !aws.at_home.load(Ordering::Relaxed)
@@ -278,16 +267,10 @@ impl CallbackPipeline {
         }
         let left = unmarked(&blueprint, &findings);
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(
-            work,
-            &base,
-            Arc::clone(&blueprint),
-            &findings,
-            made_at.clone(),
-        );
+        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
         let outcome = take_down(blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            claim.is_gone(made_at);
+            claim.is_gone(settings.made_at);
             return gone(left);
         }
         let mut diagnostics = all_told(&outcome.failures);
@@ -299,6 +282,6 @@ impl CallbackPipeline {
             limit(&base, "delete"),
         ));
         let state = state::state(&base, &outcome.blueprint, &outcome.observed);
-        reply(state.map_or(Value::Null, value_of), made_at, diagnostics)
+        (state.map_or(Value::Null, value_of), diagnostics)
     }
 }

@@ -6,13 +6,14 @@ use bellflower_contract::env;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::Diagnostic;
 
-use super::apply::{Findings, look};
+use super::apply::{Findings, look, ours};
 use super::blueprint::{Blueprint, Facts};
 use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;
+use super::state::Observed;
 use crate::documents::{Place, machine};
-use crate::engine::{Failure, Found, Owner};
+use crate::engine::{Attributes, Failure, Found, Owner};
 use crate::parts::Aws;
 use crate::parts::tags::{MARK, Tags};
 
@@ -42,7 +43,6 @@ pub async fn discover(
         key_arn: String::new(),
         key_id: None,
         tags: default_tags.clone(),
-        made_at: None,
         packages: Packages::recorded(&settings),
     };
     let findings = look(&Blueprint::of(&settings, &facts), aws, Findings::new()).await?;
@@ -189,21 +189,7 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
 
 /// Warns of parts that carry the pipeline's mark under names that an import does not know.
 pub fn by_other_names(marked: &[String], findings: &Findings) -> Option<Diagnostic> {
-    let known: Vec<&str> = findings
-        .values()
-        .flatten()
-        .map(|found| found.text("arn").trim_end_matches(":*"))
-        .collect();
-    // A key has no name, and one of an earlier pipeline that waits for its deletion is marked as well: it counts where no other was found.
-    let key = own(findings, &["key"]).is_some();
-    let others: Vec<&str> = marked
-        .iter()
-        .map(|arn| arn.trim_end_matches(":*"))
-        .filter(|arn| {
-            let counts = !key || arn.split(':').nth(2) != Some("kms");
-            counts && !known.contains(arn)
-        })
-        .collect();
+    let others = others(marked, &ours(findings));
     if others.is_empty() {
         return None;
     }
@@ -215,6 +201,39 @@ pub fn by_other_names(marked: &[String], findings: &Findings) -> Option<Diagnost
         "Parts under names of their own",
         detail,
     ))
+}
+
+/// Warns of what an earlier run has left under names that the pipeline, which was made of what else it left, does not have.
+pub fn left_over(marked: &[String], observed: &Observed) -> Option<Diagnostic> {
+    let others = others(marked, observed);
+    if others.is_empty() {
+        return None;
+    }
+    let detail = format!(
+        "An earlier run has left these, which carry the pipeline's tag {MARK} and are no parts of what was made now: {}. Nothing removes them; AWS's index of tags may name some that have gone already.",
+        others.join(", ")
+    );
+    Some(Diagnostic::warning("Parts left by an earlier run", detail))
+}
+
+/// The ARNs that carry the pipeline's mark and are none of these parts'.
+fn others<'a>(marked: &'a [String], known: &Observed) -> Vec<&'a str> {
+    let arn = |part: &Attributes| {
+        let arn = part.get("arn")?.as_str()?;
+        Some(arn.trim_end_matches(":*").to_owned())
+    };
+    let arns: Vec<String> = known.values().flatten().filter_map(arn).collect();
+    // A key has no name, and one of an earlier pipeline that waits for its deletion is marked as well: it counts where no other was found.
+    let key = known.get(&["key".to_owned()][..]);
+    let key = key.is_some_and(Option::is_some);
+    marked
+        .iter()
+        .map(|arn| arn.trim_end_matches(":*"))
+        .filter(|arn| {
+            let counts = !key || arn.split(':').nth(2) != Some("kms");
+            counts && !arns.iter().any(|known| known == arn)
+        })
+        .collect()
 }
 
 /// SQS has told whole numbers as texts, too.

@@ -1,5 +1,4 @@
-//! What Terraform keeps of a pipeline for us alone: when its making began, and what a refresh saw, handed on to the destroy of the same run, which then need not ask
-//! AWS all of it once more.
+//! What a refresh saw, handed on to the destroy of the same run, which then need not ask AWS all of it once more.
 //!
 //! Terraform refreshes a resource, plans its end and destroys it with three processes of the provider. A refresh writes down what it saw, when, and for which run of
 //! Terraform, and the destroy believes it if that is its own run and not long ago. What a state or a saved plan has kept of another run is not believed.
@@ -7,6 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::apply::Findings;
 use super::blueprint::{Blueprint, Path};
@@ -16,11 +16,7 @@ use crate::engine::{Attributes, Found, Owner};
 const FRESH: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
 struct Memory {
-    /// When the making of the pipeline began.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    made_at: Option<String>,
     /// When that was, in seconds since 1970.
     seen_at: u64,
     /// Which process of Terraform it was for.
@@ -58,31 +54,9 @@ fn run() -> Option<String> {
     Some(format!("{parent} {started}"))
 }
 
-/// What tells a pipeline whose making begins now from all that were made before.
-#[must_use]
-pub fn making_begins() -> String {
-    humantime::format_rfc3339_nanos(SystemTime::now()).to_string()
-}
-
-/// When the making of the pipeline began, if that was written down.
-#[must_use]
-pub fn made_at(bytes: &[u8]) -> Option<String> {
-    serde_json::from_slice::<Memory>(bytes).ok()?.made_at
-}
-
-/// Writes down when the making of a pipeline began, and nothing that was seen.
-#[must_use]
-pub fn of_one_made_at(made_at: Option<String>) -> Vec<u8> {
-    let memory = Memory {
-        made_at,
-        ..Memory::default()
-    };
-    serde_json::to_vec(&memory).unwrap_or_default()
-}
-
 /// Writes findings down.
 #[must_use]
-pub fn written(blueprint: &Blueprint, findings: &Findings, made_at: Option<String>) -> Vec<u8> {
+pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
     let part = |(path, found): (&Path, &Option<Found>)| {
         let desired = blueprint
             .node(path)
@@ -91,6 +65,10 @@ pub fn written(blueprint: &Blueprint, findings: &Findings, made_at: Option<Strin
         let odd = |found: &Found| {
             let mut odd = found.attributes.clone();
             odd.retain(|name, value| desired.get(name) != Some(value));
+            // They may be secrets of others, and that they differ is enough.
+            if let Some(variables) = odd.get_mut("variables") {
+                *variables = Json::Null;
+            }
             odd
         };
         let (foreign, mark) = match found.as_ref().map(|found| &found.owner) {
@@ -105,7 +83,6 @@ pub fn written(blueprint: &Blueprint, findings: &Findings, made_at: Option<Strin
         }
     };
     let memory = Memory {
-        made_at,
         seen_at: now(),
         run: run().unwrap_or_default(),
         parts: findings.iter().map(part).collect(),
@@ -161,7 +138,6 @@ mod tests {
             key_arn: "arn:aws:kms:eu-west-1:123456789012:key/1".into(),
             key_id: None,
             tags: std::collections::BTreeMap::new(),
-            made_at: None,
             packages: Packages::recorded(&settings),
         };
         Blueprint::of(&settings, &facts)
@@ -196,7 +172,7 @@ mod tests {
     fn what_was_written_is_read_back_while_it_is_fresh() {
         let blueprint = blueprint();
         let findings = findings(&blueprint);
-        let known = read(&written(&blueprint, &findings, None), &blueprint).unwrap();
+        let known = read(&written(&blueprint, &findings), &blueprint).unwrap();
         for (path, found) in &findings {
             let (found, known) = (found.as_ref(), known[path].as_ref());
             assert_eq!(found.map(|f| &f.attributes), known.map(|f| &f.attributes));
@@ -205,27 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn when_it_was_made_is_kept_with_and_without_what_was_seen() {
-        let blueprint = blueprint();
-        let begun = making_begins();
-        let seen = written(&blueprint, &findings(&blueprint), Some(begun.clone()));
-        let alone = of_one_made_at(Some(begun.clone()));
-        assert_eq!(
-            [&seen, &alone].map(|bytes| made_at(bytes)),
-            [Some(begun.clone()), Some(begun)]
-        );
-        assert!(read(&alone, &blueprint).is_none());
-        for none in [&b""[..], b"{}", b"junk", &of_one_made_at(None)] {
-            assert_eq!(made_at(none), None);
-        }
-        assert_ne!(making_begins(), making_begins());
-    }
-
-    #[test]
     fn what_is_old_or_not_whole_is_not_believed() {
         let blueprint = blueprint();
         let mut findings = findings(&blueprint);
-        let bytes = written(&blueprint, &findings, None);
+        let bytes = written(&blueprint, &findings);
         let mut others: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         for run in ["", "1 1"] {
             others["run"] = json!(run);
@@ -241,7 +200,7 @@ mod tests {
             assert!(read(old.to_string().as_bytes(), &blueprint).is_none());
         }
         findings.remove(&vec!["queue".to_owned()]);
-        let bytes = written(&blueprint, &findings, None);
+        let bytes = written(&blueprint, &findings);
         assert!(read(&bytes, &blueprint).is_none());
         for junk in [&b""[..], b"{}", b"junk"] {
             assert!(read(junk, &blueprint).is_none());

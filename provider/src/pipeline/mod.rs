@@ -278,20 +278,19 @@ impl CallbackPipeline {
             let found = import::discover(&base, &place, &tags, &aws).await;
             base = found.map_err(|failures| all_told(&failures))?;
         }
-        let settings = settings_of(&base).map_err(|error| vec![error])?;
+        let mut settings = settings_of(&base).map_err(|error| vec![error])?;
         let recorded = settings.processing.function.package.is_some();
         let packages = if recorded {
             None
         } else {
             Packages::of(&settings).ok()
         };
-        let mut facts = Facts {
+        let facts = Facts {
             // What is told of a key that is missing.
             key_arn: key_arn(&settings, Some(&base))
                 .unwrap_or_else(|| "the key that is to be made".to_owned()),
             key_id: settings.key.key_id.clone(),
             tags: settings.tags_all.clone().unwrap_or_default(),
-            made_at: memory::made_at(&request.private),
             packages: packages.unwrap_or_else(|| Packages::recorded(&settings)),
             place,
         };
@@ -307,7 +306,7 @@ impl CallbackPipeline {
             told
         })?;
         let mark = blueprint::mark(&settings, &facts.place);
-        let at = facts.made_at.as_deref();
+        let at = settings.made_at.as_deref();
         let since = made_since(at, &blueprint, &mark, &findings, &aws).await;
         if since.map_err(|failure| vec![told(&failure)])?.is_some() {
             let gone = Refreshed {
@@ -317,9 +316,10 @@ impl CallbackPipeline {
             return Ok((gone, vec![held_by_another(&settings)]));
         }
         // An import brings none with it.
-        if facts.made_at.is_none() {
-            facts.made_at = apply::made_at(&findings);
+        if settings.made_at.is_none() {
+            settings.made_at = apply::made_at(&findings);
             blueprint = Blueprint::of(&settings, &facts);
+            base.insert("made_at".to_owned(), json!(settings.made_at));
         }
         if !imported {
             recognise(&blueprint, &blueprint, &mut findings);
@@ -333,7 +333,7 @@ impl CallbackPipeline {
         }
         let refreshed = Refreshed {
             state: state::state(&base, &blueprint, &ours(&findings)),
-            memory: memory::written(&blueprint, &findings, facts.made_at),
+            memory: memory::written(&blueprint, &findings),
         };
         Ok((refreshed, warnings))
     }
@@ -384,19 +384,8 @@ impl CallbackPipeline {
         })
     }
 
-    async fn make(
-        &self,
-        request: ApplyRequest,
-        made_at: Option<String>,
-        work: &Work,
-    ) -> ApplyReply {
-        let reply = |state, made_at, diagnostics| ApplyReply {
-            state,
-            private: memory::of_one_made_at(made_at),
-            diagnostics,
-        };
-        let before = made_at.clone();
-        let nothing = |diagnostics| reply(request.prior.clone(), before, diagnostics);
+    async fn make(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
+        let nothing = |diagnostics| (request.prior.clone(), diagnostics);
         let prior = tree_of(&request.prior);
         let creating = prior.is_none();
         let operation = if creating { "create" } else { "update" };
@@ -405,11 +394,11 @@ impl CallbackPipeline {
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let place = home(&session, prior.as_ref()).await?;
             let defaults = session.config.default_tags();
-            let order = Order::of(&base, prior, place, &defaults, made_at)?;
+            let order = Order::of(&base, prior, place, &defaults)?;
             let making = order.claimed(&self.claims)?;
             Ok::<_, Diagnostics>((session, base, order, making))
         };
-        let (session, base, mut order, making) = match prepared.await {
+        let (session, mut base, mut order, making) = match prepared.await {
             Ok(prepared) => prepared,
             Err(diagnostics) => return nothing(diagnostics),
         };
@@ -430,24 +419,25 @@ impl CallbackPipeline {
             blueprint,
             ..
         } = order;
-        let made_at = facts.made_at.clone();
+        base.insert("made_at".to_owned(), json!(settings.made_at));
+        let takes_up = creating && ours(&findings).values().any(Option::is_some);
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(
-            work,
-            &base,
-            Arc::clone(&blueprint),
-            &findings,
-            made_at.clone(),
-        );
+        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
         let outcome = converge(
             &settings, &facts, blueprint, findings, &left, &aws, &progress,
         )
         .await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
-            making.is_whole(made_at.clone(), outcome.blueprint.identities());
+            making.is_whole(settings.made_at.clone(), outcome.blueprint.identities());
             let mut told = not_shown(&outcome.not_shown);
             told.extend(other_code(&request.planned, &outcome.observed));
+            if takes_up {
+                let mark = blueprint::mark(&settings, &facts.place);
+                let marked = aws.tagged(MARK, &mark).await;
+                told.extend(import::left_over(&marked, &outcome.observed));
+            }
             let mut tree = outcome.blueprint.outputs.clone();
+            tree.insert("made_at".to_owned(), json!(settings.made_at));
             let observed = outcome.observed;
             for (path, attributes) in &observed {
                 let attributes = attributes.clone().unwrap_or_default();
@@ -456,12 +446,12 @@ impl CallbackPipeline {
             let tree = Json::Object(tree);
             let anew = plan::otherwise(&request.planned, &tree);
             if anew.is_empty() {
-                return reply(settled(request.planned, &tree), made_at, told);
+                return (settled(request.planned, &tree), told);
             }
             let state = state::state(&base, &outcome.blueprint, &observed);
             let state = state.map_or(Value::Null, value_of);
             told.push(made_anew(&anew));
-            return reply(state, made_at, told);
+            return (state, told);
         }
         let mut diagnostics = all_told(&outcome.failures);
         diagnostics.extend(unfinished(
@@ -476,7 +466,7 @@ impl CallbackPipeline {
         if creating && !state.is_null() {
             diagnostics.push(in_part());
         }
-        reply(state, made_at, diagnostics)
+        (state, diagnostics)
     }
 }
 
@@ -486,14 +476,12 @@ fn checkpoints(
     base: &Arc<Tree>,
     blueprint: Arc<Blueprint>,
     findings: &Findings,
-    made_at: Option<String>,
 ) -> Progress {
     let progress = Progress::from(findings);
     let (base, noted) = (Arc::clone(base), progress.clone());
-    let private = memory::of_one_made_at(made_at);
     work.checkpoint_from(move || {
         let state = state::state(&base, &blueprint, &noted.now())?;
-        Some((value_of(state), private.clone()))
+        Some((value_of(state), Vec::new()))
     });
     progress
 }
@@ -679,12 +667,16 @@ impl Resource for CallbackPipeline {
     }
 
     async fn apply(&self, request: ApplyRequest, work: Work) -> ApplyReply {
-        // What else the plan wrote down is of this run alone.
-        let made_at = memory::made_at(&request.private).filter(|_| !request.prior.is_null());
-        if request.planned.is_null() {
-            self.destroy(request, made_at, &work).await
+        let (state, diagnostics) = if request.planned.is_null() {
+            self.destroy(request, &work).await
         } else {
-            self.make(request, made_at, &work).await
+            self.make(request, &work).await
+        };
+        // What the plan wrote down is of this run alone.
+        ApplyReply {
+            state,
+            private: Vec::new(),
+            diagnostics,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an apply is to make, of what there was, and what stands against it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 
@@ -14,7 +14,6 @@ use super::apply::{
 };
 use super::blueprint::{self, Blueprint, Facts, Node};
 use super::claims::{Claims, Making, Taken};
-use super::memory;
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
@@ -57,14 +56,12 @@ impl Order {
         prior: Option<Tree>,
         place: Place,
         default_tags: &BTreeMap<String, String>,
-        made_at: Option<String>,
     ) -> Result<Self, Diagnostics> {
         let settings = settings_of(planned).map_err(|error| vec![error])?;
         let packages = agreed(&settings, planned, prior.as_ref())?;
         let known = Known {
             place: Some(place.clone()),
             prior: prior.clone(),
-            made_at: made_at.clone(),
             ..Known::default()
         };
         let facts = Facts {
@@ -73,7 +70,6 @@ impl Order {
                 .as_ref()
                 .and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
             tags: all_tags(default_tags, settings.tags.as_ref()),
-            made_at,
             packages,
             place,
         };
@@ -136,7 +132,7 @@ impl Order {
             return Ok(None);
         };
         let made_at = match self.prior {
-            Some(_) => self.facts.made_at.clone().or_else(|| made_at(&findings)),
+            Some(_) => self.settings.made_at.clone().or_else(|| made_at(&findings)),
             None => making.ended(),
         };
         // A state machine of an earlier version has none, and keeps none.
@@ -144,10 +140,10 @@ impl Order {
         let made_at = if machine.is_some_and(Option::is_some) {
             made_at
         } else {
-            made_at.or_else(|| Some(memory::making_begins()))
+            made_at.or_else(|| Some(making_begins()))
         };
-        if made_at != self.facts.made_at {
-            self.facts.made_at = made_at;
+        if made_at != self.settings.made_at {
+            self.settings.made_at = made_at;
             self.blueprint = Blueprint::of(&self.settings, &self.facts);
         }
         if let (Some(prior), Some(before)) = (&self.prior, &self.before) {
@@ -161,6 +157,9 @@ impl Order {
         }
         if let Some(machine) = self.stands(&findings, aws).await? {
             return Err(vec![self.stands_already(&machine)]);
+        }
+        if self.prior.is_none() {
+            self.holds_nothing(&findings, aws).await?;
         }
         if let Some(before) = &self.before {
             let removed = remove_surplus(before, &self.blueprint, &mut findings, aws).await;
@@ -234,7 +233,7 @@ impl Order {
         let mark = self.mark();
         let stands = async {
             if self.prior.is_some() {
-                let at = self.facts.made_at.as_deref();
+                let at = self.settings.made_at.as_deref();
                 return made_since(at, &self.blueprint, &mark, findings, aws).await;
             }
             let machine = self.blueprint.node(&[blueprint::MACHINE.to_owned()]);
@@ -246,6 +245,33 @@ impl Order {
             Ok(other.map(|(arn, _)| arn))
         };
         stands.await.map_err(|failure| vec![told(&failure)])
+    }
+
+    /// Refuses to take up a bucket that has work or answers in it: a run that did not get to its end leaves it empty.
+    async fn holds_nothing(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
+        let mut settings = self.settings.clone();
+        settings.bucket.force_destroy = false;
+        let blueprint = Blueprint::of(&settings, &self.facts);
+        let Some(node) = blueprint.node(&["bucket".to_owned()]) else {
+            return Ok(());
+        };
+        if findings.get(&node.path).is_none_or(Option::is_none) {
+            return Ok(());
+        }
+        let used = node.part.in_use(aws).await;
+        let used = used.map_err(|failure| vec![told(&failure)])?;
+        let Some(reason) = used else {
+            return Ok(());
+        };
+        let id = blueprint::id(&self.settings);
+        let detail = format!(
+            "The parts of the pipeline \"{id}\" are not what a run has left that did not get to its end: {} holds something ({}). Another configuration may hold them, whose state machine is missing. To take them over, run \
+             `terraform import ADDRESS {id}`; otherwise choose another name or environment.",
+            node.part.title(),
+            reason.message
+        );
+        let path = Path::root().attribute("name");
+        Err(vec![Diagnostic::error("Pipeline in use", detail).at(path)])
     }
 
     /// Refuses to make a pipeline that stands complete with this state machine.
@@ -367,7 +393,7 @@ async fn other_machine(
     Ok(None)
 }
 
-/// The state machine of a pipeline of this mark that was made anew after the one whose making began `at`, if there is such a one, maybe of another name.
+/// The state machine of a pipeline of this mark that is another than the one whose making began `at`, if there is such a one, maybe of another name.
 ///
 /// # Errors
 /// The failure of a call.
@@ -389,10 +415,15 @@ pub async fn made_since(
             None => return Ok(None),
         },
     };
-    // These times are texts of one length. What is no time, or an earlier one, somebody has written there.
-    let is_time = |text: &String| text.len() == at.len() && text.ends_with('Z');
-    let later = found.filter(is_time).is_some_and(|found| *found > *at);
-    Ok(later.then_some(arn))
+    // What is no time somebody has written there. Which of two is the later one is not asked: clocks differ.
+    let is_time = |text: &String| humantime::parse_rfc3339(text).is_ok();
+    let other = found.filter(is_time).is_some_and(|found| found != at);
+    Ok(other.then_some(arn))
+}
+
+/// What tells a pipeline whose making begins now from all others.
+fn making_begins() -> String {
+    humantime::format_rfc3339_nanos(SystemTime::now()).to_string()
 }
 
 /// Whether the plan leaves a function the code it has: so Terraform plans it, too, where `ignore_changes` has the function.

@@ -39,8 +39,6 @@ pub struct Known {
     pub prior: Option<Map<String, Json>>,
     /// The same with all digits of its numbers.
     pub exact: Value,
-    /// When its making began.
-    pub made_at: Option<String>,
 }
 
 /// The planned value, and the arguments whose change forces a replacement.
@@ -154,7 +152,6 @@ pub fn recorded(state: &Map<String, Json>, known: &Known) -> Option<Blueprint> {
         key_arn: key_arn(&settings, Some(state)).unwrap_or_else(|| ODD.to_owned()),
         key_id: settings.key.key_id.clone(),
         tags: settings.tags_all.clone().unwrap_or_default(),
-        made_at: known.made_at.clone(),
         packages: Packages::recorded(&settings),
     };
     Some(Blueprint::of(&settings, &facts))
@@ -215,7 +212,6 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
         key_arn: key_arn(&settings, known.prior.as_ref()).unwrap_or_else(|| odd("key")),
         key_id: None,
         tags: tags.clone(),
-        made_at: None,
         packages,
     };
     let blueprint = Blueprint::of(&settings, &facts);
@@ -228,6 +224,11 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
     tree.extend(blueprint.outputs.clone());
     tree.insert("tags_all".to_owned(), json!(tags));
     tree.insert("drift".to_owned(), json!({}));
+    let made_at = match &known.prior {
+        Some(prior) => prior.get("made_at").cloned().unwrap_or_default(),
+        None => json!(format!("{stand_in:?}")),
+    };
+    tree.insert("made_at".to_owned(), made_at);
     Ok((tree, blueprint, lost))
 }
 

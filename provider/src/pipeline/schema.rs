@@ -332,6 +332,7 @@ fn table() -> Vec<Field> {
         text("iam_path", "The path of the IAM roles.").default("/").check(Check::Path).replaces(),
         text("permissions_boundary", "The ARN of the IAM policy that bounds the IAM roles.").check(Check::Arn("iam", "policy")),
         Field::new("tags", Shape::TextMap, "Tags of every part that takes tags, over those of the provider's `default_tags`; at most 48 of both together. Allowed: letters, digits, spaces and `_ . : / = + - @`, in keys of up to 128 and values of up to 256 characters."),
+        Field::new("made_at", Shape::Text, "When the making of this pipeline began. The tag `bellflower:made-at` of the state machine says the same, and tells this pipeline from another one of its name: an object of the state whose pipeline was made anew by somebody else counts as gone.").computed(),
         Field::new("tags_all", Shape::TextMap, "All tags, those of the provider's `default_tags` among them.").computed(),
         object("key", "The customer-managed KMS key that encrypts the bucket, the queues, the topic, the log groups and the functions' variables. None is made when `kms_key_arn` is set.", key()),
         object("bucket", "The S3 bucket that work and answers go through.", bucket()),

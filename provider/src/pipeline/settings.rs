@@ -25,6 +25,7 @@ pub struct Settings {
     pub permissions_boundary: Option<String>,
     pub tags: Option<BTreeMap<String, String>>,
     pub tags_all: Option<BTreeMap<String, String>>,
+    pub made_at: Option<String>,
     pub key: Key,
     pub bucket: Bucket,
     pub queue: Queue,

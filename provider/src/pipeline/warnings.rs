@@ -11,6 +11,7 @@ pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics 
     let mut found = Vec::new();
     lost_callbacks(prior, planned, in_place, &mut found);
     found.extend(lost_key(prior, planned));
+    found.extend(short_lived(prior, planned));
     if in_place {
         unconfirmed(prior, planned, &mut found);
         left_pending(prior, planned, &mut found);
@@ -65,6 +66,22 @@ fn lost_callbacks(prior: &Value, planned: &Value, in_place: bool, found: &mut Di
             found.push(Diagnostic::warning("Open callbacks would be lost", detail).at(path));
         }
     }
+}
+
+/// Warns where objects are to expire before executions that wait already end: these keep the time-out that they began with.
+fn short_lived(prior: &Value, planned: &Value) -> Option<Diagnostic> {
+    const EXPIRATION: &str = "bucket.expiration_days";
+    let number = |of: &Value, at: &str| of.at(&path(at)).and_then(Value::as_i64);
+    let days = number(planned, EXPIRATION)?;
+    let waits = number(prior, "state_machine.callback_timeout_seconds")?;
+    if number(prior, EXPIRATION) == Some(days) || days <= 0 || days * 86_400 >= waits {
+        return None;
+    }
+    let detail = format!(
+        "Executions that wait already do so for up to {waits} s, and what belongs to their callbacks now goes after {days} days: those that wait longer than that lose their work and their token. The \
+         data source bellflower_pending_callbacks lists them."
+    );
+    Some(Diagnostic::warning("Open callbacks would be lost", detail).at(path(EXPIRATION)))
 }
 
 /// Warns where the pipeline's own key is not there any more, and what is encrypted with it is.

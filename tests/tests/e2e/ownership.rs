@@ -329,3 +329,65 @@ async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), E
     assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }
+
+/// A tainted object is to be destroyed, and Terraform hands over nothing but its state then. Where the pipeline was made whole by somebody else meanwhile, that is not it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tainted_object_destroys_nothing_that_was_made_since() -> Result<(), Error> {
+    let apply = ["apply", "-auto-approve", "-no-color"];
+    let denied = || Fault::error(403, "AccessDeniedException", "denied");
+    for options in [&["-refresh=false"][..], &[]] {
+        let (stage, proxy) = Stage::behind_proxy("").await?;
+        proxy.inject(Rule::before(denied()).on("states:CreateStateMachine"));
+        proxy.inject(Rule::before(denied()).on("sns:DeleteTopic"));
+        // The second of them would destroy, and cannot.
+        for _ in 0..2 {
+            assert_eq!(stage.terraform.run(&apply)?.code, 1);
+        }
+        proxy.clear();
+        let text = Stage::text("", "orders", "");
+        let other = Terraform::configuration(&text, &stage.emulator.environment())?;
+        other.apply()?;
+        let made = stage.observe().await;
+        let run = stage.terraform.run(&[&apply, options].concat())?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{said}");
+        assert!(said.contains("Pipeline exists already"), "{said}");
+        assert_eq!(stage.observe().await, made);
+        assert!(matches!(other.plan()?, Plan::NoChanges));
+        other.destroy()?;
+        stage.terraform.apply()?;
+        stage.terraform.destroy()?;
+        assert_eq!(stage.left().await?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+/// What holds work or answers is no remains of a run that was killed, also where its state machine is missing. What such a run did leave under other names is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_remains_are_taken_up() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let machine = &stage.names.state_machine;
+    let machine = stage.arn("states", &format!("stateMachine:{machine}"));
+    let delete = stage.aws.sfn.delete_state_machine();
+    let delete = delete.state_machine_arn(&machine);
+    delete.send().await.unwrap();
+    let bucket = &stage.names.bucket;
+    let put = stage.aws.s3.put_object().bucket(bucket);
+    let put = put.key("inbound/1/success.json");
+    put.send().await.unwrap();
+    let lines = "  queue = { name = \"second\" }\n  bucket = { force_destroy = true }\n";
+    let text = Stage::text("", "orders", lines);
+    let other = Terraform::configuration(&text, &stage.emulator.environment())?;
+    let said = other.run(&["apply", "-auto-approve", "-no-color"])?.flat();
+    assert!(said.contains("Pipeline in use"), "{said}");
+    let delete = stage.aws.s3.delete_object().bucket(bucket);
+    let delete = delete.key("inbound/1/success.json");
+    delete.send().await.unwrap();
+    let said = other.apply()?.flat();
+    assert!(
+        said.contains("Parts left by an earlier run") && said.contains(&stage.names.queue),
+        "{said}"
+    );
+    Ok(())
+}

@@ -244,3 +244,17 @@ async fn code_in_s3_for_another_architecture_is_other_code() -> Result<(), Error
     }
     Ok(())
 }
+
+/// Executions keep the time-out that they began with.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_expires_before_waiting_executions_end_is_warned_of() -> Result<(), Error> {
+    let stage = Stage::new("  state_machine = { callback_timeout_seconds = 864000 }\n").await?;
+    stage.terraform.apply()?;
+    for (days, warned) in [(5, true), (10, false)] {
+        stage.set(&format!("  bucket = {{ expiration_days = {days} }}\n"))?;
+        let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+        let lost = said.contains("Open callbacks would be lost");
+        assert_eq!(lost, warned, "{said}");
+    }
+    Ok(())
+}

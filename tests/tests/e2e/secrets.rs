@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bellflower_tests::{Aws, Error, Pipeline, Plan, Run, Stage, Terraform};
 use serde_json::Value;
 
@@ -210,7 +212,17 @@ async fn variables_of_others_are_told_without_their_values() -> Result<(), Error
     assert!(plan.stdout.contains("DATABASE"), "{}", plan.stdout);
     assert!(!plan.stdout.contains(PASSWORD), "{}", plan.stdout);
     assert!(!shown(&stage.terraform, Some("the.plan"))?.contains(PASSWORD));
-    stage.terraform.expect(&["apply", "the.plan"])?;
+    stage
+        .terraform
+        .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+    let file = stage.terraform.directory().join("terraform.tfstate");
+    let kept: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let private = &kept["resources"][0]["instances"][0]["private"];
+    let private = STANDARD.decode(private.as_str().unwrap()).unwrap();
+    let private = String::from_utf8(private).unwrap();
+    assert!(private.contains("integration"), "{private}");
+    assert!(!private.contains(PASSWORD), "{private}");
+    stage.terraform.apply()?;
     let now = get().send().await.unwrap().environment.unwrap().variables;
     assert!(!now.unwrap().contains_key("DATABASE"));
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));

@@ -26,7 +26,7 @@ fn code_sha256(function: &str) -> String {
 }
 
 /// The attributes that only AWS can tell: ids it gives, what contains them, and URLs.
-const KNOWN_AFTER_APPLY: [&str; 16] = [
+const KNOWN_AFTER_APPLY: [&str; 17] = [
     "/business_application_policy_json",
     "/dead_letter_queue/url",
     "/event_source/arn",
@@ -35,6 +35,7 @@ const KNOWN_AFTER_APPLY: [&str; 16] = [
     "/integration/role/unique_id",
     "/key/arn",
     "/key/key_id",
+    "/made_at",
     "/processing/role/unique_id",
     "/queue/url",
     "/state_machine/role/policy",
@@ -797,6 +798,7 @@ async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
             "/event_source/arn",
             "/event_source/uuid",
             "/integration/role/unique_id",
+            "/made_at",
             "/processing/role/unique_id",
             "/queue/url",
             "/state_machine/role/unique_id",
