@@ -19,7 +19,7 @@ use super::{
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
-use crate::parts::tags::MARK;
+use crate::parts::tags::{MADE_AT, MARK, Tags};
 use crate::parts::{Aws, bucket, state_machine};
 
 /// Another resource of the same name makes the pipeline, and this one is to be taken down.
@@ -54,7 +54,7 @@ fn held_anew(settings: &Settings, titles: &[String]) -> Diagnostic {
 /// The same, where another run made it.
 pub(super) fn held_by_another(settings: &Settings) -> Diagnostic {
     let detail = format!(
-        "The pipeline \"{}\" that stands was made anew after the one this object of the state tells of, and its parts are the new one's. So this object counts as gone, and nothing of it is destroyed. \
+        "The pipeline \"{}\" that stands is another than the one this object of the state tells of: it was made anew, and its parts are the new one's. So this object counts as gone, and nothing of it is destroyed. \
          What the new one does not have may be left; it carries the tag {MARK}. If the new one is in no state, `terraform import` takes it over.",
         blueprint::id(settings)
     );
@@ -117,6 +117,7 @@ async fn free(
     blueprint: &Blueprint,
     findings: &Findings,
     mark: &str,
+    made_at: Option<&str>,
     aws: &Aws,
 ) -> Result<(), Diagnostics> {
     let mut reasons: Vec<Failure> = Vec::new();
@@ -141,7 +142,7 @@ async fn free(
         }));
     }
     let mut against = all_told(&reasons);
-    match elsewhere(blueprint, findings, mark, aws).await {
+    match elsewhere(blueprint, findings, mark, made_at, aws).await {
         Ok(others) => against.extend(others),
         Err(failure) => against.push(told(&failure)),
     }
@@ -159,6 +160,7 @@ async fn elsewhere(
     blueprint: &Blueprint,
     findings: &Findings,
     mark: &str,
+    made_at: Option<&str>,
     aws: &Aws,
 ) -> Result<Option<Diagnostic>, Failure> {
     let missing = |place: &str| {
@@ -174,20 +176,27 @@ async fn elsewhere(
         .iter()
         .filter_map(|node| node.part.desired().remove("arn"))
         .collect();
+    let is_ours = |tags: &Tags| tags.0.get(MARK).is_some_and(|its| its == mark);
     let mut others = Vec::new();
     for arn in aws.tagged(MARK, mark).await {
         if known.contains(&Json::from(arn.as_str())) {
             continue;
         }
         // The index goes on to tell of what has gone.
-        let tags = match arn.split_once(":s3:::") {
-            Some((_, name)) if bucket => bucket::tags_of(name, aws).await?,
+        let lost = match arn.split_once(":s3:::") {
+            Some((_, name)) if bucket => match bucket::tags_of(name, aws).await {
+                // Nobody knows what is in it.
+                Err(failure) if failure.is(&["AccessDenied"]) => true,
+                tags => is_ours(&tags?) && bucket::holds_something(name, aws).await?,
+            },
             None if machine && arn.contains(":stateMachine:") => {
-                state_machine::tags_of(&arn, aws).await?
+                let tags = state_machine::tags_of(&arn, aws).await?;
+                // What a replacement has made that was killed goes on where it ended.
+                is_ours(&tags) && tags.0.get(MADE_AT).map(String::as_str) != made_at
             }
-            _ => continue,
+            _ => false,
         };
-        if tags.0.get(MARK).is_some_and(|its| its == mark) {
+        if lost {
             others.push(arn);
         }
     }
@@ -255,7 +264,14 @@ impl CallbackPipeline {
             Ok(None) => return gone(vec![held_by_another(&settings)]),
             Err(diagnostics) => return kept(diagnostics),
         };
-        let free = free(&blueprint, &findings, claim.mark(), &aws).await;
+        let free = free(
+            &blueprint,
+            &findings,
+            claim.mark(),
+            settings.made_at.as_deref(),
+            &aws,
+        )
+        .await;
         // What was seen a moment ago may have been seen with other credentials.
         if !aws.at_home.load(Ordering::Relaxed)
             && let Err(diagnostics) = home(&session, Some(&base)).await

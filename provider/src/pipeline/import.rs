@@ -105,16 +105,12 @@ fn is_named(key: Option<&Found>) -> bool {
 
 /// Takes back what would be the default and shows in parts that were not seen, so that nothing is replaced for it or said to change.
 fn unknown(base: &mut Map<String, Json>, findings: &Findings) {
-    let shown_in: [(&[&str], &[&str], &[&str]); 2] = [
-        (&["integration", "role"], &[], &["iam_path"]),
-        (&["integration"], &[], &["task_token"]),
-    ];
-    for (part, at, arguments) in shown_in {
-        if own(findings, part).is_none() {
-            let nothing = arguments
-                .iter()
-                .map(|name| ((*name).to_owned(), Json::Null));
-            set(base, at, Json::Object(nothing.collect()));
+    let seen = |place: &[&str]| own(findings, place).is_some();
+    let roles = ["integration", "processing", "state_machine"];
+    let role = roles.iter().any(|owner| seen(&[owner, "role"]));
+    for (argument, seen) in [("iam_path", role), ("task_token", seen(&["integration"]))] {
+        if !seen {
+            base.insert(argument.to_owned(), Json::Null);
         }
     }
 }

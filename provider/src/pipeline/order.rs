@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 
+use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path};
 use tokio_util::sync::CancellationToken;
 
@@ -131,6 +132,7 @@ impl Order {
         let Some(mut findings) = self.seen(making, aws).await? else {
             return Ok(None);
         };
+        let is_known = self.settings.made_at.is_some();
         let made_at = match self.prior {
             Some(_) => self.settings.made_at.clone().or_else(|| made_at(&findings)),
             None => making.ended(),
@@ -155,7 +157,9 @@ impl Order {
         if !against.is_empty() {
             return Err(against);
         }
-        if let Some(machine) = self.stands(&findings, aws).await? {
+        if self.prior.is_some() && !is_known {
+            self.knows_its_machine(&findings, aws).await?;
+        } else if let Some(machine) = self.stands(&findings, aws).await? {
             return Err(vec![self.stands_already(&machine)]);
         }
         if self.prior.is_none() {
@@ -247,6 +251,26 @@ impl Order {
         stands.await.map_err(|failure| vec![told(&failure)])
     }
 
+    /// Refuses to make a second state machine beside one that an import did not see.
+    async fn knows_its_machine(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
+        let own = [blueprint::MACHINE.to_owned()];
+        if findings.get(&own[..]).is_some_and(Option::is_some) {
+            return Ok(());
+        }
+        let other = other_machine(&self.blueprint, &self.mark(), findings, aws).await;
+        let other = other.map_err(|failure| vec![told(&failure)])?;
+        let Some((arn, _)) = other else {
+            return Ok(());
+        };
+        let detail = format!(
+            "The pipeline's parts belong to the state machine {arn}, which the state does not know: an import does not see names of one's own. Give its name, or remove it."
+        );
+        let path = Path::root().attribute(blueprint::MACHINE).attribute("name");
+        Err(vec![
+            Diagnostic::error("A state machine of another name", detail).at(path),
+        ])
+    }
+
     /// Refuses to take up a bucket that has work or answers in it: a run that did not get to its end leaves it empty.
     async fn holds_nothing(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
         let mut settings = self.settings.clone();
@@ -333,6 +357,13 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
     let machine = [blueprint::MACHINE.to_owned()];
     if let (Some(Some(found)), Some(node)) = (findings.get(&machine[..]), after.node(&machine))
         && found.owner == Owner::Us
+        // What a replacement has made that was killed, or what an import did not see.
+        && known.prior.as_ref().is_some_and(|prior| {
+            let text = |at: &str, name: &str| prior.get(at)?.get(name)?.as_str().map(str::to_owned);
+            let at = prior.get("made_at").and_then(Json::as_str);
+            let same = at.is_some() && at == made_at(&findings).as_deref();
+            !same && text(blueprint::MACHINE, "arn").is_some()
+        })
     {
         let id = node.part.desired().remove("tags");
         let mark = id.as_ref().and_then(|tags| tags.get(MARK)?.as_str());

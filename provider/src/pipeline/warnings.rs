@@ -11,8 +11,8 @@ pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics 
     let mut found = Vec::new();
     lost_callbacks(prior, planned, in_place, &mut found);
     found.extend(lost_key(prior, planned));
-    found.extend(short_lived(prior, planned));
     if in_place {
+        found.extend(short_lived(prior, planned));
         unconfirmed(prior, planned, &mut found);
         left_pending(prior, planned, &mut found);
     }
@@ -74,7 +74,8 @@ fn short_lived(prior: &Value, planned: &Value) -> Option<Diagnostic> {
     let number = |of: &Value, at: &str| of.at(&path(at)).and_then(Value::as_i64);
     let days = number(planned, EXPIRATION)?;
     let waits = number(prior, "state_machine.callback_timeout_seconds")?;
-    if number(prior, EXPIRATION) == Some(days) || days <= 0 || days * 86_400 >= waits {
+    let shorter = number(prior, EXPIRATION).is_none_or(|before| before <= 0 || days < before);
+    if !shorter || days <= 0 || days * 86_400 >= waits {
         return None;
     }
     let detail = format!(

@@ -348,3 +348,25 @@ async fn an_alias_that_was_moved_is_left_where_it_is() -> Result<(), Error> {
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
+
+/// An apply after an import that did not see the state machine makes no second one beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_makes_no_second_state_machine() -> Result<(), Error> {
+    let lines = "  state_machine = { name = \"mine\" }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    stage.set("")?;
+    let said = stage.terraform.run(&APPLY)?.flat();
+    assert!(
+        said.contains("A state machine of another name") && said.contains("stateMachine:mine"),
+        "{said}"
+    );
+    stage.set(lines)?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}

@@ -102,14 +102,39 @@ fn tag_set<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec
         .collect()
 }
 
-/// The tags of a bucket; none where there is no such one, or where we may not look.
+/// Whether a bucket holds more than folders.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn holds_something(bucket: &str, aws: &Aws) -> Result<bool, Failure> {
+    let list = || {
+        let request = aws.s3.list_object_versions().bucket(bucket);
+        request.max_keys(10).send()
+    };
+    let listed = aws.call("s3:ListObjectVersions", bucket, list).await?;
+    let versions = listed.versions.unwrap_or_default();
+    Ok(versions
+        .iter()
+        .any(|version| version.key().is_some_and(|key| !key.ends_with('/'))))
+}
+
+/// The tags of a bucket; none where there is no such one here.
 ///
 /// # Errors
 /// The failure of a call that failed otherwise.
 pub async fn tags_of(bucket: &str, aws: &Aws) -> Result<Tags, Failure> {
     let get = || aws.s3.get_bucket_tagging().bucket(bucket).send();
     let answer = aws.call("s3:GetBucketTagging", bucket, get).await;
-    let none = [GONE, &["NoSuchTagSet", "AccessDenied"]].concat();
+    // Of a bucket in another region S3 tells nothing here.
+    let none = [
+        GONE,
+        &[
+            "NoSuchTagSet",
+            "PermanentRedirect",
+            "AuthorizationHeaderMalformed",
+        ],
+    ]
+    .concat();
     let tags = absent(answer, &none)?.map(|answer| answer.tag_set);
     let pairs = tags.into_iter().flatten().map(|tag| (tag.key, tag.value));
     Ok(Tags::listed(pairs))
