@@ -19,7 +19,7 @@ use super::{
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
-use crate::parts::tags::{MADE_AT, MARK, Tags};
+use crate::parts::tags::{MARK, Tags};
 use crate::parts::{Aws, bucket, state_machine};
 
 /// Another resource of the same name makes the pipeline, and this one is to be taken down.
@@ -117,7 +117,6 @@ async fn free(
     blueprint: &Blueprint,
     findings: &Findings,
     mark: &str,
-    made_at: Option<&str>,
     aws: &Aws,
 ) -> Result<(), Diagnostics> {
     let mut reasons: Vec<Failure> = Vec::new();
@@ -142,7 +141,7 @@ async fn free(
         }));
     }
     let mut against = all_told(&reasons);
-    match elsewhere(blueprint, findings, mark, made_at, aws).await {
+    match elsewhere(blueprint, findings, mark, aws).await {
         Ok(others) => against.extend(others),
         Err(failure) => against.push(told(&failure)),
     }
@@ -160,7 +159,6 @@ async fn elsewhere(
     blueprint: &Blueprint,
     findings: &Findings,
     mark: &str,
-    made_at: Option<&str>,
     aws: &Aws,
 ) -> Result<Option<Diagnostic>, Failure> {
     let missing = |place: &str| {
@@ -185,14 +183,12 @@ async fn elsewhere(
         // The index goes on to tell of what has gone.
         let lost = match arn.split_once(":s3:::") {
             Some((_, name)) if bucket => match bucket::tags_of(name, aws).await {
-                // Nobody knows what is in it.
+                // Nobody knows whose it is.
                 Err(failure) if failure.is(&["AccessDenied"]) => true,
-                tags => is_ours(&tags?) && bucket::holds_something(name, aws).await?,
+                tags => is_ours(&tags?),
             },
             None if machine && arn.contains(":stateMachine:") => {
-                let tags = state_machine::tags_of(&arn, aws).await?;
-                // What a replacement has made that was killed goes on where it ended.
-                is_ours(&tags) && tags.0.get(MADE_AT).map(String::as_str) != made_at
+                is_ours(&state_machine::tags_of(&arn, aws).await?)
             }
             _ => false,
         };
@@ -205,7 +201,7 @@ async fn elsewhere(
     }
     let detail = format!(
         "These carry the pipeline's tag {MARK} and have names that the state does not know: {}. They would be left behind, without what they work with. Apply a configuration that names them \
-         first, and destroy then; or remove them, or their tag.",
+         first, and destroy then; or, where a run that was killed has made them, remove them.",
         others.join(", ")
     );
     Ok(Some(Diagnostic::error(
@@ -264,14 +260,7 @@ impl CallbackPipeline {
             Ok(None) => return gone(vec![held_by_another(&settings)]),
             Err(diagnostics) => return kept(diagnostics),
         };
-        let free = free(
-            &blueprint,
-            &findings,
-            claim.mark(),
-            settings.made_at.as_deref(),
-            &aws,
-        )
-        .await;
+        let free = free(&blueprint, &findings, claim.mark(), &aws).await;
         // What was seen a moment ago may have been seen with other credentials.
         if !aws.at_home.load(Ordering::Relaxed)
             && let Err(diagnostics) = home(&session, Some(&base)).await

@@ -201,7 +201,9 @@ pub fn by_other_names(marked: &[String], findings: &Findings) -> Option<Diagnost
 
 /// Warns of what an earlier run has left under names that the pipeline, which was made of what else it left, does not have.
 pub fn left_over(marked: &[String], observed: &Observed) -> Option<Diagnostic> {
-    let others = others(marked, observed);
+    let mut others = others(marked, observed);
+    // One that waits for its deletion is told as well.
+    others.retain(|arn| arn.split(':').nth(2) != Some("kms"));
     if others.is_empty() {
         return None;
     }

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::apply::Findings;
 use super::blueprint::{Blueprint, Path};
+use super::state::discreet;
 use crate::engine::{Attributes, Found, Owner};
 
 /// How old a memory may be. AWS itself shows no fresher picture for everything.
@@ -65,9 +66,9 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
         let odd = |found: &Found| {
             let mut odd = found.attributes.clone();
             odd.retain(|name, value| desired.get(name) != Some(value));
-            // They may be secrets of others, and that they differ is enough.
-            if let Some(variables) = odd.get_mut("variables") {
-                *variables = Json::Null;
+            if let Some(Json::Object(variables)) = odd.get("variables") {
+                let told = discreet(variables, desired.get("variables"));
+                odd.insert("variables".to_owned(), told);
             }
             odd
         };

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 
-use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path};
 use tokio_util::sync::CancellationToken;
 
@@ -263,7 +262,7 @@ impl Order {
             return Ok(());
         };
         let detail = format!(
-            "The pipeline's parts belong to the state machine {arn}, which the state does not know: an import does not see names of one's own. Give its name, or remove it."
+            "The pipeline's parts belong to the state machine {arn}, which the state does not know, as after an import, which does not see names of one's own. Give its name, or remove it."
         );
         let path = Path::root().attribute(blueprint::MACHINE).attribute("name");
         Err(vec![
@@ -290,7 +289,8 @@ impl Order {
         let id = blueprint::id(&self.settings);
         let detail = format!(
             "The parts of the pipeline \"{id}\" are not what a run has left that did not get to its end: {} holds something ({}). Another configuration may hold them, whose state machine is missing. To take them over, run \
-             `terraform import ADDRESS {id}`; otherwise choose another name or environment.",
+             `terraform import ADDRESS {id}`; where this is a replacement by create_before_destroy, take that out; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise \
+             empty the bucket, or choose another name or environment.",
             node.part.title(),
             reason.message
         );
@@ -357,13 +357,6 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
     let machine = [blueprint::MACHINE.to_owned()];
     if let (Some(Some(found)), Some(node)) = (findings.get(&machine[..]), after.node(&machine))
         && found.owner == Owner::Us
-        // What a replacement has made that was killed, or what an import did not see.
-        && known.prior.as_ref().is_some_and(|prior| {
-            let text = |at: &str, name: &str| prior.get(at)?.get(name)?.as_str().map(str::to_owned);
-            let at = prior.get("made_at").and_then(Json::as_str);
-            let same = at.is_some() && at == made_at(&findings).as_deref();
-            !same && text(blueprint::MACHINE, "arn").is_some()
-        })
     {
         let id = node.part.desired().remove("tags");
         let mark = id.as_ref().and_then(|tags| tags.get(MARK)?.as_str());

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use super::blueprint::{Blueprint, Facts, graft};
+use super::blueprint::{Blueprint, Facts, MACHINE, graft};
 use super::packages::{NoPackage, Package, Packages};
 use super::schema::{Field, Origin, Shape, fields, with_defaults};
 use super::settings::Settings;
@@ -224,10 +224,15 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
     tree.extend(blueprint.outputs.clone());
     tree.insert("tags_all".to_owned(), json!(tags));
     tree.insert("drift".to_owned(), json!({}));
-    let made_at = match &known.prior {
-        Some(prior) => prior.get("made_at").cloned().unwrap_or_default(),
-        None => json!(format!("{stand_in:?}")),
+    let before = |prior: &Map<String, Json>| {
+        let made_at = prior.get("made_at").cloned().unwrap_or_default();
+        let machine = prior.get(MACHINE).and_then(|machine| machine.get("arn"));
+        // A state machine that is made gets one.
+        let is_kept = !made_at.is_null() || machine.is_some_and(|arn| !arn.is_null());
+        is_kept.then_some(made_at)
     };
+    let made_at = known.prior.as_ref().and_then(before);
+    let made_at = made_at.unwrap_or_else(|| json!(format!("{stand_in:?}")));
     tree.insert("made_at".to_owned(), made_at);
     Ok((tree, blueprint, lost))
 }

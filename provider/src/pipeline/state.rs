@@ -115,7 +115,7 @@ pub fn state(
 }
 
 /// Variables of a function, without the values of those that are not ours: they may be secrets.
-fn discreet(found: &Map<String, Json>, ours: Option<&Json>) -> Json {
+pub(super) fn discreet(found: &Map<String, Json>, ours: Option<&Json>) -> Json {
     let each = |(name, value): (&String, &Json)| {
         let known = ours.is_some_and(|ours| ours.get(name).is_some());
         let value = if known {

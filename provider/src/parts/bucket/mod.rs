@@ -102,22 +102,6 @@ fn tag_set<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec
         .collect()
 }
 
-/// Whether a bucket holds more than folders.
-///
-/// # Errors
-/// The failure of the call.
-pub async fn holds_something(bucket: &str, aws: &Aws) -> Result<bool, Failure> {
-    let list = || {
-        let request = aws.s3.list_object_versions().bucket(bucket);
-        request.max_keys(10).send()
-    };
-    let listed = aws.call("s3:ListObjectVersions", bucket, list).await?;
-    let versions = listed.versions.unwrap_or_default();
-    Ok(versions
-        .iter()
-        .any(|version| version.key().is_some_and(|key| !key.ends_with('/'))))
-}
-
 /// The tags of a bucket; none where there is no such one here.
 ///
 /// # Errors
