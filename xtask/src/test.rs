@@ -27,7 +27,6 @@ const ON_ONE_VERSION: &[&str] = &[
     "load",
     "losses",
     "pending",
-    "plans",
     "proofs",
     "released_states",
     "secrets",
