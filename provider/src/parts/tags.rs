@@ -92,6 +92,12 @@ impl Tags {
         )
     }
 
+    /// Whether these are of a part of the pipeline of this mark.
+    #[must_use]
+    pub fn are_of(&self, mark: &str) -> bool {
+        self.0.get(MARK).is_some_and(|its| its == mark)
+    }
+
     /// Whose a part with the tags `found` is, where `self` are the tags it should have.
     #[must_use]
     pub fn owner_of(&self, found: &Self) -> Owner {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{Blueprint, Facts, MACHINE, Node, Path};
 use super::settings::Settings;
-use super::state::{DRIFT, FORGOTTEN, Observed, label};
+use super::state::{self, DRIFT, FORGOTTEN, Observed, label};
 use crate::engine::graph::{self, reversed};
 use crate::engine::{Changes, Did, Failure, Found, Owner, ensure, refusal, remove};
 use crate::parts::Aws;
@@ -213,10 +213,16 @@ pub fn ours(findings: &Findings) -> Observed {
         .collect()
 }
 
+/// The state machine that was found, whosever it is.
+#[must_use]
+pub fn machine(findings: &Findings) -> Option<&Found> {
+    findings.get(&[MACHINE.to_owned()][..])?.as_ref()
+}
+
 /// When the making of the pipeline began that was found, as its state machine tells.
 #[must_use]
 pub fn made_at(findings: &Findings) -> Option<String> {
-    let machine = findings.get(&[MACHINE.to_owned()][..])?.as_ref()?;
+    let machine = machine(findings)?;
     let ours = machine.owner == Owner::Us;
     let mut tags = Tags::of(&machine.attributes).0;
     tags.remove(MADE_AT).filter(|_| ours)
@@ -354,11 +360,7 @@ pub fn still_forgotten(prior: &Map<String, Json>, blueprint: &Blueprint, finding
 fn is_anew(prior: &Map<String, Json>, at: &[String], findings: &Findings) -> bool {
     let found = findings.get(at).and_then(Option::as_ref);
     let found = found.filter(|found| found.owner == Owner::Us);
-    let known = at.split_first().and_then(|(first, rest)| {
-        rest.iter()
-            .try_fold(prior.get(first)?, |here, step| here.get(step))
-    });
-    let (Some(found), Some(Json::Object(known))) = (found, known) else {
+    let (Some(found), Some(Json::Object(known))) = (found, state::at(prior, at)) else {
         return false;
     };
     let text = |name: &str| known.get(name).and_then(Json::as_str);

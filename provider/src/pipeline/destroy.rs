@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use tfplugin::{ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 
 use super::apply::{
-    Deadline, Findings, disown, look_again, ours, recognise, still_forgotten, take_down,
+    Deadline, Findings, disown, look_again, machine, ours, recognise, still_forgotten, take_down,
 };
 use super::blueprint::{self, Blueprint, Node};
 use super::order::made_since;
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
-use crate::parts::tags::{MARK, Tags};
+use crate::parts::tags::MARK;
 use crate::parts::{Aws, bucket, state_machine};
 
 /// Another resource of the same name makes the pipeline, and this one is to be taken down.
@@ -71,11 +71,8 @@ async fn seen(
     aws: &Aws,
 ) -> Result<Option<Findings>, Diagnostics> {
     // Where there was no state machine, another resource may have made the pipeline whole since.
-    let machine = [blueprint::MACHINE.to_owned()];
-    let tells = |seen: &Findings| {
-        seen.get(&machine[..]).is_some_and(Option::is_some)
-            || ours(seen).values().all(Option::is_none)
-    };
+    let tells =
+        |seen: &Findings| machine(seen).is_some() || ours(seen).values().all(Option::is_none);
     if let Some(seen) = memory::read(private, blueprint).filter(tells) {
         return Ok(Some(seen));
     }
@@ -174,7 +171,6 @@ async fn elsewhere(
         .iter()
         .filter_map(|node| node.part.desired().remove("arn"))
         .collect();
-    let is_ours = |tags: &Tags| tags.0.get(MARK).is_some_and(|its| its == mark);
     let mut others = Vec::new();
     for arn in aws.tagged(MARK, mark).await {
         if known.contains(&Json::from(arn.as_str())) {
@@ -185,10 +181,10 @@ async fn elsewhere(
             Some((_, name)) if bucket => match bucket::tags_of(name, aws).await {
                 // Nobody knows whose it is.
                 Err(failure) if failure.is(&["AccessDenied"]) => true,
-                tags => is_ours(&tags?),
+                tags => tags?.are_of(mark),
             },
             None if machine && arn.contains(":stateMachine:") => {
-                is_ours(&state_machine::tags_of(&arn, aws).await?)
+                state_machine::tags_of(&arn, aws).await?.are_of(mark)
             }
             _ => false,
         };

@@ -89,6 +89,12 @@ fn own<'a>(findings: &'a Findings, path: &[&str]) -> Option<&'a Found> {
     (found.owner == Owner::Us).then_some(found)
 }
 
+/// One of the roles, which have path and boundary in common.
+fn role(findings: &Findings) -> Option<&Found> {
+    let mut owners = ["integration", "processing", "state_machine"].into_iter();
+    owners.find_map(|owner| own(findings, &[owner, "role"]))
+}
+
 /// Puts values into an object of the tree, beside those that are there.
 fn set(tree: &mut Map<String, Json>, path: &[&str], values: Json) {
     let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
@@ -106,9 +112,10 @@ fn is_named(key: Option<&Found>) -> bool {
 /// Takes back what would be the default and shows in parts that were not seen, so that nothing is replaced for it or said to change.
 fn unknown(base: &mut Map<String, Json>, findings: &Findings) {
     let seen = |place: &[&str]| own(findings, place).is_some();
-    let roles = ["integration", "processing", "state_machine"];
-    let role = roles.iter().any(|owner| seen(&[owner, "role"]));
-    for (argument, seen) in [("iam_path", role), ("task_token", seen(&["integration"]))] {
+    for (argument, seen) in [
+        ("iam_path", role(findings).is_some()),
+        ("task_token", seen(&["integration"])),
+    ] {
         if !seen {
             base.insert(argument.to_owned(), Json::Null);
         }
@@ -117,11 +124,7 @@ fn unknown(base: &mut Map<String, Json>, findings: &Findings) {
 
 /// Arguments that show in a part of another place than their own.
 fn recover(base: &mut Map<String, Json>, findings: &Findings) {
-    let roles = ["integration", "processing", "state_machine"];
-    if let Some(role) = roles
-        .iter()
-        .find_map(|owner| own(findings, &[owner, "role"]))
-    {
+    if let Some(role) = role(findings) {
         let boundary = role.attributes.get("permissions_boundary");
         set(
             base,

@@ -9,15 +9,15 @@ use tfplugin::{Diagnostic, Diagnostics, Path};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{
-    Findings, disown, look_again, look_for, made_at, ours, recognise, refusals, remove_surplus,
-    seen, still_forgotten,
+    Findings, disown, look_again, look_for, machine, made_at, ours, recognise, refusals,
+    remove_surplus, seen, still_forgotten,
 };
 use super::blueprint::{self, Blueprint, Facts, Node};
 use super::claims::{Claims, Making, Taken};
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
-use super::state::{Observed, told_texts};
+use super::state::{self, Observed, told_texts};
 use super::{Tree, all_told, settings_of, told};
 use crate::config::Session;
 use crate::documents::Place;
@@ -137,8 +137,7 @@ impl Order {
             None => making.ended(),
         };
         // A state machine of an earlier version has none, and keeps none.
-        let machine = findings.get(&[blueprint::MACHINE.to_owned()][..]);
-        let made_at = if machine.is_some_and(Option::is_some) {
+        let made_at = if machine(&findings).is_some() {
             made_at
         } else {
             made_at.or_else(|| Some(making_begins()))
@@ -159,7 +158,10 @@ impl Order {
         if self.prior.is_some() && !is_known {
             self.knows_its_machine(&findings, aws).await?;
         } else if let Some(machine) = self.stands(&findings, aws).await? {
-            return Err(vec![self.stands_already(&machine)]);
+            return Err(vec![stands_already(
+                &blueprint::id(&self.settings),
+                &machine,
+            )]);
         }
         if self.prior.is_none() {
             self.holds_nothing(&findings, aws).await?;
@@ -184,11 +186,10 @@ impl Order {
         };
         for node in &self.blueprint.nodes {
             let at = |tree: &Tree, name: &str| {
-                let (first, rest) = node.path.split_first()?;
-                let part = rest
-                    .iter()
-                    .try_fold(tree.get(first)?, |here, step| here.get(step))?;
-                part.get(name).filter(|value| value.is_string()).cloned()
+                state::at(tree, &node.path)?
+                    .get(name)
+                    .filter(|value| value.is_string())
+                    .cloned()
             };
             let Some(Some(found)) = findings.get_mut(&node.path) else {
                 continue;
@@ -239,10 +240,8 @@ impl Order {
                 let at = self.settings.made_at.as_deref();
                 return made_since(at, &self.blueprint, &mark, findings, aws).await;
             }
-            let machine = self.blueprint.node(&[blueprint::MACHINE.to_owned()]);
-            let there = |machine: &&Node| findings.get(&machine.path).is_some_and(Option::is_some);
-            if let Some(machine) = machine.filter(there) {
-                return Ok(Some(machine.part.name().to_owned()));
+            if let Some(machine) = machine(findings) {
+                return Ok(Some(machine.text("name").to_owned()));
             }
             let other = other_machine(&self.blueprint, &mark, findings, aws).await?;
             Ok(other.map(|(arn, _)| arn))
@@ -252,8 +251,7 @@ impl Order {
 
     /// Refuses to make a second state machine beside one that an import did not see.
     async fn knows_its_machine(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
-        let own = [blueprint::MACHINE.to_owned()];
-        if findings.get(&own[..]).is_some_and(Option::is_some) {
+        if machine(findings).is_some() {
             return Ok(());
         }
         let other = other_machine(&self.blueprint, &self.mark(), findings, aws).await;
@@ -298,11 +296,6 @@ impl Order {
         Err(vec![Diagnostic::error("Pipeline in use", detail).at(path)])
     }
 
-    /// Refuses to make a pipeline that stands complete with this state machine.
-    fn stands_already(&self, machine: &str) -> Diagnostic {
-        stands_already(&blueprint::id(&self.settings), machine)
-    }
-
     /// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
     async fn remove_old_folders(&self, aws: &Aws) -> Result<(), Failure> {
         let Some(Ok(before)) = self.prior.as_ref().map(Settings::read) else {
@@ -323,6 +316,7 @@ impl Order {
     }
 }
 
+/// Refuses to make a pipeline that stands complete with this state machine.
 fn stands_already(id: &str, machine: &str) -> Diagnostic {
     let detail = format!(
         "The pipeline \"{id}\" stands complete in this account and region, with the state machine {machine}, so another configuration may hold it. To take it over, run \
@@ -410,7 +404,7 @@ async fn other_machine(
     };
     for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
         let tags = tags_of(arn, aws).await?;
-        if tags.0.get(MARK).is_some_and(|its| its == mark) {
+        if tags.are_of(mark) {
             return Ok(Some((arn.clone(), tags)));
         }
     }
@@ -431,10 +425,9 @@ pub async fn made_since(
     let Some(at) = at else {
         return Ok(None);
     };
-    let own = [blueprint::MACHINE.to_owned()];
-    let (arn, found) = match findings.get(&own[..]) {
-        Some(Some(machine)) => (machine.text("arn").to_owned(), made_at(findings)),
-        _ => match other_machine(blueprint, mark, findings, aws).await? {
+    let (arn, found) = match machine(findings) {
+        Some(machine) => (machine.text("arn").to_owned(), made_at(findings)),
+        None => match other_machine(blueprint, mark, findings, aws).await? {
             Some((arn, mut tags)) => (arn, tags.0.remove(MADE_AT)),
             None => return Ok(None),
         },

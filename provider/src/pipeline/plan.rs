@@ -13,6 +13,7 @@ use super::blueprint::{Blueprint, Facts, MACHINE, graft};
 use super::packages::{NoPackage, Package, Packages};
 use super::schema::{Field, Origin, Shape, fields, with_defaults};
 use super::settings::Settings;
+use super::state;
 use crate::documents::Place;
 use crate::parts::function::Code;
 
@@ -441,10 +442,7 @@ impl View<'_> {
 
     /// What the state has at a place, if it has something.
     fn before_at(&self, path: &[String]) -> Option<Json> {
-        let (first, rest) = path.split_first()?;
-        let found = rest
-            .iter()
-            .try_fold(self.prior?.get(first)?, |here, step| here.get(step))?;
+        let found = state::at(self.prior?, path)?;
         Some(found.clone()).filter(|value| !value.is_null())
     }
 

@@ -164,6 +164,13 @@ fn fields_at<'a>(fields: &'a [Field], path: &[String]) -> Option<&'a [Field]> {
     }
 }
 
+/// What a tree has at a place.
+pub(super) fn at<'a>(tree: &'a Map<String, Json>, path: &[String]) -> Option<&'a Json> {
+    let (first, rest) = path.split_first()?;
+    rest.iter()
+        .try_fold(tree.get(first)?, |here, step| here.get(step))
+}
+
 fn place<'a>(tree: &'a mut Json, path: &[String]) -> Option<&'a mut Map<String, Json>> {
     let mut here = tree;
     for step in path {

@@ -219,8 +219,7 @@ async fn what_cannot_be_changed_is_an_error() -> Result<(), Error> {
     let was = was.send().await.unwrap();
     let tags = sfn.list_tags_for_resource().resource_arn(&arn);
     let tags = tags.send().await.unwrap().tags;
-    let delete = sfn.delete_state_machine().state_machine_arn(&arn);
-    delete.send().await.unwrap();
+    somebody::delete_machine(&stage).await;
     let make = sfn.create_state_machine().name(machine);
     let make = make.definition(was.definition).role_arn(was.role_arn);
     let make = make.r#type("EXPRESS".into()).set_tags(tags);
@@ -232,8 +231,7 @@ async fn what_cannot_be_changed_is_an_error() -> Result<(), Error> {
         said.contains("its type is \"EXPRESS\", should be \"STANDARD\""),
         "{said}"
     );
-    let delete = sfn.delete_state_machine().state_machine_arn(&arn);
-    delete.send().await.unwrap();
+    somebody::delete_machine(&stage).await;
     stage.terraform.apply()?;
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())

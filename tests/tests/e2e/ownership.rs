@@ -6,6 +6,8 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, Error, Plan, Stage, Terraform, differences};
 use serde_json::{Value, json};
 
+use super::somebody;
+
 /// Roles are shared by all regions, so a pipeline of the same name in another region must not take them.
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_of_another_region_are_left_alone() -> Result<(), Error> {
@@ -197,12 +199,7 @@ async fn what_is_destroyed_under_one_address_is_made_anew_under_another() -> Res
         stage.terraform.apply()?;
         let before = stage.observe().await;
         if !whole {
-            let machine = stage.arn(
-                "states",
-                &format!("stateMachine:{}", stage.names.state_machine),
-            );
-            let delete = stage.aws.sfn.delete_state_machine();
-            delete.state_machine_arn(machine).send().await.unwrap();
+            somebody::delete_machine(&stage).await;
         }
         let renamed = Stage::text("", "orders", "").replace("\"this\"", "\"other\"");
         stage.terraform.rewrite(&renamed)?;
@@ -271,11 +268,7 @@ async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), E
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
     let old = state_file(&stage);
-    let machine = &stage.names.state_machine;
-    let machine = stage.arn("states", &format!("stateMachine:{machine}"));
-    let delete = stage.aws.sfn.delete_state_machine();
-    let delete = delete.state_machine_arn(&machine);
-    delete.send().await.unwrap();
+    let machine = somebody::delete_machine(&stage).await;
     stage.terraform.expect(&["state", "rm", ADDRESS])?;
     stage.terraform.apply()?;
     let made = stage.observe().await;
@@ -367,11 +360,7 @@ async fn a_tainted_object_destroys_nothing_that_was_made_since() -> Result<(), E
 async fn only_remains_are_taken_up() -> Result<(), Error> {
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
-    let machine = &stage.names.state_machine;
-    let machine = stage.arn("states", &format!("stateMachine:{machine}"));
-    let delete = stage.aws.sfn.delete_state_machine();
-    let delete = delete.state_machine_arn(&machine);
-    delete.send().await.unwrap();
+    somebody::delete_machine(&stage).await;
     let bucket = &stage.names.bucket;
     let put = stage.aws.s3.put_object().bucket(bucket);
     let put = put.key("inbound/1/success.json");

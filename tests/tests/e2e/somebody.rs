@@ -79,6 +79,16 @@ pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
     }
 }
 
+/// Deletes the pipeline's state machine; its ARN.
+pub async fn delete_machine(stage: &Stage) -> String {
+    let machine = &stage.names.state_machine;
+    let arn = stage.arn("states", &format!("stateMachine:{machine}"));
+    let delete = stage.aws.sfn.delete_state_machine();
+    let delete = delete.state_machine_arn(&arn);
+    delete.send().await.unwrap();
+    arn
+}
+
 pub async fn queue(aws: &Aws, name: &str) {
     let call = aws.sqs.create_queue().queue_name(name);
     call.send().await.unwrap();

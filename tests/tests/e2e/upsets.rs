@@ -670,10 +670,7 @@ async fn what_a_replacement_was_made_of_is_not_destroyed() -> Result<(), Error> 
     };
     let stage = Stage::new(&lines("first")).await?;
     stage.terraform.apply()?;
-    let machine = &stage.names.state_machine;
-    let machine = stage.arn("states", &format!("stateMachine:{machine}"));
-    let delete = stage.aws.sfn.delete_state_machine();
-    delete.state_machine_arn(machine).send().await.unwrap();
+    somebody::delete_machine(&stage).await;
     let put = stage.aws.s3.put_object().bucket(&stage.names.bucket);
     put.key("outbound/1/data.json").send().await.unwrap();
     stage.set(&lines("second"))?;
