@@ -21,6 +21,9 @@ const GONE: &[&str] = &[
     "QueueDoesNotExist",
 ];
 
+/// Under which name a queue that was found tells how many messages are in it.
+pub const MESSAGES: &str = "messages";
+
 /// How long SQS may deny a queue that is there.
 const ABSENT_FOR_A_MOMENT: Duration = Duration::from_secs(20);
 
@@ -241,6 +244,16 @@ fn number(found: &HashMap<Name, String>, name: &Name) -> i64 {
         .unwrap_or_default()
 }
 
+/// About how many messages there are: waiting, handed out, and delayed.
+fn messages(found: &HashMap<Name, String>) -> i64 {
+    let states = [
+        Name::ApproximateNumberOfMessages,
+        Name::ApproximateNumberOfMessagesNotVisible,
+        Name::ApproximateNumberOfMessagesDelayed,
+    ];
+    states.iter().map(|name| number(found, name)).sum()
+}
+
 #[async_trait]
 impl Part<Aws> for Queue {
     fn kind(&self) -> &'static str {
@@ -293,6 +306,7 @@ impl Part<Aws> for Queue {
         };
         let mut attributes = properties(&found);
         attributes.extend(attributes! { "url": url });
+        attributes.insert(MESSAGES.to_owned(), messages(&have).into());
         Ok(Some(Found {
             attributes,
             owner: self.tags.owner_of(&tags),

@@ -346,11 +346,15 @@ impl Part<Aws> for StateMachine {
             ));
         }
         if changes.names().any(|name| name != "tags") {
+            // One that is left as it is stays so.
+            let differs = changes.any(&["definition"]);
+            let definition = differs.then(|| self.definition.clone());
             let update = || {
                 aws.sfn
                     .update_state_machine()
                     .state_machine_arn(&self.arn)
-                    .definition(&self.definition)
+                    .set_definition(definition.clone())
+                    // One of the two has to be there.
                     .role_arn(&self.role_arn)
                     .logging_configuration(self.logging())
                     .tracing_configuration(self.tracing())

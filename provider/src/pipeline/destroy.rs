@@ -20,7 +20,7 @@ use super::{
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
 use crate::parts::tags::MARK;
-use crate::parts::{Aws, bucket, state_machine};
+use crate::parts::{Aws, bucket, queue, state_machine};
 
 /// Another resource of the same name makes the pipeline, and this one is to be taken down.
 fn made_elsewhere(settings: &Settings) -> Diagnostic {
@@ -59,6 +59,32 @@ pub(super) fn held_by_another(settings: &Settings) -> Diagnostic {
         blueprint::id(settings)
     );
     Diagnostic::warning("Pipeline made anew", detail)
+}
+
+/// What a destroy, also one for a replacement, takes away for good, as far as the refresh of the same run has seen it: the messages in the queues.
+pub(super) fn lost(private: &[u8], known: &Known) -> Diagnostics {
+    let seen = || {
+        let blueprint = plan::recorded(known.prior.as_ref()?, known)?;
+        Some((memory::read(private, &blueprint)?, blueprint))
+    };
+    let Some((findings, blueprint)) = seen() else {
+        return Vec::new();
+    };
+    let told = |node: &Node| {
+        let found = findings.get(&node.path)?.as_ref()?;
+        let count = found.attributes.get(queue::MESSAGES)?.as_i64()?;
+        (found.owner == Owner::Us && count > 0)
+            .then(|| format!("{}: about {count}", node.part.title()))
+    };
+    let told: Vec<String> = blueprint.nodes.iter().filter_map(told).collect();
+    if told.is_empty() {
+        return Vec::new();
+    }
+    let detail = format!(
+        "Messages go with their queues, and nothing brings them back: {}. What failed for good is in the dead-letter queue.",
+        told.join(", ")
+    );
+    vec![Diagnostic::warning("Messages in the queues", detail)]
 }
 
 /// What there is to take down; nothing where the pipeline that stands was made anew since.

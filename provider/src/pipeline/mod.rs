@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
 use crate::documents::Place;
-use crate::engine::Failure;
+use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::tags::MARK;
 use apply::{
@@ -294,10 +294,11 @@ impl CallbackPipeline {
             packages: packages.unwrap_or_else(|| Packages::recorded(&settings)),
             place,
         };
-        let mut blueprint = Blueprint::of(&settings, &facts);
-        let eyes = for_looks(&blueprint, &aws);
-        let met = met(&session, &base, &blueprint, &facts.place, &eyes).await?;
-        let looked = look(&blueprint, &eyes, met).await;
+        // With the alarms that are switched off, which cost no call: a run that was killed may have left one.
+        let all = Blueprint::of(&settings.with_all_alarms(), &facts);
+        let eyes = for_looks(&all, &aws);
+        let met = met(&session, &base, &all, &facts.place, &eyes).await?;
+        let looked = look(&all, &eyes, met).await;
         let mut findings = looked.map_err(|failures| {
             let mut told = all_told(&failures);
             if deadline.is_over() {
@@ -305,6 +306,18 @@ impl CallbackPipeline {
             }
             told
         })?;
+        let mut blueprint = Blueprint::of(&settings, &facts);
+        findings.retain(|path, found| {
+            let is_on = blueprint.node(path).is_some();
+            let is_there = found.as_ref().is_some_and(|found| found.owner == Owner::Us);
+            if !is_on && is_there {
+                let on = Tree::from_iter([("enabled".to_owned(), json!(true))]);
+                blueprint::graft(&mut base, path, on);
+            }
+            is_on || is_there
+        });
+        settings = settings_of(&base).map_err(|error| vec![error])?;
+        blueprint = Blueprint::of(&settings, &facts);
         let mark = blueprint::mark(&settings, &facts.place);
         let at = settings.made_at.as_deref();
         let since = made_since(at, &blueprint, &mark, &findings, &aws).await;
@@ -339,24 +352,23 @@ impl CallbackPipeline {
     }
 
     async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
-        if request.config.is_null() {
-            return Ok(PlanReply {
-                private: request.private.clone(),
-                ..PlanReply::default()
-            });
-        }
         let mut known = Known {
             prior: tree_of(&request.prior),
             exact: request.prior.clone(),
             ..Known::default()
         };
+        known.place = known.prior.as_ref().and_then(stated);
+        if request.config.is_null() {
+            return Ok(PlanReply {
+                private: request.private.clone(),
+                diagnostics: destroy::lost(&request.private, &known),
+                ..PlanReply::default()
+            });
+        }
         let session = self.shared.session().await?;
         if let Some(session) = &session {
             known.place = Some(home(session, known.prior.as_ref()).await?);
             known.default_tags = Some(session.config.default_tags());
-        } else {
-            // An apply elsewhere is refused.
-            known.place = known.prior.as_ref().and_then(stated);
         }
         let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
         let mut diagnostics = planned.warnings;
@@ -372,6 +384,9 @@ impl CallbackPipeline {
         if let Some(place) = &known.place {
             let found = validate::validate_planned(&request.config, &planned.value, place);
             diagnostics.extend(found);
+        }
+        if !planned.replace.is_empty() {
+            diagnostics.extend(destroy::lost(&request.private, &known));
         }
         if let Some(session) = session.filter(|_| !planned.replace.is_empty()) {
             diagnostics.extend(order::against(&planned.after, &known, &session).await);

@@ -213,6 +213,20 @@ impl Settings {
         (self.task_token != OUTBOUND).then_some(PRIVATE_PREFIX)
     }
 
+    /// The same with all alarms switched on.
+    #[must_use]
+    pub fn with_all_alarms(&self) -> Self {
+        let mut all = self.clone();
+        let of_functions = [&mut all.processing.function, &mut all.integration];
+        let alarms = of_functions
+            .into_iter()
+            .flat_map(|function| function.alarms.values_mut());
+        for alarm in alarms.chain(all.alarms.values_mut()) {
+            alarm.enabled = true;
+        }
+        all
+    }
+
     /// Reads the arguments out of a configuration or a state, filling in the defaults.
     ///
     /// # Errors

@@ -368,3 +368,82 @@ async fn an_import_makes_no_second_state_machine() -> Result<(), Error> {
     assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }
+
+/// An alarm that is switched off and there all the same: a run that had switched it on was killed, and its configuration taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_of_a_killed_run_goes() -> Result<(), Error> {
+    let off = "  alarms = { message_age = { enabled = false } }\n  integration = { alarms = { errors = { enabled = false } } }\n";
+    let stage = Stage::new(off).await?;
+    stage.terraform.apply()?;
+    let calm = stage.left().await?;
+    let file = stage.terraform.directory().join("terraform.tfstate");
+    let before = std::fs::read(&file).unwrap();
+    let interrupted = async || -> Result<(), Error> {
+        stage.set("")?;
+        stage.terraform.apply()?;
+        assert_eq!(stage.left().await?.len(), calm.len() + 2);
+        std::fs::write(&file, &before).unwrap();
+        stage.set(off)
+    };
+    interrupted().await?;
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the alarms are not seen")
+    };
+    assert!(said.contains("0 to add, 1 to change"), "{said}");
+    assert_eq!(said.matches("enabled").count(), 2, "{said}");
+    stage.terraform.apply()?;
+    assert_eq!(stage.left().await?, calm);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    interrupted().await?;
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Messages are nothing that stands against a destroy. It tells how many go, before it is approved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_tells_of_messages_in_the_queues() -> Result<(), Error> {
+    let lines = |name: &str| format!("  dead_letter_queue = {{ name = \"{name}\" }}\n");
+    let stage = Stage::new(&lines("dead")).await?;
+    stage.terraform.apply()?;
+    let planned = || stage.terraform.expect(&["plan", "-destroy", "-no-color"]);
+    let said = planned()?.flat();
+    assert!(!said.contains("Messages in the queues"), "{said}");
+    send(&stage, "dead").await;
+    send(&stage, "dead").await;
+    let counted = "SQS queue \"dead\": about 2.";
+    let said = planned()?.flat();
+    assert!(said.contains(counted), "{said}");
+    let said = stage.terraform.expect(&DESTROY)?.flat();
+    assert!(said.contains(counted), "{said}");
+    Ok(())
+}
+
+/// A definition under `ignore_changes` is left as somebody has made it, also when something else of the state machine changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ignored_definition_is_left() -> Result<(), Error> {
+    let lines = |level: &str| {
+        format!(
+            "  state_machine = {{ log_level = \"{level}\" }}\n  lifecycle {{\n    ignore_changes = [state_machine.definition]\n  }}\n"
+        )
+    };
+    let stage = Stage::new(&lines("ERROR")).await?;
+    stage.terraform.apply()?;
+    let machine = &stage.names.state_machine;
+    let arn = stage.arn("states", &format!("stateMachine:{machine}"));
+    let theirs = r#"{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}"#;
+    let update = stage.aws.sfn.update_state_machine();
+    let update = update.state_machine_arn(&arn).definition(theirs);
+    update.send().await.unwrap();
+    stage.set(&lines("ALL"))?;
+    stage.terraform.apply()?;
+    let describe = stage.aws.sfn.describe_state_machine();
+    let found = describe.state_machine_arn(&arn).send().await.unwrap();
+    let definition: Value = serde_json::from_str(found.definition()).unwrap();
+    assert_eq!(definition["StartAt"], "Done");
+    let level = found.logging_configuration.unwrap().level.unwrap();
+    assert_eq!(level.as_str(), "ALL");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
