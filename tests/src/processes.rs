@@ -35,7 +35,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches every Terraform provider. Each lives for a second at least.
+    /// Watches every Terraform provider that this process has started by way of Terraform. Each lives for a second at least.
     #[must_use]
     pub fn providers() -> Self {
         Self::start(Duration::from_millis(10), provider)
@@ -95,8 +95,15 @@ impl Watch {
 fn provider(id: u32) -> Option<String> {
     let executable = std::fs::read_link(format!("/proc/{id}/exe")).ok()?;
     let name = executable.file_name()?.to_str()?;
-    name.starts_with("terraform-provider-")
+    // Those of other runs on this machine do not count.
+    (name.starts_with("terraform-provider-") && is_below(id, std::process::id()))
         .then(|| name.to_owned())
+}
+
+/// Whether a process comes from another one.
+fn is_below(id: u32, ancestor: u32) -> bool {
+    let line = std::iter::successors(parent(id), |id| parent(*id));
+    line.take_while(|id| *id != 0).any(|id| id == ancestor)
 }
 
 fn function(id: u32, group: u32) -> Option<String> {
@@ -134,17 +141,28 @@ fn ids() -> Vec<u32> {
         .collect()
 }
 
+/// The name of a process, and what `/proc/ID/stat` tells after it, from its state on.
+fn told(id: u32) -> Option<(String, Vec<String>)> {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let (start, rest) = text.rsplit_once(')')?;
+    let (_, name) = start.split_once('(')?;
+    let fields = rest.split_whitespace().map(str::to_owned);
+    Some((name.to_owned(), fields.collect()))
+}
+
 /// The process group of a process, and its processor time in seconds, its ended children's among it.
 #[allow(clippy::cast_precision_loss, reason = "ticks, some thousands")]
 fn stat(id: u32) -> Option<(u32, f64)> {
-    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    let (_, rest) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let (_, fields) = told(id)?;
     let ticks = fields.get(11..15)?.iter().map(|field| field.parse::<u64>());
     let ticks: u64 = ticks.sum::<Result<u64, _>>().ok()?;
     let second = rustix::param::clock_ticks_per_second();
     Some((fields.get(2)?.parse().ok()?, ticks as f64 / second as f64))
+}
+
+fn parent(id: u32) -> Option<u32> {
+    told(id)?.1.get(1)?.parse().ok()
 }
 
 /// The processor time of a process group, in seconds.
@@ -161,29 +179,37 @@ pub fn group_seconds(group: u32) -> f64 {
 /// The plugins this Terraform has started, as Linux tells.
 #[must_use]
 pub fn providers_of(terraform: Pid) -> Vec<Pid> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
-            continue;
-        };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
-            continue;
-        };
-        // `pid (name) state parent …`; the name may hold anything.
-        let Some((name, rest)) = stat.rsplit_once(')') else {
-            continue;
-        };
-        let parent = rest
-            .split_whitespace()
-            .nth(1)
-            .and_then(|text| text.parse().ok());
-        if parent == Some(terraform.as_raw_nonzero().get()) && name.contains("(terraform-prov") {
-            found.extend(Pid::from_raw(pid));
-        }
+    let terraform = u32::try_from(terraform.as_raw_nonzero().get()).ok();
+    // Linux cuts names off.
+    let is_provider =
+        |id: &u32| told(*id).is_some_and(|(name, _)| name.starts_with("terraform-prov"));
+    let providers = ids()
+        .into_iter()
+        .filter(|id| parent(*id) == terraform && terraform.is_some());
+    let providers = providers.filter(is_provider);
+    providers
+        .filter_map(|id| Pid::from_raw(id.try_into().ok()?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_comes_from_a_process_is_below_it() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let (own, below) = (std::process::id(), child.id());
+        let found = [
+            is_below(below, own),
+            is_below(own, below),
+            is_below(own, own),
+        ];
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, [true, false, false]);
     }
-    found
 }
