@@ -247,7 +247,7 @@ pub fn validate(config: &Value) -> Diagnostics {
     if let Some(file) = known(root().attribute("custom_ca_bundle"))
         && !std::path::Path::new(&file).is_file()
     {
-        let detail = format!("The file \"{file}\" does not exist.");
+        let detail = format!("There is no file \"{file}\".");
         found.push(
             Diagnostic::error("No CA bundle", detail).at(root().attribute("custom_ca_bundle")),
         );

@@ -186,11 +186,11 @@ fn widgets(body: &str) -> Vec<Value> {
     widgets.unwrap_or_default()
 }
 
-/// Whether two dashboards have a widget in common.
+/// Whether a dashboard has a widget in common with another one, or none at all any more.
 #[must_use]
-pub fn have_common(one: &str, other: &str) -> bool {
-    let other = widgets(other);
-    widgets(one).iter().any(|widget| other.contains(widget))
+pub fn is_left_of(one: &str, other: &str) -> bool {
+    let (left, other) = (widgets(one), widgets(other));
+    left.is_empty() || left.iter().any(|widget| other.contains(widget))
 }
 
 /// Whose a dashboard is, as far as it says so.

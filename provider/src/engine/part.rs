@@ -101,6 +101,11 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
         changes: &Changes,
     ) -> Result<Attributes, Failure>;
 
+    /// Waits until what an earlier run has begun to make or change, and what is as it should be since, can be used.
+    async fn settled(&self, _aws: &Aws, _found: &Found) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Removes it. That it is not there already is success. Waits until it is gone, unless [`Part::gone`] does.
     async fn delete(&self, aws: &Aws, found: &Found) -> Result<(), Failure>;
 
@@ -167,7 +172,7 @@ pub fn belongs<Aws: Sync>(part: &dyn Part<Aws>, mark: Option<&str>) -> Failure {
     };
     Failure::refusal(part.title(), format!("it {whose}, so it was left as it is")).advise(
         "Choose another name or environment for the pipeline, give this part a name of its own, or remove the object if \
-         nothing needs it any more. A pipeline that stands complete is taken over with `terraform import`.",
+         nothing needs it any more. A pipeline that stands complete is taken over with `terraform import`. Where it is to be replaced by create_before_destroy, take that out.",
     )
 }
 
@@ -207,6 +212,7 @@ pub async fn ensure<Aws: Sync>(
     let changes = Changes::between(&part.desired(), &found.attributes);
     let mut attributes = merged(found.attributes.clone(), part.desired());
     if changes.is_empty() {
+        part.settled(aws, &found).await?;
         return Ok((attributes, Did::Nothing));
     }
     if let Some(fixed) = changes.names().find(|name| part.fixed().contains(name)) {

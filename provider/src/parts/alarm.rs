@@ -16,6 +16,9 @@ use super::tags::Tags;
 use super::{Aws, absent, attributes, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
+/// Under which name an alarm that was found tells what others have it do where it has no data: of that nothing is ours.
+const WITHOUT_DATA: &str = "insufficient_data_actions";
+
 const GONE: &[&str] = &["ResourceNotFound", "ResourceNotFoundException"];
 
 /// How a `CloudWatch` alarm should be. Times are in seconds.
@@ -334,8 +337,8 @@ impl Alarm {
         }
     }
 
-    /// Writes the whole alarm. `CloudWatch` heeds the tags only when the alarm is new.
-    async fn put(&self, aws: &Aws) -> Result<(), Failure> {
+    /// Writes the whole alarm, with what others have it do `without_data`. `CloudWatch` heeds the tags only when the alarm is new.
+    async fn put(&self, aws: &Aws, without_data: Option<Vec<String>>) -> Result<(), Failure> {
         let tags = tags(&self.tags.0);
         let put = || {
             let request = aws.cloudwatch.put_metric_alarm();
@@ -367,6 +370,7 @@ impl Alarm {
                 .actions_enabled(self.actions_enabled)
                 .set_alarm_actions(Some(self.alarm_actions.clone()))
                 .set_ok_actions(Some(self.ok_actions.clone()))
+                .set_insufficient_data_actions(without_data.clone())
                 .set_tags(Some(tags.clone()))
                 .send()
         };
@@ -424,6 +428,7 @@ impl Part<Aws> for Alarm {
         };
         let arn = alarm.alarm_arn.clone().unwrap_or_default();
         let unit = alarm.unit.as_ref().map(|unit| unit.as_str().to_owned());
+        let without_data = alarm.insufficient_data_actions.clone();
         let list = || {
             aws.cloudwatch
                 .list_tags_for_resource()
@@ -443,11 +448,12 @@ impl Part<Aws> for Alarm {
         let owner = self.tags.owner_of(&tags);
         let mut attributes = properties(&self.described(alarm, tags));
         attributes.extend(attributes! { "unit": unit });
+        attributes.insert(WITHOUT_DATA.to_owned(), without_data.into());
         Ok(Some(Found { attributes, owner }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
-        self.put(aws).await?;
+        self.put(aws, None).await?;
         Ok(Attributes::new())
     }
 
@@ -459,7 +465,9 @@ impl Part<Aws> for Alarm {
     ) -> Result<Attributes, Failure> {
         let put = async {
             if changes.names().any(|name| name != "tags") {
-                self.put(aws).await?;
+                let others = found.attributes.get(WITHOUT_DATA).cloned();
+                let others = others.and_then(|others| serde_json::from_value(others).ok());
+                self.put(aws, others).await?;
             }
             Ok(())
         };

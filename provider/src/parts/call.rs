@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +62,12 @@ pub struct Batches {
     pub deleted_queues: super::queue::Deleted,
     /// Whether the index of tags is not to be had.
     pub no_index: Closed,
+    /// A turn for each call that may be under way.
+    pub turns: Semaphore,
 }
+
+/// How many calls are under way at a time: more than a pipeline has, while dozens of pipelines at once would open a connection for each of hundreds, and be throttled.
+const UNDER_WAY: usize = 64;
 
 impl Default for Batches {
     fn default() -> Self {
@@ -77,6 +83,7 @@ impl Default for Batches {
             queues: Batch::of(1000),
             deleted_queues: super::queue::Deleted::default(),
             no_index: Closed::default(),
+            turns: Semaphore::new(UNDER_WAY),
         }
     }
 }
@@ -201,8 +208,12 @@ impl Aws {
             let stopped = *self.stopped.get_or_init(Instant::now);
             tokio::time::sleep_until(stopped + GRACE).await;
         };
+        let in_turn = async {
+            let _turn = self.batches.turns.acquire().await;
+            send().await
+        };
         let answer = tokio::select! {
-            answer = send() => answer.map_err(|error| failure(operation, object, &error)),
+            answer = in_turn => answer.map_err(|error| failure(operation, object, &error)),
             () = patience => Err(Failure {
                 operation,
                 object: object.to_owned(),

@@ -105,7 +105,7 @@ impl Part<Aws> for Dashboard {
     /// Its mark may have gone with a widget, and others are still there.
     fn is_known_by(&self, found: &Attributes) -> bool {
         let body = found.get("dashboard_body").and_then(Value::as_str);
-        body.is_some_and(|body| dashboard::have_common(body, &self.dashboard_body))
+        body.is_some_and(|body| dashboard::is_left_of(body, &self.dashboard_body))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {

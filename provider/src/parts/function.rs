@@ -27,6 +27,9 @@ const BUDGET: Duration = Duration::from_mins(10);
 const AT_REST: Duration = Duration::from_millis(500);
 const IN_ALL: Duration = Duration::from_millis(900);
 
+/// Under which name a function that was found tells whether Lambda still makes or changes it.
+const AT_WORK: &str = "at_work";
+
 /// What is to be said of a function that works.
 const READY: &str = "ready";
 
@@ -322,6 +325,8 @@ impl Part<Aws> for Function {
             return Ok(None);
         };
         let status = trouble_of!(have).unwrap_or_else(|| READY.to_owned());
+        let at_work = matches!(have.state, Some(State::Pending))
+            || matches!(have.last_update_status, Some(LastUpdateStatus::InProgress));
         let sha256 = have.code_sha256.unwrap_or_default();
         let same_code = self.code_sha256.as_ref() == Some(&sha256);
         let found = Self {
@@ -368,6 +373,9 @@ impl Part<Aws> for Function {
         };
         let mut attributes = properties(&found);
         attributes.extend(attributes! { "status": status });
+        if at_work {
+            attributes.insert(AT_WORK.to_owned(), true.into());
+        }
         Ok(Some(Found {
             attributes,
             owner: self.tags.owner_of(&tags),
@@ -382,6 +390,13 @@ impl Part<Aws> for Function {
             changes.names().all(|name| name == "package")
         };
         Ok(now.is_some_and(same))
+    }
+
+    async fn settled(&self, aws: &Aws, found: &Found) -> Result<(), Failure> {
+        if found.attributes.contains_key(AT_WORK) {
+            self.ready(aws).await?;
+        }
+        Ok(())
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {

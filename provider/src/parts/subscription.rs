@@ -65,6 +65,18 @@ pub fn masked(endpoint: &str) -> Cow<'_, str> {
     hidden().map_or(Cow::Borrowed(endpoint), Cow::Owned)
 }
 
+/// `https://host/…` of `https://user:word@host/path?query`: each of these may be what lets somebody post there. Other endpoints hold no secrets.
+#[must_use]
+pub fn discreet(endpoint: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = endpoint.split_once("://") else {
+        return Cow::Borrowed(endpoint);
+    };
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let more = if path.len() > 1 { "/…" } else { path };
+    Cow::Owned(format!("{scheme}://{host}{more}"))
+}
+
 /// The account in an ARN.
 fn account(arn: &str) -> Option<&str> {
     arn.split(':').nth(4).filter(|account| !account.is_empty())
@@ -463,6 +475,19 @@ mod tests {
         assert_eq!(masked("https://u:p@h/x?y=a@b"), "https://u:****@h/x?y=a@b");
         assert_eq!(masked("https://h/x@y:z"), "https://h/x@y:z");
         assert_eq!(masked("ops@example.com"), "ops@example.com");
+    }
+
+    #[test]
+    fn nothing_that_lets_somebody_post_is_told() {
+        for (endpoint, shown) in [
+            ("https://u:p@h/x?y=a@b", "https://h/…"),
+            ("https://h?key=word", "https://h/…"),
+            ("https://h/", "https://h/"),
+            ("http://h:80", "http://h:80"),
+            ("ops@example.com", "ops@example.com"),
+        ] {
+            assert_eq!(discreet(endpoint), shown);
+        }
     }
 
     #[test]

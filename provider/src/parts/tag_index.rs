@@ -75,8 +75,8 @@ impl Aws {
         ask().await
     }
 
-    /// The ARNs of everything in this region that carries this tag, as far as the index knows; none where there is no way to it.
-    pub async fn tagged(&self, key: &str, value: &str) -> Vec<String> {
+    /// The ARNs of everything in this region that carries this tag, as far as the index knows; none where it cannot be asked.
+    pub async fn tagged(&self, key: &str, value: &str) -> Option<Vec<String>> {
         let filter = TagFilter::builder().key(key).values(value).build();
         let mut arns = Vec::new();
         let mut token = None;
@@ -86,14 +86,12 @@ impl Aws {
                 request.set_pagination_token(token.clone()).send()
             };
             let call = self.attempt("tag:GetResources", "the pipeline's parts", &get);
-            let Ok(Ok(page)) = tokio::time::timeout(PATIENCE, call).await else {
-                return arns;
-            };
+            let page = tokio::time::timeout(PATIENCE, call).await.ok()?.ok()?;
             let entries = page.resource_tag_mapping_list.unwrap_or_default();
             arns.extend(entries.into_iter().filter_map(|entry| entry.resource_arn));
             token = page.pagination_token.filter(|token| !token.is_empty());
             if token.is_none() {
-                return arns;
+                return Some(arns);
             }
         }
     }

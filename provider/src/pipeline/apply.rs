@@ -62,12 +62,43 @@ pub fn for_looks(blueprint: &Blueprint, aws: &Aws) -> Aws {
     aws.looking_at(tagged.collect())
 }
 
-/// Looks at all parts at once that are likely to be there.
+/// Looks at all parts at once of which a state tells.
 ///
 /// # Errors
 /// As [`look`].
-pub async fn look_again(blueprint: &Blueprint, aws: &Aws) -> Result<Findings, Vec<Failure>> {
-    look(blueprint, &for_looks(blueprint, aws), Findings::new()).await
+pub async fn look_again(
+    prior: &Map<String, Json>,
+    blueprint: &Blueprint,
+    aws: &Aws,
+) -> Result<Findings, Vec<Failure>> {
+    let eyes = for_looks(blueprint, aws);
+    let mut findings = look(blueprint, &eyes, Findings::new()).await?;
+    look_twice(prior, blueprint, &eyes, &mut findings).await?;
+    Ok(findings)
+}
+
+/// How long after the first look what was missed is looked for once more.
+const SECOND_THOUGHT: Duration = Duration::from_secs(1);
+
+/// Looks once more for what a state tells of and nobody has seen: AWS may deny for a moment what is there, and what is forgotten for that is left for ever.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_twice(
+    prior: &Map<String, Json>,
+    blueprint: &Blueprint,
+    aws: &Aws,
+    findings: &mut Findings,
+) -> Result<(), Vec<Failure>> {
+    let is_missed = |node: &&Node| {
+        findings.get(&node.path).is_some_and(Option::is_none) && state::was_there(prior, &node.path)
+    };
+    let missed: Vec<&Node> = blueprint.nodes.iter().filter(is_missed).collect();
+    if !missed.is_empty() {
+        aws.rest(SECOND_THOUGHT).await;
+        findings.extend(seen(&missed, &aws.looking_at(Vec::new())).await?);
+    }
+    Ok(())
 }
 
 /// Looks at all parts at once that have not been `found` yet.
@@ -499,23 +530,27 @@ pub async fn remove_surplus(
         let found = node.part.read(aws).await?;
         let mut findings = Findings::from([(node.path.clone(), found)]);
         recognise(before, before, &mut findings);
-        let found = findings.get(&node.path).and_then(Option::as_ref);
-        remove(node.part.as_ref(), aws, found).await
+        let found = findings.remove(&node.path).flatten();
+        remove(node.part.as_ref(), aws, found.as_ref()).await?;
+        let removed = found.filter(|found| found.owner == Owner::Us);
+        Ok(removed.map(|found| found.text("arn").to_owned()))
     });
-    let failures: Vec<Failure> = join_all(removals)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    // SNS shows endpoints without their passwords.
-    let shown = |node: &Node| (node.part.kind(), node.part.name().to_owned());
-    let gone: BTreeSet<_> = surplus().map(shown).collect();
-    for node in after
-        .nodes
-        .iter()
-        .filter(|node| gone.contains(&shown(node)))
-    {
-        findings.insert(node.path.clone(), None);
+    // SNS shows endpoints without their passwords, so that one that is to be made may have been found in one that went.
+    let mut gone = BTreeSet::new();
+    let mut failures = Vec::new();
+    for removal in join_all(removals).await {
+        match removal {
+            Ok(arn) => gone.extend(arn.filter(|arn| arn.starts_with("arn:"))),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    for found in findings.values_mut() {
+        if found
+            .as_ref()
+            .is_some_and(|found| gone.contains(found.text("arn")))
+        {
+            *found = None;
+        }
     }
     if failures.is_empty() {
         Ok(())

@@ -120,6 +120,17 @@ impl Blueprint {
         self.nodes.iter().map(Node::identity).collect()
     }
 
+    /// The mark of the parts.
+    #[must_use]
+    pub fn mark(&self) -> Option<String> {
+        let tags = self
+            .node(&["bucket".to_owned()])?
+            .part
+            .desired()
+            .remove("tags")?;
+        tags.get(MARK)?.as_str().map(str::to_owned)
+    }
+
     /// The part at a place.
     #[must_use]
     pub fn node(&self, path: &[String]) -> Option<&Node> {
@@ -501,6 +512,12 @@ impl Builder<'_> {
 
     fn subscriptions(&mut self, topic_arn: &str) {
         for (label, s) in self.settings.subscriptions.iter().flatten() {
+            let shown = parts::subscription::discreet(&s.endpoint);
+            let which = if shown == s.endpoint.as_str() {
+                String::new()
+            } else {
+                format!(" ({label})")
+            };
             let part = parts::subscription::Subscription {
                 topic_arn: topic_arn.to_owned(),
                 protocol: s.protocol.clone(),
@@ -510,11 +527,7 @@ impl Builder<'_> {
                 filter_policy_scope: s.filter_policy_scope.clone(),
                 redrive_policy: s.redrive_policy.clone(),
                 subscription_role_arn: s.subscription_role_arn.clone(),
-                label: format!(
-                    "{} {}",
-                    s.protocol,
-                    parts::subscription::masked(&s.endpoint)
-                ),
+                label: format!("{} {shown}{which}", s.protocol),
             };
             self.nodes.push(Node {
                 path: vec!["subscriptions".to_owned(), label.clone()],

@@ -14,13 +14,13 @@ use super::order::made_since;
 use super::plan::{self, Known};
 use super::settings::Settings;
 use super::{
-    CallbackPipeline, all_told, checkpoints, home, limit, memory, not_configured, settings_of,
-    state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,
+    CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, not_configured,
+    settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
 use crate::parts::tags::MARK;
-use crate::parts::{Aws, bucket, queue, state_machine};
+use crate::parts::{Aws, queue};
 
 /// Another resource of the same name makes the pipeline, and this one is to be taken down.
 fn made_elsewhere(settings: &Settings) -> Diagnostic {
@@ -107,7 +107,8 @@ async fn seen(
         .as_ref()
         .and_then(|prior| prior.get("made_at")?.as_str());
     home(session, known.prior.as_ref()).await?;
-    let looked = look_again(blueprint, aws).await;
+    let prior = known.prior.as_ref().ok_or_else(not_configured)?;
+    let looked = look_again(prior, blueprint, aws).await;
     let mut findings = looked.map_err(|failures| all_told(&failures))?;
     let since = made_since(at, blueprint, mark, &findings, aws).await;
     if since.map_err(|failure| vec![told(&failure)])?.is_some() {
@@ -164,7 +165,7 @@ async fn free(
         }));
     }
     let mut against = all_told(&reasons);
-    match elsewhere(blueprint, findings, mark, aws).await {
+    match under_other_names(blueprint, findings, mark, aws).await {
         Ok(others) => against.extend(others),
         Err(failure) => against.push(told(&failure)),
     }
@@ -176,9 +177,8 @@ async fn free(
     Err(against)
 }
 
-/// Refuses where the bucket or the state machine is missing, and one that carries the pipeline's mark has another name: an import does not know names of
-/// one's own, and what the one holds would be lost with the rest.
-async fn elsewhere(
+/// Refuses where the bucket or the state machine has another name than the state knows: what the one holds would be lost with the rest.
+async fn under_other_names(
     blueprint: &Blueprint,
     findings: &Findings,
     mark: &str,
@@ -188,36 +188,16 @@ async fn elsewhere(
         let found = findings.get(&[place.to_owned()][..]);
         found.is_some_and(Option::is_none)
     };
-    let (bucket, machine) = (missing("bucket"), missing(blueprint::MACHINE));
-    if !(bucket || machine) || ours(findings).values().all(Option::is_none) {
-        return Ok(None);
-    }
-    let known: Vec<Json> = blueprint
-        .nodes
-        .iter()
-        .filter_map(|node| node.part.desired().remove("arn"))
+    let bucket = elsewhere::bucket(blueprint, mark, findings, missing("bucket"), aws).await?;
+    let machine = if missing(blueprint::MACHINE) {
+        elsewhere::machine(blueprint, mark, findings, aws).await?
+    } else {
+        None
+    };
+    let others: Vec<String> = bucket
+        .into_iter()
+        .chain(machine.map(|(arn, _)| arn))
         .collect();
-    let mut others = Vec::new();
-    for arn in aws.tagged(MARK, mark).await {
-        if known.contains(&Json::from(arn.as_str())) {
-            continue;
-        }
-        // The index goes on to tell of what has gone.
-        let lost = match arn.split_once(":s3:::") {
-            Some((_, name)) if bucket => match bucket::tags_of(name, aws).await {
-                // Nobody knows whose it is.
-                Err(failure) if failure.is(&["AccessDenied"]) => true,
-                tags => tags?.are_of(mark),
-            },
-            None if machine && arn.contains(":stateMachine:") => {
-                state_machine::tags_of(&arn, aws).await?.are_of(mark)
-            }
-            _ => false,
-        };
-        if lost {
-            others.push(arn);
-        }
-    }
     if others.is_empty() {
         return Ok(None);
     }

@@ -61,12 +61,14 @@ pub async fn discover(
     // The key in use tells by its mark whether it is the pipeline's own, whatever its alias is.
     let key = bucket.text("kms_master_key_id");
     facts.key_id = Some(key.to_owned());
-    let blueprint = Blueprint::of(&settings, &facts);
-    let found = match blueprint.node(&["key".to_owned()]) {
-        Some(node) => node.part.read(aws).await.map_err(|failure| vec![failure])?,
-        None => None,
-    };
-    let is_own = |found: &&Found| found.owner == Owner::Us;
+    let is_own = |found: &Found| found.owner == Owner::Us;
+    let mut found = key_of(&Blueprint::of(&settings, &facts), aws).await?;
+    if !found.as_ref().is_some_and(is_own) {
+        // Somebody may have had the bucket use another one.
+        facts.key_id = None;
+        let named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
+        found = named.filter(is_own).or(found);
+    }
     if let Some(found) = found.as_ref().filter(is_own) {
         let names = found.attributes.get("aliases").and_then(Json::as_array);
         let alias = found
@@ -81,6 +83,13 @@ pub async fn discover(
         base.insert("key".to_owned(), Json::Null);
     }
     Ok(base)
+}
+
+async fn key_of(blueprint: &Blueprint, aws: &Aws) -> Result<Option<Found>, Vec<Failure>> {
+    match blueprint.node(&["key".to_owned()]) {
+        Some(node) => node.part.read(aws).await.map_err(|failure| vec![failure]),
+        None => Ok(None),
+    }
 }
 
 fn own<'a>(findings: &'a Findings, path: &[&str]) -> Option<&'a Found> {
@@ -112,13 +121,13 @@ fn is_named(key: Option<&Found>) -> bool {
 /// Takes back what would be the default and shows in parts that were not seen, so that nothing is replaced for it or said to change.
 fn unknown(base: &mut Map<String, Json>, findings: &Findings) {
     let seen = |place: &[&str]| own(findings, place).is_some();
-    for (argument, seen) in [
-        ("iam_path", role(findings).is_some()),
-        ("task_token", seen(&["integration"])),
-    ] {
-        if !seen {
-            base.insert(argument.to_owned(), Json::Null);
-        }
+    if role(findings).is_none() {
+        base.insert("iam_path".to_owned(), Json::Null);
+    }
+    if !seen(&["integration"]) {
+        base.insert("task_token".to_owned(), Json::Null);
+        let prefixes = json!({"inbound_prefix": null, "outbound_prefix": null});
+        set(base, &["bucket"], prefixes);
     }
 }
 
@@ -187,7 +196,12 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
 }
 
 /// Warns of parts that carry the pipeline's mark under names that an import does not know.
-pub fn by_other_names(marked: &[String], findings: &Findings) -> Option<Diagnostic> {
+pub fn by_other_names(marked: Option<&[String]>, findings: &Findings) -> Option<Diagnostic> {
+    let Some(marked) = marked else {
+        let detail = "AWS's index of tags could not be asked, for which the permission tag:GetResources is needed. Parts that have names of their own are not known before the configuration names them; an apply without would \
+                      make others beside them, and a destroy would leave them.";
+        return Some(Diagnostic::warning("Not all parts were looked for", detail));
+    };
     let others = others(marked, &ours(findings));
     if others.is_empty() {
         return None;
@@ -200,6 +214,16 @@ pub fn by_other_names(marked: &[String], findings: &Findings) -> Option<Diagnost
         "Parts under names of their own",
         detail,
     ))
+}
+
+/// Warns of parts that were there already.
+#[must_use]
+pub fn taken_up(titles: &[String]) -> Diagnostic {
+    let detail = format!(
+        "These were there, left by a run that did not get to its end, or another configuration's, whose state machine is missing. They are this pipeline's now: {}.",
+        titles.join(", ")
+    );
+    Diagnostic::warning("Parts taken up", detail)
 }
 
 /// Warns of what an earlier run has left under names that the pipeline, which was made of what else it left, does not have.

@@ -4,6 +4,7 @@ mod apply;
 pub mod blueprint;
 mod claims;
 mod destroy;
+mod elsewhere;
 mod import;
 mod memory;
 mod order;
@@ -34,10 +35,10 @@ use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, look, ours, recognise,
-    refusals, still_forgotten,
+    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, look, look_twice, ours,
+    recognise, refusals, still_forgotten,
 };
-use blueprint::{Blueprint, Facts};
+use blueprint::{Blueprint, Facts, Node};
 use claims::Claims;
 use destroy::held_by_another;
 use order::{Order, made_since};
@@ -298,8 +299,12 @@ impl CallbackPipeline {
         let all = Blueprint::of(&settings.with_all_alarms(), &facts);
         let eyes = for_looks(&all, &aws);
         let met = met(&session, &base, &all, &facts.place, &eyes).await?;
-        let looked = look(&all, &eyes, met).await;
-        let mut findings = looked.map_err(|failures| {
+        let looked = async {
+            let mut findings = look(&all, &eyes, met).await?;
+            look_twice(&base, &all, &eyes, &mut findings).await?;
+            Ok(findings)
+        };
+        let mut findings = looked.await.map_err(|failures: Vec<Failure>| {
             let mut told = all_told(&failures);
             if deadline.is_over() {
                 told.push(too_late("read", limit(&base, "read")));
@@ -339,10 +344,23 @@ impl CallbackPipeline {
             still_forgotten(&base, &blueprint, &mut findings);
         }
         disown(&blueprint, &mut findings);
-        let mut warnings = unmarked(&blueprint, &findings);
+        let unmarked = unmarked(&blueprint, &findings);
+        if imported {
+            // What there is of arguments is what they are.
+            match state::state(&base, &blueprint, &ours(&findings)) {
+                Some(tree) => {
+                    base = tree;
+                    let settings = settings_of(&base).map_err(|error| vec![error])?;
+                    blueprint = Blueprint::of(&settings, &facts);
+                }
+                None if !unmarked.is_empty() => return Err(not_ours(&mark, unmarked)),
+                None => {}
+            }
+        }
+        let mut warnings = unmarked;
         if imported {
             let marked = aws.tagged(MARK, &mark).await;
-            warnings.extend(import::by_other_names(&marked, &findings));
+            warnings.extend(import::by_other_names(marked.as_deref(), &findings));
         }
         let refreshed = Refreshed {
             state: state::state(&base, &blueprint, &ours(&findings)),
@@ -388,8 +406,12 @@ impl CallbackPipeline {
         if !planned.replace.is_empty() {
             diagnostics.extend(destroy::lost(&request.private, &known));
         }
-        if let Some(session) = session.filter(|_| !planned.replace.is_empty()) {
-            diagnostics.extend(order::against(&planned.after, &known, &session).await);
+        match session {
+            _ if planned.replace.is_empty() => {}
+            Some(session) => {
+                diagnostics.extend(order::against(&planned.after, &known, &session).await);
+            }
+            None => diagnostics.push(not_foreseen()),
         }
         Ok(PlanReply {
             planned: planned.value,
@@ -435,20 +457,32 @@ impl CallbackPipeline {
             ..
         } = order;
         base.insert("made_at".to_owned(), json!(settings.made_at));
-        let takes_up = creating && ours(&findings).values().any(Option::is_some);
+        let taken_up = if creating {
+            there(&blueprint, &findings)
+        } else {
+            Vec::new()
+        };
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
         let outcome = converge(
-            &settings, &facts, blueprint, findings, &left, &aws, &progress,
+            &settings,
+            &facts,
+            blueprint,
+            findings,
+            &left.found,
+            &aws,
+            &progress,
         )
         .await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             making.is_whole(settings.made_at.clone(), outcome.blueprint.identities());
             let mut told = not_shown(&outcome.not_shown);
             told.extend(other_code(&request.planned, &outcome.observed));
-            if takes_up {
+            told.extend(since(&left.since));
+            if !taken_up.is_empty() {
                 let mark = blueprint::mark(&settings, &facts.place);
-                let marked = aws.tagged(MARK, &mark).await;
+                let marked = aws.tagged(MARK, &mark).await.unwrap_or_default();
+                told.push(import::taken_up(&taken_up));
                 told.extend(import::left_over(&marked, &outcome.observed));
             }
             let mut tree = outcome.blueprint.outputs.clone();
@@ -485,6 +519,14 @@ impl CallbackPipeline {
     }
 }
 
+/// What there is of ours, in a person's words.
+fn there(blueprint: &Blueprint, findings: &Findings) -> Vec<String> {
+    let ours = ours(findings);
+    let is_there = |node: &&Node| ours.get(&node.path).is_some_and(Option::is_some);
+    let there = blueprint.nodes.iter().filter(is_there);
+    there.map(|node| node.part.title()).collect()
+}
+
 /// Where the work notes what it has done; Terraform gets the state from it if the work does not get to its end.
 fn checkpoints(
     work: &Work,
@@ -511,6 +553,23 @@ fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
         Diagnostic::warning(failure.object.clone(), detail)
     };
     refusals(blueprint, findings).iter().map(told).collect()
+}
+
+/// That nobody has looked whether there is room for what is to replace the pipeline.
+fn not_foreseen() -> Diagnostic {
+    let detail = "The provider block depends on values that are known only after apply, so nobody has looked whether there is room for the new pipeline. Should its names be taken, the old one is destroyed all \
+                  the same. Apply what the provider block comes from first.";
+    Diagnostic::warning("The replacement was not looked at", detail)
+}
+
+/// That nothing of what has the names of the pipeline carries its mark, for whoever would import it.
+fn not_ours(mark: &str, unmarked: Diagnostics) -> Diagnostics {
+    let found: Vec<String> = unmarked.into_iter().map(|one| one.summary).collect();
+    let detail = format!(
+        "What has the names of this pipeline does not carry its tag, {MARK} = {mark}: {}. Where it is this pipeline's, give it back the tag, and import it then.",
+        found.join(", ")
+    );
+    vec![Diagnostic::error("No part of this pipeline", detail)]
 }
 
 /// A signal that follows Terraform's.
@@ -543,7 +602,7 @@ fn too_late(operation: &str, limit: Duration) -> Diagnostic {
 /// What AWS alone says was known in the plan and came out otherwise.
 fn made_anew(attributes: &[String]) -> Diagnostic {
     let detail = format!(
-        "Between the plan and now somebody removed what these attributes tell of, and it was made anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
+        "Between the plan and now somebody, or another resource of this run that holds the same pipeline, removed what these attributes tell of, and it was made anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
         attributes.join(", ")
     );
     Diagnostic::error("Made anew since the plan", detail)
@@ -581,6 +640,15 @@ fn other_code(planned: &Value, observed: &state::Observed) -> Diagnostics {
         .into_iter()
         .filter_map(told)
         .collect()
+}
+
+/// What somebody has changed since the plan.
+fn since(labels: &[String]) -> Option<Diagnostic> {
+    let detail = format!(
+        "Somebody has changed these since the plan, which does not change them, so they were left as they are: {}. The next plan shows them.",
+        labels.join(", ")
+    );
+    (!labels.is_empty()).then(|| Diagnostic::warning("Changed since the plan", detail))
 }
 
 /// What a create that did not get to its end means to Terraform, and the way on.

@@ -1,10 +1,11 @@
 //! What an apply is to make, of what there was, and what stands against it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 
+use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path};
 use tokio_util::sync::CancellationToken;
 
@@ -17,19 +18,27 @@ use super::claims::{Claims, Making, Taken};
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
-use super::state::{self, Observed, told_texts};
-use super::{Tree, all_told, settings_of, told};
+use super::state::{self, Observed};
+use super::{Tree, all_told, elsewhere, settings_of, told};
 use crate::config::Session;
 use crate::documents::Place;
 use crate::engine::{Failure, Owner};
 use crate::parts::Aws;
 use crate::parts::bucket::remove_empty;
 use crate::parts::function::Code;
-use crate::parts::state_machine::tags_of;
-use crate::parts::tags::{MADE_AT, MARK, Tags};
+use crate::parts::tags::MADE_AT;
 
 /// How long a plan looks at what is to replace a pipeline.
 const FORESIGHT: Duration = Duration::from_secs(20);
+
+/// What an apply leaves as it was found.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// What was found, by part.
+    pub found: Observed,
+    /// What somebody has changed since the plan.
+    pub since: Vec<String>,
+}
 
 /// What an apply is to make.
 #[derive(Debug)]
@@ -127,7 +136,7 @@ impl Order {
         planned: &Tree,
         making: &Making<'_>,
         aws: &Aws,
-    ) -> Result<Option<(Findings, Observed)>, Diagnostics> {
+    ) -> Result<Option<(Findings, Left)>, Diagnostics> {
         let Some(mut findings) = self.seen(making, aws).await? else {
             return Ok(None);
         };
@@ -165,8 +174,20 @@ impl Order {
         }
         if self.prior.is_none() {
             self.holds_nothing(&findings, aws).await?;
+        } else {
+            self.knows_its_bucket(&findings, aws).await?;
         }
-        if let Some(before) = &self.before {
+        let left_by_a_create = || {
+            let takes_up = ours(&findings).values().any(Option::is_some);
+            let mut all = self.settings.with_all_alarms();
+            all.dashboard.get_or_insert_default();
+            takes_up.then(|| Blueprint::of(&all, &self.facts))
+        };
+        let surplus = match &self.prior {
+            Some(_) => None,
+            None => left_by_a_create(),
+        };
+        if let Some(before) = surplus.as_ref().or(self.before.as_ref()) {
             let removed = remove_surplus(before, &self.blueprint, &mut findings, aws).await;
             removed.map_err(|failures| all_told(&failures))?;
         }
@@ -177,34 +198,44 @@ impl Order {
         Ok(Some((findings, left)))
     }
 
-    /// Takes what the plan leaves as it was found, though it is not as it should be, for what should be: so Terraform plans what is in an object under
-    /// `ignore_changes`. Answers what was found, by part.
-    fn leave(&self, planned: &Tree, findings: &mut Findings) -> Observed {
-        let mut left = Observed::new();
-        let Some(prior) = &self.prior else {
+    /// Takes for what should be whatever is not, and what the plan does not change: Terraform ignores it, or somebody has changed it since. Nobody agreed to a change
+    /// of that. Answers what was found, by part, and what was changed since the plan.
+    fn leave(&self, planned: &Tree, findings: &mut Findings) -> Left {
+        let mut left = Left::default();
+        let (Some(prior), Some(before)) = (&self.prior, &self.before) else {
             return left;
         };
         for node in &self.blueprint.nodes {
-            let at = |tree: &Tree, name: &str| {
-                state::at(tree, &node.path)?
-                    .get(name)
-                    .filter(|value| value.is_string())
-                    .cloned()
-            };
-            let Some(Some(found)) = findings.get_mut(&node.path) else {
+            let old = before.node(&node.path);
+            let old = old.filter(|old| old.identity() == node.identity());
+            let (Some(old), Some(Some(found))) = (old, findings.get_mut(&node.path)) else {
                 continue;
             };
-            let desired = node.part.desired();
-            for name in told_texts(&node.path) {
-                let kept = at(planned, name).filter(|kept| at(prior, name).as_ref() == Some(kept));
-                if let (Some(kept), Some(wanted)) = (kept, desired.get(name))
-                    && kept != *wanted
-                {
-                    let was = found.attributes.insert(name.to_owned(), wanted.clone());
-                    let of_part = left.entry(node.path.clone()).or_default();
-                    let of_part = of_part.get_or_insert_default();
-                    of_part.insert(name.to_owned(), was.unwrap_or_default());
+            if !state::was_there(prior, &node.path) {
+                continue;
+            }
+            let was = old.part.desired();
+            for (name, wanted) in node.part.desired() {
+                let is = found.attributes.get(&name).cloned().unwrap_or_default();
+                let renewed = node.renewed_with.as_ref();
+                let is_renewed = renewed.is_some_and(|(_, property)| *property == name);
+                let is_known = was.get(&name) == Some(&wanted);
+                let before = state::shown(prior, &node.path, &name);
+                let is_planned = match before {
+                    // What was not there is to be.
+                    Some(Json::Null) => !wanted.is_null(),
+                    Some(_) => before != state::shown(planned, &node.path, &name),
+                    None => !is_known || state::told_of(prior, &node.path, &name),
+                };
+                if is == wanted || is_planned || (is_renewed && is.is_null()) {
+                    continue;
                 }
+                if before.is_none_or(|before| *before == wanted) {
+                    left.since.push(state::label(&node.path, &name));
+                }
+                found.attributes.insert(name.clone(), wanted);
+                let of_part = left.found.entry(node.path.clone()).or_default();
+                of_part.get_or_insert_default().insert(name, is);
             }
         }
         left
@@ -217,10 +248,9 @@ impl Order {
                 () = making.is_alone() => {}
                 () = aws.stop.cancelled() => {}
             }
-            let looked = if self.prior.is_none() {
-                look_for(&self.blueprint, aws).await
-            } else {
-                look_again(&self.blueprint, aws).await
+            let looked = match &self.prior {
+                None => look_for(&self.blueprint, aws).await,
+                Some(prior) => look_again(prior, &self.blueprint, aws).await,
             };
             if making.begin() {
                 let looked = looked.map_err(|failures| all_told(&failures));
@@ -243,7 +273,7 @@ impl Order {
             if let Some(machine) = machine(findings) {
                 return Ok(Some(machine.text("name").to_owned()));
             }
-            let other = other_machine(&self.blueprint, &mark, findings, aws).await?;
+            let other = elsewhere::machine(&self.blueprint, &mark, findings, aws).await?;
             Ok(other.map(|(arn, _)| arn))
         };
         stands.await.map_err(|failure| vec![told(&failure)])
@@ -254,7 +284,7 @@ impl Order {
         if machine(findings).is_some() {
             return Ok(());
         }
-        let other = other_machine(&self.blueprint, &self.mark(), findings, aws).await;
+        let other = elsewhere::machine(&self.blueprint, &self.mark(), findings, aws).await;
         let other = other.map_err(|failure| vec![told(&failure)])?;
         let Some((arn, _)) = other else {
             return Ok(());
@@ -265,6 +295,28 @@ impl Order {
         let path = Path::root().attribute(blueprint::MACHINE).attribute("name");
         Err(vec![
             Diagnostic::error("A state machine of another name", detail).at(path),
+        ])
+    }
+
+    /// Refuses to make a second bucket beside one that an import did not see.
+    async fn knows_its_bucket(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
+        if !findings
+            .get(&["bucket".to_owned()][..])
+            .is_some_and(Option::is_none)
+        {
+            return Ok(());
+        }
+        let other = elsewhere::bucket(&self.blueprint, &self.mark(), findings, true, aws).await;
+        let other = other.map_err(|failure| vec![told(&failure)])?;
+        let Some(name) = other else {
+            return Ok(());
+        };
+        let detail = format!(
+            "The pipeline's parts work with the bucket \"{name}\", which the state does not know, as after an import, which does not see names of one's own. Give its name, or remove it."
+        );
+        let path = Path::root().attribute("bucket").attribute("bucket");
+        Err(vec![
+            Diagnostic::error("A bucket of another name", detail).at(path),
         ])
     }
 
@@ -285,15 +337,7 @@ impl Order {
             return Ok(());
         };
         let id = blueprint::id(&self.settings);
-        let detail = format!(
-            "The parts of the pipeline \"{id}\" are not what a run has left that did not get to its end: {} holds something ({}). Another configuration may hold them, whose state machine is missing. To take them over, run \
-             `terraform import ADDRESS {id}`; where this is a replacement by create_before_destroy, take that out; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise \
-             empty the bucket, or choose another name or environment.",
-            node.part.title(),
-            reason.message
-        );
-        let path = Path::root().attribute("name");
-        Err(vec![Diagnostic::error("Pipeline in use", detail).at(path)])
+        Err(vec![in_use_already(&id, node, &reason)])
     }
 
     /// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
@@ -334,30 +378,33 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
         .prior
         .as_ref()
         .and_then(|prior| plan::recorded(prior, known));
-    let own = before.map(|before| before.identities()).unwrap_or_default();
-    // A key has no name but its alias, and looking for one without would be looking at all keys.
-    let is_new = |node: &&Node| {
-        node.goes_with.is_none() && node.path != ["key"] && !own.contains(&node.identity())
-    };
     let aws = session.aws(CancellationToken::new());
-    let looks = after.nodes.iter().filter(is_new).map(|node| {
+    let alone = after.nodes.iter().filter(|node| node.goes_with.is_none());
+    let looks = alone.map(|node| {
         let aws = &aws;
-        async move { tokio::time::timeout(FORESIGHT, seen(&[node], aws)).await }
+        async move {
+            let look = tokio::time::timeout(FORESIGHT, seen(&[node], aws)).await;
+            look.unwrap_or_else(|_| {
+                let message = format!("it could not be looked at within {FORESIGHT:?}");
+                Err(vec![Failure::refusal(node.part.title(), message)])
+            })
+        }
     });
-    // What cannot be seen now the apply will tell.
-    let looks = join_all(looks).await.into_iter().flatten().flatten();
-    let findings: Findings = looks.flatten().collect();
-    let mut told = all_told(&refusals(after, &findings));
-    let machine = [blueprint::MACHINE.to_owned()];
-    if let (Some(Some(found)), Some(node)) = (findings.get(&machine[..]), after.node(&machine))
-        && found.owner == Owner::Us
-    {
-        let id = node.part.desired().remove("tags");
-        let mark = id.as_ref().and_then(|tags| tags.get(MARK)?.as_str());
-        let id = mark
-            .and_then(|mark| mark.rsplit_once('/'))
-            .map_or("", |(id, _)| id);
-        told.push(stands_already(id, node.part.name()));
+    let (mut findings, mut failures) = (Findings::new(), Vec::new());
+    for look in join_all(looks).await {
+        match look {
+            Ok(found) => findings.extend(found),
+            Err(failed) => failures.extend(failed),
+        }
+    }
+    if let Some(before) = &before {
+        recognise(before, after, &mut findings);
+    }
+    failures.extend(refusals(after, &findings));
+    let mut told = all_told(&failures);
+    match already(after, before.as_ref(), &findings, &aws).await {
+        Ok(found) => told.extend(found),
+        Err(failure) => told.push(self::told(&failure)),
     }
     if !told.is_empty() {
         let detail = "It would destroy the pipeline that stands, before it makes the new one. Where what is in its way goes with the same run, let that go in a run of its own first; to destroy the pipeline \
@@ -370,45 +417,54 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
     told
 }
 
-/// A state machine of another name that these parts belong to, its ARN and its tags. An earlier run that did not get to its end has left none.
-async fn other_machine(
-    blueprint: &Blueprint,
-    mark: &str,
+/// What there is under a new name, complete or with something in it, though a run that did not get to its end would have left neither.
+async fn already(
+    after: &Blueprint,
+    before: Option<&Blueprint>,
     findings: &Findings,
     aws: &Aws,
-) -> Result<Option<(String, Tags)>, Failure> {
-    if ours(findings).values().all(Option::is_none) {
-        return Ok(None);
-    }
-    // Role, alarms and dashboard name the state machine, whatever is called otherwise; the index of tags has it where it can be asked.
-    let naming = [
-        "assume_role_policy",
-        "dimensions",
-        "metric_query",
-        "dashboard_body",
-    ];
-    let own = ours(findings).into_values().flatten();
-    let texts: Vec<String> = own
-        .flatten()
-        .filter(|(name, _)| naming.contains(&name.as_str()))
-        .map(|(_, value)| value.to_string())
-        .collect();
-    let mut arns = aws.tagged(MARK, mark).await;
-    let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
-    arns.extend(words.map(str::to_owned));
-    let machine = blueprint.node(&[blueprint::MACHINE.to_owned()]);
-    let own = machine.map_or("", |machine| machine.part.name());
-    let is_other = |arn: &&String| {
-        let name = arn.split_once(":stateMachine:").map(|(_, name)| name);
-        name.is_some_and(|name| name != own && !name.contains(['*', ':']))
+) -> Result<Option<Diagnostic>, Failure> {
+    let own = before.map(Blueprint::identities).unwrap_or_default();
+    let new = |place: &str| {
+        let node = after.node(&[place.to_owned()])?;
+        (!own.contains(&node.identity())).then_some(node)
     };
-    for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
-        let tags = tags_of(arn, aws).await?;
-        if tags.are_of(mark) {
-            return Ok(Some((arn.clone(), tags)));
+    let is_ours = |node: &&Node| {
+        let found = findings.get(&node.path).and_then(Option::as_ref);
+        found.is_some_and(|found| found.owner == Owner::Us)
+    };
+    let Some(mark) = after.mark() else {
+        return Ok(None);
+    };
+    let id = mark.rsplit_once('/').map_or("", |(id, _)| id);
+    if let Some(machine) = new(blueprint::MACHINE) {
+        if is_ours(&machine) {
+            return Ok(Some(stands_already(id, machine.part.name())));
+        }
+        // The one that is to be replaced is of the same mark where only a name changes.
+        let others = before.and_then(Blueprint::mark) != Some(mark.clone());
+        if others && let Some((arn, _)) = elsewhere::machine(after, &mark, findings, aws).await? {
+            return Ok(Some(stands_already(id, &arn)));
         }
     }
-    Ok(None)
+    let Some(bucket) = new("bucket").filter(is_ours) else {
+        return Ok(None);
+    };
+    let used = bucket.part.in_use(aws).await?;
+    Ok(used.map(|used| in_use_already(id, bucket, &used)))
+}
+
+/// Refuses to take up parts of which the bucket holds something.
+fn in_use_already(id: &str, bucket: &Node, used: &Failure) -> Diagnostic {
+    let detail = format!(
+        "The parts of the pipeline \"{id}\" are not what a run has left that did not get to its end: {} holds something ({}). Another configuration may hold them, whose state machine is missing. To take them over, run \
+         `terraform import ADDRESS {id}`; where this is a replacement by create_before_destroy, take that out; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise \
+         empty the bucket, or choose another name or environment.",
+        bucket.part.title(),
+        used.message
+    );
+    let path = Path::root().attribute("name");
+    Diagnostic::error("Pipeline in use", detail).at(path)
 }
 
 /// The state machine of a pipeline of this mark that is another than the one whose making began `at`, if there is such a one, maybe of another name.
@@ -427,7 +483,7 @@ pub async fn made_since(
     };
     let (arn, found) = match machine(findings) {
         Some(machine) => (machine.text("arn").to_owned(), made_at(findings)),
-        None => match other_machine(blueprint, mark, findings, aws).await? {
+        None => match elsewhere::machine(blueprint, mark, findings, aws).await? {
             Some((arn, mut tags)) => (arn, tags.0.remove(MADE_AT)),
             None => return Ok(None),
         },

@@ -104,6 +104,10 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
             Diagnostic::warning("No code for the function", detail).at(path)
         })
         .collect();
+    let mut warnings: Diagnostics = warnings;
+    if let (Some(prior), Some(before)) = (&known.prior, &before) {
+        warnings.extend(left_behind(config, prior, before, &blueprint));
+    }
     let certain = otherwise.identities();
     let nodes = &mut blueprint.nodes;
     nodes.retain(|node| certain.contains(&node.identity()));
@@ -113,6 +117,49 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
         after: blueprint,
         warnings,
     })
+}
+
+/// Warns of what is under `ignore_changes` while this plan changes what it follows from: Terraform gives what it was as if it were configured.
+fn left_behind(
+    config: &Value,
+    prior: &Map<String, Json>,
+    before: &Blueprint,
+    after: &Blueprint,
+) -> Diagnostics {
+    let mut left = Vec::new();
+    let is_given = |path: &Path| config.at(path).is_some_and(|given| !given.is_null());
+    for node in &after.nodes {
+        let Some(old) = before.node(&node.path) else {
+            continue;
+        };
+        let (was, wanted) = (old.part.desired(), node.part.desired());
+        let steps = node.path.iter().map(String::as_str);
+        let place = steps.fold(Path::root(), Path::attribute);
+        for name in state::told(&node.path) {
+            let path = place.clone().attribute(name);
+            // A function keeps its code: that is what it is ignored for.
+            let is_code = ["package", "code_sha256"].contains(&name);
+            if is_code || !is_given(&path) || was.get(name) == wanted.get(name) {
+                continue;
+            }
+            if state::shown(prior, &node.path, name) != wanted.get(name) {
+                left.push(path);
+            }
+        }
+    }
+    let told = |path: &Path| {
+        let detail = format!(
+            "{path} is under ignore_changes and stays as it is, while this plan changes what it follows from. Without it the pipeline may not work, and later plans say nothing of it: take it out of ignore_changes, or leave what it follows from as it was."
+        );
+        Diagnostic::warning("Left behind by ignore_changes", detail).at(path.clone())
+    };
+    let mut told: Diagnostics = left.iter().map(told).collect();
+    let drift = Path::root().attribute(state::DRIFT);
+    if is_given(&drift) && prior.get(state::DRIFT) != Some(&json!({})) {
+        let detail = "What drift tells of has no attribute of its own, and an apply puts it right, also under ignore_changes.";
+        told.push(Diagnostic::warning("Drift is not ignored", detail).at(drift));
+    }
+    told
 }
 
 /// Whether there is a key of the pipeline's own must be known where there are arguments for it: what is written must be planned.
@@ -187,8 +234,10 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
     let fields = fields();
     let given = stood_in(fields, config, stand_in);
     let mut tree = with_defaults(fields, &given);
-    let settings = Settings::read(&given)
+    let mut settings = Settings::read(&given)
         .map_err(|error| Diagnostic::error("Configuration not understood", error.to_string()))?;
+    // Nothing is emptied here, and whether something is in use is asked as for one that is not to be.
+    settings.bucket.force_destroy = false;
     let odd = |text: &str| {
         if stand_in == StandIn::Odd {
             format!("{text}-{ODD}")

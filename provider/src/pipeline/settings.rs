@@ -43,7 +43,7 @@ pub struct Settings {
     pub dashboard: Option<Dashboard>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Dashboard {
     pub dashboard_name: Option<String>,
 }

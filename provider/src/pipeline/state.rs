@@ -16,7 +16,7 @@ pub const FORGOTTEN: &str = "names a part that was made anew, and is to be writt
 
 /// Under which name it tells of a property.
 #[must_use]
-pub fn label(path: &Path, property: &str) -> String {
+pub fn label(path: &[String], property: &str) -> String {
     format!("{}.{property}", path.join("."))
 }
 
@@ -146,11 +146,41 @@ fn is_told(field: &Field) -> bool {
     is_leaf(field) && field.origin == Origin::Computed
 }
 
-/// The texts of a part that Bellflower or AWS says.
-pub fn told_texts(path: &[String]) -> impl Iterator<Item = &'static str> {
+/// The attributes of a part that Bellflower or AWS says.
+pub fn told(path: &[String]) -> impl Iterator<Item = &'static str> {
     let shown = fields_at(fields(), path).unwrap_or_default().iter();
-    let texts = shown.filter(|field| is_told(field) && matches!(field.shape, Shape::Text));
-    texts.map(|field| field.name)
+    shown.filter(|field| is_told(field)).map(|field| field.name)
+}
+
+/// What a tree has of a property with an attribute of its own; none of one without.
+pub fn shown<'a>(tree: &'a Map<String, Json>, path: &[String], property: &str) -> Option<&'a Json> {
+    let mut shown = fields_at(fields(), path)?.iter();
+    shown.find(|field| is_leaf(field) && field.name == property)?;
+    let value = at(tree, path).and_then(|here| here.get(property));
+    Some(value.unwrap_or(&Json::Null))
+}
+
+/// Whether a state tells of a property, or of the whole part, that it is not as it should be.
+pub fn told_of(state: &Map<String, Json>, path: &[String], property: &str) -> bool {
+    let drift = state.get(DRIFT).and_then(Json::as_object);
+    let labels = [path.join("."), label(path, property)];
+    drift.is_some_and(|drift| labels.iter().any(|label| drift.contains_key(label)))
+}
+
+/// Whether a part was there when the state was written.
+pub fn was_there(state: &Map<String, Json>, path: &[String]) -> bool {
+    let Some(fields) = fields_at(fields(), path) else {
+        return !told_of(state, path, "");
+    };
+    let here = at(state, path);
+    let told = |field: &Field| {
+        let value = here.and_then(|here| here.get(field.name));
+        value.is_some_and(|value| !value.is_null())
+    };
+    let untold = !fields.iter().any(is_told);
+    fields
+        .iter()
+        .any(|field| (is_told(field) || untold) && told(field))
 }
 
 /// The fields of the object at a place in the resource; none if it has no attribute.

@@ -4,7 +4,7 @@ use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 use super::schema::{Field, Origin, Shape, fields, subscription};
 use super::validate::path;
-use crate::parts::subscription::masked;
+use crate::parts::subscription::discreet;
 
 /// What a user should know of a change of a pipeline that exists, be it in place or by a replacement.
 pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
@@ -91,7 +91,10 @@ fn lost_key(prior: &Value, planned: &Value) -> Option<Diagnostic> {
     let own = planned
         .get("key")
         .is_some_and(|key| !key.is_null() && !key.is_unknown());
+    // An import may not have seen it.
+    let imported = !there("tags_all");
     if !own
+        || imported
         || there("kms_key_arn")
         || there("key.arn")
         || !(there("bucket.arn") || there("queue.arn"))
@@ -163,7 +166,7 @@ fn left_pending(prior: &Value, planned: &Value, found: &mut Diagnostics) {
         let detail = format!(
             "The subscription of \"{}\" by {protocol} waits for its receiver's confirmation, and SNS lets nobody take it away before that. Who has the link can still confirm it \
              for some days and then gets the messages: look at the topic's subscriptions then, and remove it there.",
-            masked(endpoint)
+            discreet(endpoint)
         );
         let path = path("subscriptions").key(name);
         found.push(Diagnostic::warning("Subscription may still be confirmed", detail).at(path));

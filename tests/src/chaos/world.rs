@@ -79,13 +79,28 @@ impl Place {
     /// All parts and all there is in the account, with nothing in it that differs from one time to the next.
     fn look(&self) -> Result<Value, Error> {
         self.runtime.block_on(async {
-            let parts = Box::pin(self.stage.observe()).await;
+            let parts = Box::pin(self.settled()).await;
             let mut everything = Box::pin(inventory(&self.stage.aws)).await?;
             everything.sort();
             let mut seen = serde_json::json!({"parts": parts, "everything": everything});
             normalise(&mut seen, self.stage.emulator.endpoint());
             Ok(seen)
         })
+    }
+
+    /// The parts, when Lambda is done with what a run that was killed has told it: the next one has nothing to do there, and waits for nothing.
+    async fn settled(&self) -> Value {
+        let begin = Instant::now();
+        loop {
+            let parts = self.stage.observe().await;
+            let at_work = ["processing", "integration"]
+                .iter()
+                .any(|function| parts[function]["state"] == "Pending");
+            if !at_work || begin.elapsed() > SLOW {
+                return parts;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     fn configure(&self, kind: Kind) -> Result<(), Error> {

@@ -448,7 +448,7 @@ async fn an_endpoint_that_does_not_fit_keeps_its_password() -> Result<(), Error>
         .unwrap_or_default();
     assert!(detail.contains("does not fit the protocol http"), "{told}");
     assert!(
-        detail.contains("user") && !detail.contains("hidden-word"),
+        detail.contains("example.com") && !detail.contains("hidden-word"),
         "{detail}"
     );
     Ok(())

@@ -447,3 +447,242 @@ async fn an_ignored_definition_is_left() -> Result<(), Error> {
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
+
+/// What takes the place of a pipeline is looked at before that one is taken down for it, whatever stands in its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_in_the_way_of_a_replacement_is_told_before() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let refused = |name: &str, lines: &str, reason: &str| -> Result<(), Error> {
+        stage.terraform.rewrite(&Stage::text("", name, lines))?;
+        let run = stage.terraform.run(&APPLY)?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{reason}: {said}");
+        assert!(said.contains(reason), "{reason}: {said}");
+        assert!(said.contains("replacement that cannot be made"), "{said}");
+        Ok(())
+    };
+    // The alias of somebody's key.
+    let (kms, name) = (&stage.aws.kms, "alias/parcels-key-devl-eu-west-1");
+    let key = kms.create_key().send().await.unwrap().key_metadata.unwrap();
+    let alias = kms.create_alias().alias_name(name);
+    alias.target_key_id(key.key_id).send().await.unwrap();
+    refused("parcels", "", name)?;
+    kms.delete_alias().alias_name(name).send().await.unwrap();
+
+    // A pipeline whose state machine has a name of its own.
+    let environment = proxy.environment();
+    let text = Stage::text("", "letters", "  state_machine = { name = \"mine\" }\n");
+    let other = bellflower_tests::Terraform::configuration(&text, &environment)?;
+    other.apply()?;
+    refused("letters", "", "Pipeline exists already")?;
+    // Work in a bucket of which the state machine is missing.
+    let arn = stage.arn("states", "stateMachine:mine");
+    let delete = stage.aws.sfn.delete_state_machine();
+    delete.state_machine_arn(arn).send().await.unwrap();
+    let bucket = stage.names.bucket.replace("orders", "letters");
+    put(&stage, &bucket, "inbound/1/success.json").await;
+    refused("letters", "", "Pipeline in use")?;
+
+    // A bucket of another account.
+    let denied = Fault::error(403, "AccessDenied", "Access Denied");
+    let rule = Rule::before(denied).on("s3:GetBucketTagging");
+    proxy.inject(rule.object("boxes"));
+    refused("boxes", "", "AccessDenied")?;
+    proxy.clear();
+
+    // A part of its own that has become somebody else's.
+    let url = stage.aws.sqs.get_queue_url();
+    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
+    let untag = stage.aws.sqs.untag_queue().set_queue_url(url.queue_url);
+    untag.tag_keys("bellflower:pipeline").send().await.unwrap();
+    let url = stage.aws.sqs.get_queue_url();
+    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
+    let change = stage.aws.sqs.set_queue_attributes();
+    let change = change.set_queue_url(url.queue_url);
+    let change = change.attributes(QueueAttributeName::DelaySeconds, "7");
+    change.send().await.unwrap();
+    refused("orders", "  iam_path = \"/x/\"\n", &stage.names.queue)?;
+    let after = stage.observe().await;
+    assert_eq!(after["key"], before["key"]);
+    assert_eq!(after["bucket"], before["bucket"]);
+    Ok(())
+}
+
+/// What has a name of its own is known by the parts that work with it, also where nobody may ask AWS's index of tags.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_forgets_no_bucket() -> Result<(), Error> {
+    let own = "  bucket = { bucket = \"my-own-bucket-79\" }\n";
+    let (stage, proxy) = Stage::behind_proxy(own).await?;
+    stage.terraform.apply()?;
+    put(&stage, "my-own-bucket-79", "outbound/1/data.json").await;
+    let denied = Fault::error(400, "AccessDeniedException", "not authorized");
+    proxy.inject(Rule::before(denied).on("tag:GetResources"));
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    assert!(said.contains("Not all parts were looked for"), "{said}");
+    for command in [&DESTROY, &APPLY] {
+        stage.set("")?;
+        let run = stage.terraform.run(command)?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{said}");
+        assert!(said.contains("my-own-bucket-79"), "{said}");
+    }
+    let buckets = stage.aws.s3.list_buckets().send().await.unwrap().buckets;
+    assert_eq!(buckets.map(|all| all.len()), Some(1));
+    stage.set(own)?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// An import takes arguments from what it finds, and its own key for its own, whatever the bucket is encrypted with by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
+    let lines = "  bucket = { expiration_days = 30 }\n  queue = { visibility_timeout_seconds = 100 }\n  \
+                 dead_letter_queue = { message_retention_seconds = 700000 }\n  key = { deletion_window_in_days = 30 }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    let imported = || -> Result<(), Error> {
+        stage.terraform.expect(&["state", "rm", ADDRESS])?;
+        stage.terraform.import(ADDRESS, "orders").map(drop)
+    };
+    imported()?;
+    assert_eq!(stage.state()?["drift"], json!({}));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    let theirs = stage.aws.kms.create_key().send().await.unwrap();
+    let theirs = theirs.key_metadata.unwrap().arn.unwrap();
+    let by_default = aws_sdk_s3::types::ServerSideEncryptionByDefault::builder()
+        .sse_algorithm("aws:kms".into())
+        .kms_master_key_id(&theirs)
+        .build()
+        .unwrap();
+    let rule = aws_sdk_s3::types::ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(by_default)
+        .build();
+    let rules = aws_sdk_s3::types::ServerSideEncryptionConfiguration::builder()
+        .rules(rule)
+        .build()
+        .unwrap();
+    let put = stage.aws.s3.put_bucket_encryption();
+    let put = put.bucket(&stage.names.bucket);
+    let put = put.server_side_encryption_configuration(rules);
+    put.send().await.unwrap();
+    imported()?;
+    assert_eq!(actions(&stage)?, json!(["update"]));
+    stage.terraform.destroy()?;
+    let left = stage.left().await?;
+    assert!(
+        left.iter()
+            .all(|one| theirs.contains(one.rsplit(' ').next().unwrap_or_default())),
+        "{left:?}"
+    );
+    Ok(())
+}
+
+/// AWS may deny once what is there. Nothing is left for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_denied_once_is_not_left() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    for (operation, status, code) in [
+        ("iam:GetRole", 404, "NoSuchEntity"),
+        ("lambda:GetFunction", 404, "ResourceNotFoundException"),
+        ("sns:GetTopicAttributes", 404, "NotFound"),
+        ("kms:DescribeKey", 400, "NotFoundException"),
+    ] {
+        stage.terraform.apply()?;
+        let times = if operation.starts_with("kms") { 2 } else { 1 };
+        let gone = Fault::error(status, code, "not found");
+        proxy.inject(Rule::before(gone).on(operation).first(times));
+        stage.terraform.destroy()?;
+        proxy.clear();
+        assert_eq!(stage.left().await?, Vec::<String>::new(), "{operation}");
+    }
+    Ok(())
+}
+
+/// What others have an alarm do beside what is the pipeline's stays when the alarm is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_of_others_stay() -> Result<(), Error> {
+    let lines = |threshold: u32| {
+        format!("  processing = {{ alarms = {{ errors = {{ threshold = {threshold} }} }} }}\n")
+    };
+    let stage = Stage::new(&lines(3)).await?;
+    stage.terraform.apply()?;
+    let name = format!("{}-errors", stage.names.processing);
+    let described = async || {
+        let describe = stage.aws.cloudwatch.describe_alarms();
+        let told = describe.alarm_names(&name).send().await.unwrap();
+        told.metric_alarms.unwrap().remove(0)
+    };
+    let alarm = described().await;
+    let theirs = stage.arn("sns", "theirs");
+    let put = stage.aws.cloudwatch.put_metric_alarm();
+    put.alarm_name(&name)
+        .set_alarm_description(alarm.alarm_description)
+        .set_namespace(alarm.namespace)
+        .set_metric_name(alarm.metric_name)
+        .set_dimensions(alarm.dimensions)
+        .set_statistic(alarm.statistic)
+        .set_period(alarm.period)
+        .set_evaluation_periods(alarm.evaluation_periods)
+        .set_datapoints_to_alarm(alarm.datapoints_to_alarm)
+        .set_threshold(alarm.threshold)
+        .set_comparison_operator(alarm.comparison_operator)
+        .set_treat_missing_data(alarm.treat_missing_data)
+        .set_alarm_actions(alarm.alarm_actions)
+        .set_ok_actions(alarm.ok_actions)
+        .insufficient_data_actions(&theirs)
+        .send()
+        .await
+        .unwrap();
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.set(&lines(20))?;
+    stage.terraform.apply()?;
+    let alarm = described().await;
+    assert_eq!(alarm.threshold, Some(20.0));
+    assert_eq!(alarm.insufficient_data_actions, Some(vec![theirs]));
+    Ok(())
+}
+
+/// A dashboard that somebody has emptied is filled again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_dashboard_is_filled() -> Result<(), Error> {
+    let stage = Stage::new("  dashboard = {}\n").await?;
+    stage.terraform.apply()?;
+    let name = stage.state()?["dashboard"]["dashboard_name"].clone();
+    let put = stage.aws.cloudwatch.put_dashboard();
+    let put = put.dashboard_name(name.as_str().unwrap_or_default());
+    put.dashboard_body("{\"widgets\":[]}").send().await.unwrap();
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// However many pipelines are made at once, calls wait for their turn: no more are under way than AWS and a machine's connections bear.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_wait_for_their_turn() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let text = Stage::text("", "orders", "").replace(
+        "name = \"orders\"",
+        "for_each = toset([\"a1\", \"b2\", \"c3\", \"d4\"])\n  name     = each.key",
+    );
+    stage.terraform.rewrite(&text)?;
+    proxy.latency(Duration::from_millis(200));
+    stage.terraform.apply()?;
+    let calls = proxy.calls();
+    let under_way = |moment| {
+        let is_open = |call: &&bellflower_tests::proxy::Call| {
+            call.start <= moment && call.end.is_none_or(|end| end > moment)
+        };
+        calls.iter().filter(is_open).count()
+    };
+    let most = calls.iter().map(|call| under_way(call.start)).max();
+    assert!(
+        most.is_some_and(|most| (40..=64).contains(&most)),
+        "{most:?}"
+    );
+    Ok(())
+}

@@ -380,3 +380,41 @@ async fn only_remains_are_taken_up() -> Result<(), Error> {
     );
     Ok(())
 }
+
+/// What a killed run has left is taken up, and told. What it left beside that under names that the next configuration does not have goes where it carries the pipeline's
+/// mark, and is told where it cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_up_is_told() -> Result<(), Error> {
+    let stage = Stage::new("  dashboard = {}\n").await?;
+    stage.terraform.apply()?;
+    somebody::delete_machine(&stage).await;
+    let off = "  alarms = { message_age = { enabled = false } }\n";
+    let text = Stage::text("", "orders", off);
+    let other = Terraform::configuration(&text, &stage.emulator.environment())?;
+    let said = other.apply()?.flat();
+    assert!(said.contains("Parts taken up"), "{said}");
+    assert!(said.contains(&stage.names.queue), "{said}");
+    let dashboards = stage.aws.cloudwatch.list_dashboards();
+    let dashboards = dashboards.send().await.unwrap().dashboard_entries;
+    assert!(dashboards.is_none_or(|all| all.is_empty()));
+    assert!(matches!(other.plan()?, Plan::NoChanges));
+    other.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A pipeline that has lost its tags is not there for an import, which says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_tells_of_tags_that_are_lost() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    somebody::queue(&stage.aws, &stage.names.queue).await;
+    let run = stage.terraform.run(&["import", ADDRESS, "orders"])?;
+    let said = run.flat();
+    assert_ne!(run.code, 0, "{said}");
+    assert!(said.contains(&stage.names.queue), "{said}");
+    assert!(
+        said.contains("bellflower:pipeline = orders/devl/"),
+        "{said}"
+    );
+    Ok(())
+}

@@ -258,3 +258,88 @@ async fn what_expires_before_waiting_executions_end_is_warned_of() -> Result<(),
     }
     Ok(())
 }
+
+/// An apply changes what its plan shows and no more: not what somebody has changed since, which he may have had his reasons for, as for an emergency stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
+    let lines = |days: u32| {
+        format!(
+            "  log_retention_in_days = {days}\n  lifecycle {{\n    ignore_changes = [event_source]\n  }}\n"
+        )
+    };
+    let stage = Stage::new(&lines(14)).await?;
+    stage.terraform.apply()?;
+    let uuid = stage.state()?["event_source"]["uuid"].clone();
+    stage.set(&lines(7))?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    let (aws, names) = (&stage.aws, &stage.names);
+    let disable = aws.lambda.update_event_source_mapping();
+    let disable = disable.uuid(uuid.as_str().unwrap_or_default());
+    disable.enabled(false).send().await.unwrap();
+    let stop = aws.lambda.put_function_concurrency();
+    let stop = stop.function_name(&names.processing);
+    stop.reserved_concurrent_executions(0).send().await.unwrap();
+    let alarm = format!("{}-errors", names.processing);
+    let quiet = aws.cloudwatch.disable_alarm_actions();
+    quiet.alarm_names(&alarm).send().await.unwrap();
+    let said = stage
+        .terraform
+        .expect(&["apply", "-no-color", "the.plan"])?;
+    let said = said.flat();
+    for changed in [
+        "Changed since the plan",
+        "event_source.enabled",
+        "processing.reserved_concurrent_executions",
+        "processing.alarms.errors.actions_enabled",
+    ] {
+        assert!(said.contains(changed), "{changed}: {said}");
+    }
+    let observed = stage.observe().await;
+    assert_eq!(stage.state()?["log_retention_in_days"], json!(7));
+    assert_eq!(observed["event_source"]["state"], json!("Disabled"));
+    let get = aws.lambda.get_function_concurrency();
+    let get = get.function_name(&names.processing).send().await.unwrap();
+    assert_eq!(get.reserved_concurrent_executions, Some(0));
+    let describe = aws.cloudwatch.describe_alarms().alarm_names(&alarm);
+    let alarms = describe.send().await.unwrap().metric_alarms.unwrap();
+    assert_eq!(alarms[0].actions_enabled, Some(false));
+
+    // The next plan shows it, and its apply puts right what is not ignored.
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing")
+    };
+    assert!(said.contains("reserved_concurrent_executions"), "{said}");
+    assert!(
+        said.contains("processing.alarms.errors.actions_enabled"),
+        "{said}"
+    );
+    stage.terraform.apply()?;
+    let observed = stage.observe().await;
+    assert_eq!(observed["event_source"]["state"], json!("Disabled"));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// What is ignored cannot follow what the rest of the pipeline changes to. Nothing but the plan that changes it can say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_behind_is_told() -> Result<(), Error> {
+    let lines = |more: &str| {
+        format!("  lifecycle {{\n    ignore_changes = [integration, drift]\n  }}\n{more}")
+    };
+    let stage = Stage::new(&lines("")).await?;
+    stage.terraform.apply()?;
+    let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+    assert!(!said.contains("Left behind"), "{said}");
+    stage.set(&lines("  bucket = { inbound_prefix = \"answers/\" }\n"))?;
+    let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("Left behind by ignore_changes"), "{said}");
+    assert!(said.contains("integration.role.policy"), "{said}");
+
+    let untag = stage.aws.s3.delete_bucket_lifecycle();
+    untag.bucket(&stage.names.bucket).send().await.unwrap();
+    stage.set(&lines("  queue = { delay_seconds = 1 }\n"))?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(said.contains("Drift is not ignored"), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}

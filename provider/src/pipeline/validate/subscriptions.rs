@@ -6,7 +6,7 @@ use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 use super::table::kind;
 use super::together::View;
 use crate::documents::names::FIFO;
-use crate::parts::subscription::masked;
+use crate::parts::subscription::{discreet, masked};
 
 pub fn subscriptions(view: &View, found: &mut Diagnostics) {
     let Some(map) = view.at("subscriptions").and_then(Value::as_map) else {
@@ -30,8 +30,8 @@ pub fn subscriptions(view: &View, found: &mut Diagnostics) {
             continue;
         };
         // SNS shows no passwords: those that differ in them alone could not be told apart.
-        let shown = masked(endpoint);
-        if seen.contains(&(protocol, shown.clone())) {
+        let shown = discreet(endpoint);
+        if seen.contains(&(protocol, masked(endpoint))) {
             let detail = format!(
                 "Another subscription delivers to \"{shown}\" by {protocol} already; SNS keeps one of them."
             );
@@ -45,7 +45,7 @@ pub fn subscriptions(view: &View, found: &mut Diagnostics) {
                 Diagnostic::error("Endpoint does not fit the protocol", detail).at(at("endpoint")),
             );
         }
-        seen.push((protocol, shown));
+        seen.push((protocol, masked(endpoint)));
         let raw = entry.get("raw_message_delivery").and_then(Value::as_bool) == Some(true);
         if raw && !matches!(protocol, "sqs" | "http" | "https" | "firehose") {
             let detail = format!(

@@ -110,13 +110,19 @@ pub fn look(config: &Value, found: &mut Diagnostics) {
     timeouts(config, found);
 }
 
+/// What Terraform writes where it generates a configuration.
+const DEFAULT_PERIOD: i64 = 365;
+
 fn key(view: &View, found: &mut Diagnostics) {
     if view.given("kms_key_arn") && view.given("key") {
         let detail = "key describes a key of the pipeline's own, which is not made when kms_key_arn is set: remove one of the two.";
         complain(found, "key", "Two keys", detail.to_owned());
     }
     let (rotated, period) = ("key.enable_key_rotation", "key.rotation_period_in_days");
-    if view.at(rotated).and_then(Value::as_bool) == Some(false) && view.given(period) {
+    if view.at(rotated).and_then(Value::as_bool) == Some(false)
+        && view.given(period)
+        && view.at(period).and_then(Value::as_i64) != Some(DEFAULT_PERIOD)
+    {
         let detail = format!(
             "A key that is not rotated has no period: take {period} out, or {rotated} = false."
         );

@@ -1,0 +1,99 @@
+//! Parts of a pipeline under names that its state does not know, as after an import, which does not see names of one's own. The parts that it does see tell of
+//! them; so does AWS's index of tags, where it can be asked.
+
+use std::collections::BTreeSet;
+
+use bellflower_contract::env;
+
+use super::apply::{Findings, ours};
+use super::blueprint::{self, Blueprint};
+use crate::engine::Failure;
+use crate::parts::tags::{MARK, Tags};
+use crate::parts::{Aws, bucket, state_machine};
+
+/// The pipeline's state machine of another name, its ARN and its tags.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn machine(
+    blueprint: &Blueprint,
+    mark: &str,
+    findings: &Findings,
+    aws: &Aws,
+) -> Result<Option<(String, Tags)>, Failure> {
+    if ours(findings).values().all(Option::is_none) {
+        return Ok(None);
+    }
+    // Role, alarms and dashboard name the state machine, whatever is called otherwise.
+    let naming = [
+        "assume_role_policy",
+        "dimensions",
+        "metric_query",
+        "dashboard_body",
+    ];
+    let own = ours(findings).into_values().flatten();
+    let texts: Vec<String> = own
+        .flatten()
+        .filter(|(name, _)| naming.contains(&name.as_str()))
+        .map(|(_, value)| value.to_string())
+        .collect();
+    let mut arns = aws.tagged(MARK, mark).await.unwrap_or_default();
+    let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
+    arns.extend(words.map(str::to_owned));
+    let own = name(blueprint, blueprint::MACHINE);
+    let is_other = |arn: &&String| {
+        let name = arn.split_once(":stateMachine:").map(|(_, name)| name);
+        name.is_some_and(|name| name != own && !name.contains(['*', ':']))
+    };
+    for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
+        let tags = state_machine::tags_of(arn, aws).await?;
+        if tags.are_of(mark) {
+            return Ok(Some((arn.clone(), tags)));
+        }
+    }
+    Ok(None)
+}
+
+/// The pipeline's bucket of another name, or one of which nobody tells whose it is. The index of tags is asked only where the bucket is `missing`.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn bucket(
+    blueprint: &Blueprint,
+    mark: &str,
+    findings: &Findings,
+    missing: bool,
+    aws: &Aws,
+) -> Result<Option<String>, Failure> {
+    let observed = ours(findings);
+    if observed.values().all(Option::is_none) {
+        return Ok(None);
+    }
+    let function = observed.get(&["integration".to_owned()][..]);
+    let variables = function
+        .and_then(Option::as_ref)
+        .and_then(|function| function.get("variables"));
+    let told = variables.and_then(|variables| variables.get(env::BUCKET)?.as_str());
+    let mut names: BTreeSet<String> = told.map(str::to_owned).into_iter().collect();
+    if missing {
+        let arns = aws.tagged(MARK, mark).await.unwrap_or_default();
+        let buckets = arns.iter().filter_map(|arn| arn.split_once(":s3:::"));
+        names.extend(buckets.map(|(_, name)| name.to_owned()));
+    }
+    names.remove(name(blueprint, "bucket"));
+    for name in names {
+        let counts = match bucket::tags_of(&name, aws).await {
+            Err(failure) if failure.is(&["AccessDenied"]) => true,
+            tags => tags?.are_of(mark),
+        };
+        if counts {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+fn name<'a>(blueprint: &'a Blueprint, place: &str) -> &'a str {
+    let node = blueprint.node(&[place.to_owned()]);
+    node.map_or("", |node| node.part.name())
+}
