@@ -69,7 +69,7 @@ pub async fn discover(
         let named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
         found = named.filter(is_own).or(found);
     }
-    if let Some(found) = found.as_ref().filter(is_own) {
+    if let Some(found) = found.as_ref().filter(|found| is_own(found)) {
         let names = found.attributes.get("aliases").and_then(Json::as_array);
         let alias = found
             .attributes

@@ -177,16 +177,7 @@ impl Order {
         } else {
             self.knows_its_bucket(&findings, aws).await?;
         }
-        let left_by_a_create = || {
-            let takes_up = ours(&findings).values().any(Option::is_some);
-            let mut all = self.settings.with_all_alarms();
-            all.dashboard.get_or_insert_default();
-            takes_up.then(|| Blueprint::of(&all, &self.facts))
-        };
-        let surplus = match &self.prior {
-            Some(_) => None,
-            None => left_by_a_create(),
-        };
+        let surplus = self.remains(&findings, aws).await;
         if let Some(before) = surplus.as_ref().or(self.before.as_ref()) {
             let removed = remove_surplus(before, &self.blueprint, &mut findings, aws).await;
             removed.map_err(|failures| all_told(&failures))?;
@@ -196,6 +187,23 @@ impl Order {
         removed.map_err(|failure| vec![told(&failure)])?;
         let left = self.leave(planned, &mut findings);
         Ok(Some((findings, left)))
+    }
+
+    /// What a create that did not get to its end may have left, where this one takes up anything: parts that the configuration does not have among it.
+    async fn remains(&self, findings: &Findings, aws: &Aws) -> Option<Blueprint> {
+        if self.prior.is_some() || ours(findings).values().all(Option::is_none) {
+            return None;
+        }
+        let without = self.settings.with_all_alarms();
+        let mut with = without.clone();
+        with.dashboard.get_or_insert_default();
+        let with = Blueprint::of(&with, &self.facts);
+        let dashboard = with.node(&["dashboard".to_owned()])?;
+        // Who may not look for one has made none.
+        if dashboard.part.read(aws).await.is_err() {
+            return Some(Blueprint::of(&without, &self.facts));
+        }
+        Some(with)
     }
 
     /// Takes for what should be whatever is not, and what the plan does not change: Terraform ignores it, or somebody has changed it since. Nobody agreed to a change

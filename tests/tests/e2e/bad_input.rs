@@ -461,7 +461,7 @@ const MISFITS: [(&str, &str, &str); 12] = [
     ("email-json", "@example.com", "an e-mail address"),
     (
         "sqs",
-        "https://sqs.eu-west-1.amazonaws.com/1/q",
+        "https://sqs.eu-west-1.amazonaws.com",
         "the ARN of an SQS queue",
     ),
     (
