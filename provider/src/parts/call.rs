@@ -188,11 +188,42 @@ impl Aws {
         retry::retry(TABLE, self.max_retries, || self.stop.cancelled(), attempt).await
     }
 
-    /// Sends a request once, whatever comes of it.
+    /// Sends a request once, when its turn comes, whatever comes of it.
     ///
     /// # Errors
     /// Its failure.
     pub async fn attempt<T, E, Fut>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        send: &impl Fn() -> Fut,
+    ) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let _turn = tokio::select! {
+            biased;
+            turn = self.batches.turns.acquire() => turn,
+            () = self.stop.cancelled() => {
+                return Err(Failure {
+                    operation,
+                    object: object.to_owned(),
+                    message: "interrupted before it was sent".to_owned(),
+                    attempts: 1,
+                    interrupted: true,
+                    ..Failure::default()
+                });
+            }
+        };
+        self.attempt_now(operation, object, send).await
+    }
+
+    /// Sends a request once and at once, whatever comes of it.
+    ///
+    /// # Errors
+    /// Its failure.
+    pub async fn attempt_now<T, E, Fut>(
         &self,
         operation: &'static str,
         object: &str,
@@ -208,12 +239,8 @@ impl Aws {
             let stopped = *self.stopped.get_or_init(Instant::now);
             tokio::time::sleep_until(stopped + GRACE).await;
         };
-        let in_turn = async {
-            let _turn = self.batches.turns.acquire().await;
-            send().await
-        };
         let answer = tokio::select! {
-            answer = in_turn => answer.map_err(|error| failure(operation, object, &error)),
+            answer = send() => answer.map_err(|error| failure(operation, object, &error)),
             () = patience => Err(Failure {
                 operation,
                 object: object.to_owned(),

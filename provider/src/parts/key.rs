@@ -49,6 +49,28 @@ pub struct Key {
     pub tags: Tags,
 }
 
+/// The tags of the key that has this alias; none where there is no such key, or where it waits for its deletion.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn tags_of(alias: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
+    let describe = || aws.kms.describe_key().key_id(alias).send();
+    let answer = absent(aws.call("kms:DescribeKey", alias, describe).await, GONE)?;
+    let key = answer.and_then(|answer| answer.key_metadata);
+    match key.filter(|key| !is_going(key.key_state.as_ref())) {
+        Some(key) => listed(&key.key_id, alias, aws).await,
+        None => Ok(None),
+    }
+}
+
+async fn listed(key_id: &str, alias: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
+    let list = || aws.kms.list_resource_tags().key_id(key_id).send();
+    let answer = absent(aws.call("kms:ListResourceTags", alias, list).await, GONE)?;
+    let pairs =
+        |tags: Vec<Tag>| Tags::listed(tags.into_iter().map(|tag| (tag.tag_key, tag.tag_value)));
+    Ok(answer.map(|answer| pairs(answer.tags.unwrap_or_default())))
+}
+
 impl Key {
     /// The key of this id or alias, even on its way out.
     async fn described(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
@@ -67,14 +89,7 @@ impl Key {
     }
 
     async fn tags_of(&self, aws: &Aws, key_id: &str) -> Result<Option<Tags>, Failure> {
-        let list = || aws.kms.list_resource_tags().key_id(key_id).send();
-        let answer = absent(
-            aws.call("kms:ListResourceTags", &self.alias, list).await,
-            GONE,
-        )?;
-        let pairs =
-            |tags: Vec<Tag>| Tags::listed(tags.into_iter().map(|tag| (tag.tag_key, tag.tag_value)));
-        Ok(answer.map(|answer| pairs(answer.tags.unwrap_or_default())))
+        listed(key_id, &self.alias, aws).await
     }
 
     /// The aliases of one key, or of all keys, with the keys they point to.

@@ -71,6 +71,11 @@ pub fn discreet(endpoint: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = endpoint.split_once("://") else {
         return Cow::Borrowed(endpoint);
     };
+    // A password may hold anything.
+    let login = rest
+        .split_once('@')
+        .filter(|(login, _)| login.contains(':'));
+    let rest = login.map_or(rest, |(_, rest)| rest);
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let host = host.rsplit('@').next().unwrap_or_default();
     let more = if path.len() > 1 { "/…" } else { path };
@@ -482,6 +487,7 @@ mod tests {
         for (endpoint, shown) in [
             ("https://u:p@h/x?y=a@b", "https://h/…"),
             ("https://h?key=word", "https://h/…"),
+            ("https://u:p/w?d@h/x", "https://h/…"),
             ("https://h/", "https://h/"),
             ("http://h:80", "http://h:80"),
             ("ops@example.com", "ops@example.com"),

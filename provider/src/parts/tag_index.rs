@@ -85,7 +85,7 @@ impl Aws {
                 let request = self.tagging.get_resources().tag_filters(filter.clone());
                 request.set_pagination_token(token.clone()).send()
             };
-            let call = self.attempt("tag:GetResources", "the pipeline's parts", &get);
+            let call = self.attempt_now("tag:GetResources", "the pipeline's parts", &get);
             let page = tokio::time::timeout(PATIENCE, call).await.ok()?.ok()?;
             let entries = page.resource_tag_mapping_list.unwrap_or_default();
             arns.extend(entries.into_iter().filter_map(|entry| entry.resource_arn));
@@ -110,7 +110,7 @@ impl Aws {
             let request = self.tagging.get_resources();
             request.set_resource_arn_list(Some(arns.to_vec())).send()
         };
-        let call = self.attempt("tag:GetResources", "the pipeline's parts", &get);
+        let call = self.attempt_now("tag:GetResources", "the pipeline's parts", &get);
         let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, call).await else {
             self.batches.no_index.0.store(true, Ordering::Relaxed);
             return Vec::new();

@@ -91,7 +91,9 @@ pub async fn look_twice(
     findings: &mut Findings,
 ) -> Result<(), Vec<Failure>> {
     let is_missed = |node: &&Node| {
-        findings.get(&node.path).is_some_and(Option::is_none) && state::was_there(prior, &node.path)
+        // A queue is looked for for long as it is.
+        let is_missed = findings.get(&node.path).is_some_and(Option::is_none);
+        is_missed && !node.part.appears_late() && state::was_there(prior, &node.path)
     };
     let missed: Vec<&Node> = blueprint.nodes.iter().filter(is_missed).collect();
     if !missed.is_empty() {
@@ -509,13 +511,14 @@ fn renewed(node: &Node, found: Option<Found>, progress: &Progress) -> Option<Fou
 }
 
 /// Removes the parts of `before` that `after` has no more: an alarm switched off, a subscription taken out. What was found under the name of one of
-/// them is not there any more.
+/// them is not there any more. What has lost its mark is known again only where a state tells of it, and is `known` by that.
 ///
 /// # Errors
 /// The failures, part by part.
 pub async fn remove_surplus(
     before: &Blueprint,
     after: &Blueprint,
+    known: bool,
     findings: &mut Findings,
     aws: &Aws,
 ) -> Result<(), Vec<Failure>> {
@@ -529,7 +532,9 @@ pub async fn remove_surplus(
     let removals = surplus().map(|node| async move {
         let found = node.part.read(aws).await?;
         let mut findings = Findings::from([(node.path.clone(), found)]);
-        recognise(before, before, &mut findings);
+        if known {
+            recognise(before, before, &mut findings);
+        }
         let found = findings.remove(&node.path).flatten();
         remove(node.part.as_ref(), aws, found.as_ref()).await?;
         let removed = found.filter(|found| found.owner == Owner::Us);
@@ -544,10 +549,13 @@ pub async fn remove_surplus(
             Err(failure) => failures.push(failure),
         }
     }
-    for found in findings.values_mut() {
-        if found
-            .as_ref()
-            .is_some_and(|found| gone.contains(found.text("arn")))
+    let shown = |node: &Node| (node.part.kind(), node.part.name().to_owned());
+    let names: BTreeSet<_> = surplus().map(shown).collect();
+    for node in &after.nodes {
+        if let Some(found) = findings.get_mut(&node.path)
+            && let Some(Found { attributes, .. }) = found
+            && let arn = attributes.get("arn").and_then(Json::as_str)
+            && (arn.is_some_and(|arn| gone.contains(arn)) || names.contains(&shown(node)))
         {
             *found = None;
         }

@@ -123,12 +123,11 @@ impl Blueprint {
     /// The mark of the parts.
     #[must_use]
     pub fn mark(&self) -> Option<String> {
-        let tags = self
-            .node(&["bucket".to_owned()])?
-            .part
-            .desired()
-            .remove("tags")?;
-        tags.get(MARK)?.as_str().map(str::to_owned)
+        let mark = |node: &Node| {
+            let tags = node.part.desired().remove("tags")?;
+            tags.get(MARK)?.as_str().map(str::to_owned)
+        };
+        self.nodes.iter().find_map(mark)
     }
 
     /// The part at a place.

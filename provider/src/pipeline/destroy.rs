@@ -202,7 +202,7 @@ async fn under_other_names(
         return Ok(None);
     }
     let detail = format!(
-        "These carry the pipeline's tag {MARK} and have names that the state does not know: {}. They would be left behind, without what they work with. Apply a configuration that names them \
+        "These carry the pipeline's tag {MARK}, or do not let it be seen, and have names that the state does not know: {}. They would be left behind, without what they work with. Apply a configuration that names them \
          first, and destroy then; or, where a run that was killed has made them, remove them.",
         others.join(", ")
     );

@@ -54,7 +54,7 @@ pub async fn machine(
     Ok(None)
 }
 
-/// The pipeline's bucket of another name, or one of which nobody tells whose it is. The index of tags is asked only where the bucket is `missing`.
+/// The pipeline's bucket of another name; where the bucket is `missing`, also one of which nobody tells whose it is, and AWS's index of tags is asked.
 ///
 /// # Errors
 /// The failure of a call.
@@ -83,7 +83,7 @@ pub async fn bucket(
     names.remove(name(blueprint, "bucket"));
     for name in names {
         let counts = match bucket::tags_of(&name, aws).await {
-            Err(failure) if failure.is(&["AccessDenied"]) => true,
+            Err(failure) if failure.is(&["AccessDenied"]) => missing,
             tags => tags?.are_of(mark),
         };
         if counts {

@@ -65,7 +65,9 @@ pub async fn discover(
     let mut found = key_of(&Blueprint::of(&settings, &facts), aws).await?;
     if !found.as_ref().is_some_and(is_own) {
         // Somebody may have had the bucket use another one.
-        facts.key_id = None;
+        let blueprint = Blueprint::of(&settings, &facts);
+        let node = blueprint.node(&["key".to_owned()]);
+        facts.key_id = node.map(|node| node.part.name().to_owned());
         let named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
         found = named.filter(is_own).or(found);
     }
@@ -126,8 +128,6 @@ fn unknown(base: &mut Map<String, Json>, findings: &Findings) {
     }
     if !seen(&["integration"]) {
         base.insert("task_token".to_owned(), Json::Null);
-        let prefixes = json!({"inbound_prefix": null, "outbound_prefix": null});
-        set(base, &["bucket"], prefixes);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an apply is to make, of what there was, and what stands against it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
@@ -13,7 +13,7 @@ use super::apply::{
     Findings, disown, look_again, look_for, machine, made_at, ours, recognise, refusals,
     remove_surplus, seen, still_forgotten,
 };
-use super::blueprint::{self, Blueprint, Facts, Node};
+use super::blueprint::{self, Blueprint, Facts, Identity, Node};
 use super::claims::{Claims, Making, Taken};
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
@@ -22,14 +22,17 @@ use super::state::{self, Observed};
 use super::{Tree, all_told, elsewhere, settings_of, told};
 use crate::config::Session;
 use crate::documents::Place;
-use crate::engine::{Failure, Owner};
-use crate::parts::Aws;
+use crate::engine::{Failure, Owner, belongs};
 use crate::parts::bucket::remove_empty;
 use crate::parts::function::Code;
-use crate::parts::tags::MADE_AT;
+use crate::parts::tags::{MADE_AT, MARK};
+use crate::parts::{Aws, key};
 
 /// How long a plan looks at what is to replace a pipeline.
 const FORESIGHT: Duration = Duration::from_secs(20);
+
+/// What says whether a part works at all: nobody wants it otherwise.
+const HEALTH: [&str; 2] = ["status", "is_enabled"];
 
 /// What an apply leaves as it was found.
 #[derive(Debug, Default)]
@@ -179,7 +182,9 @@ impl Order {
         }
         let surplus = self.remains(&findings, aws).await;
         if let Some(before) = surplus.as_ref().or(self.before.as_ref()) {
-            let removed = remove_surplus(before, &self.blueprint, &mut findings, aws).await;
+            let known = self.prior.is_some();
+            let after = &self.blueprint;
+            let removed = remove_surplus(before, after, known, &mut findings, aws).await;
             removed.map_err(|failures| all_told(&failures))?;
         }
         // Before anything else, since a state with the new prefixes no longer knows the old ones.
@@ -206,8 +211,8 @@ impl Order {
         Some(with)
     }
 
-    /// Takes for what should be whatever is not, and what the plan does not change: Terraform ignores it, or somebody has changed it since. Nobody agreed to a change
-    /// of that. Answers what was found, by part, and what was changed since the plan.
+    /// Takes for what should be what is not, and what the plan leaves as it was: what Terraform ignores, and where nothing else of the part is to be written, what
+    /// somebody has changed since. Of what has no attribute no plan says anything. Answers what was found, by part, and what was changed since the plan.
     fn leave(&self, planned: &Tree, findings: &mut Findings) -> Left {
         let mut left = Left::default();
         let (Some(prior), Some(before)) = (&self.prior, &self.before) else {
@@ -215,32 +220,36 @@ impl Order {
         };
         for node in &self.blueprint.nodes {
             let old = before.node(&node.path);
-            let old = old.filter(|old| old.identity() == node.identity());
-            let (Some(old), Some(Some(found))) = (old, findings.get_mut(&node.path)) else {
+            let is_same = old.is_some_and(|old| old.identity() == node.identity());
+            let Some(Some(found)) = findings.get_mut(&node.path).filter(|_| is_same) else {
                 continue;
             };
-            if !state::was_there(prior, &node.path) {
-                continue;
-            }
-            let was = old.part.desired();
-            for (name, wanted) in node.part.desired() {
-                let is = found.attributes.get(&name).cloned().unwrap_or_default();
+            let kept = |name: &str, is: &Json| {
                 let renewed = node.renewed_with.as_ref();
                 let is_renewed = renewed.is_some_and(|(_, property)| *property == name);
-                let is_known = was.get(&name) == Some(&wanted);
-                let before = state::shown(prior, &node.path, &name);
-                let is_planned = match before {
-                    // What was not there is to be.
-                    Some(Json::Null) => !wanted.is_null(),
-                    Some(_) => before != state::shown(planned, &node.path, &name),
-                    None => !is_known || state::told_of(prior, &node.path, &name),
-                };
-                if is == wanted || is_planned || (is_renewed && is.is_null()) {
+                let before = state::shown(prior, &node.path, name)?;
+                let same = state::shown(planned, &node.path, name) == Some(before);
+                let stays = same && !before.is_null() && !HEALTH.contains(&name);
+                (stays && !(is_renewed && is.is_null())).then_some(before)
+            };
+            let (mut ignored, mut since, mut is_written) = (Vec::new(), Vec::new(), false);
+            for (name, wanted) in node.part.desired() {
+                let is = found.attributes.get(&name).cloned().unwrap_or_default();
+                if is == wanted {
                     continue;
                 }
-                if before.is_none_or(|before| *before == wanted) {
-                    left.since.push(state::label(&node.path, &name));
+                match kept(&name, &is) {
+                    Some(before) if *before == wanted => since.push((name, wanted, is)),
+                    Some(_) => ignored.push((name, wanted, is)),
+                    None => is_written = true,
                 }
+            }
+            if is_written {
+                since.clear();
+            }
+            let label = |(name, ..): &(String, Json, Json)| state::label(&node.path, name);
+            left.since.extend(since.iter().map(label));
+            for (name, wanted, is) in ignored.into_iter().chain(since) {
                 found.attributes.insert(name.clone(), wanted);
                 let of_part = left.found.entry(node.path.clone()).or_default();
                 of_part.get_or_insert_default().insert(name, is);
@@ -387,8 +396,10 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
         .as_ref()
         .and_then(|prior| plan::recorded(prior, known));
     let aws = session.aws(CancellationToken::new());
-    let alone = after.nodes.iter().filter(|node| node.goes_with.is_none());
-    let looks = alone.map(|node| {
+    let own = before.as_ref().map(Blueprint::identities);
+    let own = own.unwrap_or_default();
+    let is_looked_at = |node: &&Node| node.goes_with.is_none() && node.path != ["key"];
+    let looks = after.nodes.iter().filter(is_looked_at).map(|node| {
         let aws = &aws;
         async move {
             let look = tokio::time::timeout(FORESIGHT, seen(&[node], aws)).await;
@@ -407,10 +418,36 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
     }
     if let Some(before) = &before {
         recognise(before, after, &mut findings);
+        // What is the old one's goes before the new one's is made.
+        let theirs = Owner::SomeoneElse(before.mark());
+        for node in after
+            .nodes
+            .iter()
+            .filter(|node| own.contains(&node.identity()))
+        {
+            if let Some(Some(found)) = findings.get_mut(&node.path)
+                && found.owner == theirs
+            {
+                found.owner = Owner::Us;
+            }
+        }
     }
     failures.extend(refusals(after, &findings));
+    // Without its alias a key would be looked for among all there are.
+    let key = after.node(&["key".to_owned()]);
+    if let Some(key) = key.filter(|key| !own.contains(&key.identity())) {
+        match key::tags_of(key.part.name(), &aws).await {
+            Ok(None) => {}
+            Ok(Some(tags)) if after.mark().is_some_and(|mark| tags.are_of(&mark)) => {}
+            Ok(Some(tags)) => {
+                let mark = tags.0.get(MARK).map(String::as_str);
+                failures.push(belongs(key.part.as_ref(), mark));
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
     let mut told = all_told(&failures);
-    match already(after, before.as_ref(), &findings, &aws).await {
+    match already(after, before.as_ref(), &own, &findings, &aws).await {
         Ok(found) => told.extend(found),
         Err(failure) => told.push(self::told(&failure)),
     }
@@ -429,10 +466,10 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
 async fn already(
     after: &Blueprint,
     before: Option<&Blueprint>,
+    own: &BTreeSet<Identity>,
     findings: &Findings,
     aws: &Aws,
 ) -> Result<Option<Diagnostic>, Failure> {
-    let own = before.map(Blueprint::identities).unwrap_or_default();
     let new = |place: &str| {
         let node = after.node(&[place.to_owned()])?;
         (!own.contains(&node.identity())).then_some(node)

@@ -160,17 +160,11 @@ pub fn shown<'a>(tree: &'a Map<String, Json>, path: &[String], property: &str) -
     Some(value.unwrap_or(&Json::Null))
 }
 
-/// Whether a state tells of a property, or of the whole part, that it is not as it should be.
-pub fn told_of(state: &Map<String, Json>, path: &[String], property: &str) -> bool {
-    let drift = state.get(DRIFT).and_then(Json::as_object);
-    let labels = [path.join("."), label(path, property)];
-    drift.is_some_and(|drift| labels.iter().any(|label| drift.contains_key(label)))
-}
-
 /// Whether a part was there when the state was written.
 pub fn was_there(state: &Map<String, Json>, path: &[String]) -> bool {
     let Some(fields) = fields_at(fields(), path) else {
-        return !told_of(state, path, "");
+        let drift = state.get(DRIFT).and_then(Json::as_object);
+        return !drift.is_some_and(|drift| drift.contains_key(&path.join(".")));
     };
     let here = at(state, path);
     let told = |field: &Field| {

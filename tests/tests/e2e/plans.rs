@@ -279,9 +279,6 @@ async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
     let stop = aws.lambda.put_function_concurrency();
     let stop = stop.function_name(&names.processing);
     stop.reserved_concurrent_executions(0).send().await.unwrap();
-    let alarm = format!("{}-errors", names.processing);
-    let quiet = aws.cloudwatch.disable_alarm_actions();
-    quiet.alarm_names(&alarm).send().await.unwrap();
     let said = stage
         .terraform
         .expect(&["apply", "-no-color", "the.plan"])?;
@@ -290,7 +287,6 @@ async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
         "Changed since the plan",
         "event_source.enabled",
         "processing.reserved_concurrent_executions",
-        "processing.alarms.errors.actions_enabled",
     ] {
         assert!(said.contains(changed), "{changed}: {said}");
     }
@@ -300,19 +296,12 @@ async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
     let get = aws.lambda.get_function_concurrency();
     let get = get.function_name(&names.processing).send().await.unwrap();
     assert_eq!(get.reserved_concurrent_executions, Some(0));
-    let describe = aws.cloudwatch.describe_alarms().alarm_names(&alarm);
-    let alarms = describe.send().await.unwrap().metric_alarms.unwrap();
-    assert_eq!(alarms[0].actions_enabled, Some(false));
 
     // The next plan shows it, and its apply puts right what is not ignored.
     let Plan::Changes(said) = stage.terraform.plan()? else {
         panic!("the plan shows nothing")
     };
     assert!(said.contains("reserved_concurrent_executions"), "{said}");
-    assert!(
-        said.contains("processing.alarms.errors.actions_enabled"),
-        "{said}"
-    );
     stage.terraform.apply()?;
     let observed = stage.observe().await;
     assert_eq!(observed["event_source"]["state"], json!("Disabled"));
