@@ -513,6 +513,8 @@ fn renewed(node: &Node, found: Option<Found>, progress: &Progress) -> Option<Fou
 /// Removes the parts of `before` that `after` has no more: an alarm switched off, a subscription taken out. What was found under the name of one of
 /// them is not there any more. What has lost its mark is known again only where a state tells of it, and is `known` by that.
 ///
+/// Answers what was removed, in a person's words.
+///
 /// # Errors
 /// The failures, part by part.
 pub async fn remove_surplus(
@@ -521,7 +523,7 @@ pub async fn remove_surplus(
     known: bool,
     findings: &mut Findings,
     aws: &Aws,
-) -> Result<(), Vec<Failure>> {
+) -> Result<Vec<String>, Vec<Failure>> {
     let kept = after.identities();
     let surplus = || {
         before
@@ -538,14 +540,18 @@ pub async fn remove_surplus(
         let found = findings.remove(&node.path).flatten();
         remove(node.part.as_ref(), aws, found.as_ref()).await?;
         let removed = found.filter(|found| found.owner == Owner::Us);
-        Ok(removed.map(|found| found.text("arn").to_owned()))
+        Ok(removed.map(|found| (node.part.title(), found.text("arn").to_owned())))
     });
     // SNS shows endpoints without their passwords, so that one that is to be made may have been found in one that went.
-    let mut gone = BTreeSet::new();
+    let (mut gone, mut titles) = (BTreeSet::new(), Vec::new());
     let mut failures = Vec::new();
     for removal in join_all(removals).await {
         match removal {
-            Ok(arn) => gone.extend(arn.filter(|arn| arn.starts_with("arn:"))),
+            Ok(Some((title, arn))) => {
+                titles.push(title);
+                gone.extend(Some(arn).filter(|arn| arn.starts_with("arn:")));
+            }
+            Ok(None) => {}
             Err(failure) => failures.push(failure),
         }
     }
@@ -561,7 +567,7 @@ pub async fn remove_surplus(
         }
     }
     if failures.is_empty() {
-        Ok(())
+        Ok(titles)
     } else {
         Err(failures)
     }

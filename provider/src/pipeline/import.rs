@@ -218,9 +218,17 @@ pub fn by_other_names(marked: Option<&[String]>, findings: &Findings) -> Option<
 
 /// Warns of parts that were there already.
 #[must_use]
-pub fn taken_up(titles: &[String]) -> Diagnostic {
+pub fn taken_up(titles: &[String], removed: &[String]) -> Diagnostic {
+    let gone = if removed.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " These, which the configuration does not have, were removed: {}.",
+            removed.join(", ")
+        )
+    };
     let detail = format!(
-        "These were there, left by a run that did not get to its end, or another configuration's, whose state machine is missing. They are this pipeline's now: {}.",
+        "These were there, left by a run that did not get to its end, or another configuration's, whose state machine is missing. They are this pipeline's now: {}.{gone}",
         titles.join(", ")
     );
     Diagnostic::warning("Parts taken up", detail)

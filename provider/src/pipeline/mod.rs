@@ -482,7 +482,7 @@ impl CallbackPipeline {
             if !taken_up.is_empty() {
                 let mark = blueprint::mark(&settings, &facts.place);
                 let marked = aws.tagged(MARK, &mark).await.unwrap_or_default();
-                told.push(import::taken_up(&taken_up));
+                told.push(import::taken_up(&taken_up, &left.removed));
                 told.extend(import::left_over(&marked, &outcome.observed));
             }
             let mut tree = outcome.blueprint.outputs.clone();
@@ -497,6 +497,9 @@ impl CallbackPipeline {
             if anew.is_empty() {
                 return (settled(request.planned, &tree), told);
             }
+            // What was planned of the old objects is not so.
+            let mut base = Tree::clone(&base);
+            base.extend(outcome.blueprint.outputs.clone());
             let state = state::state(&base, &outcome.blueprint, &observed);
             let state = state.map_or(Value::Null, value_of);
             told.push(made_anew(&anew));

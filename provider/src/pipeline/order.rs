@@ -34,13 +34,15 @@ const FORESIGHT: Duration = Duration::from_secs(20);
 /// What says whether a part works at all: nobody wants it otherwise.
 const HEALTH: [&str; 2] = ["status", "is_enabled"];
 
-/// What an apply leaves as it was found.
+/// What an apply leaves as it was found, and what it has removed before all else.
 #[derive(Debug, Default)]
 pub struct Left {
     /// What was found, by part.
     pub found: Observed,
     /// What somebody has changed since the plan.
     pub since: Vec<String>,
+    /// What went, since the configuration does not have it.
+    pub removed: Vec<String>,
 }
 
 /// What an apply is to make.
@@ -76,12 +78,14 @@ impl Order {
             prior: prior.clone(),
             ..Known::default()
         };
+        // Also where Terraform ignores what would be others.
+        let agreed_tags = settings.tags_all.clone();
         let facts = Facts {
             key_arn: key_arn(&settings, prior.as_ref()).unwrap_or_default(),
             key_id: prior
                 .as_ref()
                 .and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
-            tags: all_tags(default_tags, settings.tags.as_ref()),
+            tags: agreed_tags.unwrap_or_else(|| all_tags(default_tags, settings.tags.as_ref())),
             packages,
             place,
         };
@@ -180,17 +184,20 @@ impl Order {
         } else {
             self.knows_its_bucket(&findings, aws).await?;
         }
-        let surplus = self.remains(&findings, aws).await;
-        if let Some(before) = surplus.as_ref().or(self.before.as_ref()) {
-            let known = self.prior.is_some();
-            let after = &self.blueprint;
-            let removed = remove_surplus(before, after, known, &mut findings, aws).await;
-            removed.map_err(|failures| all_told(&failures))?;
+        let remains = self.remains(&findings, aws).await;
+        let mut removed = Vec::new();
+        if let Some(before) = remains.as_ref().or(self.before.as_ref()) {
+            let (after, known) = (&self.blueprint, self.prior.is_some());
+            let gone = remove_surplus(before, after, known, &mut findings, aws).await;
+            removed = gone.map_err(|failures| all_told(&failures))?;
         }
         // Before anything else, since a state with the new prefixes no longer knows the old ones.
-        let removed = self.remove_old_folders(aws).await;
-        removed.map_err(|failure| vec![told(&failure)])?;
-        let left = self.leave(planned, &mut findings);
+        let folders = self.remove_old_folders(aws).await;
+        folders.map_err(|failure| vec![told(&failure)])?;
+        let left = Left {
+            removed,
+            ..self.leave(planned, &mut findings)
+        };
         Ok(Some((findings, left)))
     }
 
@@ -229,7 +236,9 @@ impl Order {
                 let is_renewed = renewed.is_some_and(|(_, property)| *property == name);
                 let before = state::shown(prior, &node.path, name)?;
                 let same = state::shown(planned, &node.path, name) == Some(before);
-                let stays = same && !before.is_null() && !HEALTH.contains(&name);
+                // What is not there at all is nobody's wish.
+                let is_there = !is.is_null() && is.as_str() != Some("");
+                let stays = same && is_there && !before.is_null() && !HEALTH.contains(&name);
                 (stays && !(is_renewed && is.is_null())).then_some(before)
             };
             let (mut ignored, mut since, mut is_written) = (Vec::new(), Vec::new(), false);

@@ -183,6 +183,22 @@ async fn a_replacement_that_cannot_be_made_destroys_nothing() -> Result<(), Erro
     Ok(())
 }
 
+/// Parts under names of their own are in nobody's way when their pipeline is replaced: they go first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_keeps_names_of_its_own() -> Result<(), Error> {
+    let lines = "  bucket = { bucket = \"my-own-bucket-80\" }\n  queue = { name = \"mine\" }\n  key = { alias = \"alias/mine\" }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    stage
+        .terraform
+        .rewrite(&Stage::text("", "parcels", lines))?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(said.contains("1 added, 0 changed, 1 destroyed"), "{said}");
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// A provider block that is not known yet hides no pipeline, and replaces none.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_default_tags_replace_nothing() -> Result<(), Error> {

@@ -306,6 +306,41 @@ async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
     let observed = stage.observe().await;
     assert_eq!(observed["event_source"]["state"], json!("Disabled"));
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // What is written as one is written as it should be.
+    let more = format!("{}  processing = {{ memory_size = 256 }}\n", lines(7));
+    stage.set(&more)?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    let change = aws.lambda.update_function_configuration();
+    let change = change.function_name(&names.processing).timeout(99);
+    change.send().await.unwrap();
+    let said = stage
+        .terraform
+        .expect(&["apply", "-no-color", "the.plan"])?;
+    let said = said.flat();
+    assert!(!said.contains("Changed since the plan"), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// What the provider adds to all tags stays as it was where that is ignored.
+#[tokio::test(flavor = "multi_thread")]
+async fn ignored_tags_stay() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let write = |team: &str, delay: u32| {
+        let provider = format!("  default_tags {{\n    tags = {{ team = \"{team}\" }}\n  }}\n");
+        let lines = format!(
+            "  queue = {{ delay_seconds = {delay} }}\n  lifecycle {{\n    ignore_changes = [tags_all]\n  }}\n"
+        );
+        let text = Stage::text(&provider, "orders", &lines);
+        stage.terraform.rewrite(&text)
+    };
+    write("one", 0)?;
+    stage.terraform.apply()?;
+    write("two", 1)?;
+    stage.terraform.apply()?;
+    assert_eq!(stage.state()?["tags_all"]["team"], json!("one"));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
 
