@@ -120,6 +120,11 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
         None
     }
 
+    /// Whether a read looks for it for long before it says that it is not there.
+    fn is_sought_long(&self) -> bool {
+        false
+    }
+
     /// Whether AWS may show it otherwise for a while after it was made.
     fn appears_late(&self) -> bool {
         false

@@ -358,7 +358,12 @@ where
         .and_then(|e| e.message())
         .filter(|message| !message.is_empty())
         .map_or_else(|| innermost(error), str::to_owned);
-    let status = response.map(|r| r.status().as_u16());
+    // Of an answer that could not be read to its end the status tells nothing.
+    let is_cut = |response: &&HttpResponse| {
+        matches!(error, SdkError::ResponseError(_)) && response.body().bytes().is_none()
+    };
+    let whole = response.filter(|response| !is_cut(response));
+    let status = whole.map(|r| r.status().as_u16());
     let unreachable = matches!(
         error,
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)
@@ -422,5 +427,30 @@ pub fn absent<T>(result: Result<T, Failure>, codes: &[&str]) -> Result<Option<T>
         Ok(value) => Ok(Some(value)),
         Err(failure) if failure.is(codes) => Ok(None),
         Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_cut_is_none() {
+        let of = |status: u16, body: SdkBody| {
+            let status = status.try_into().unwrap();
+            let raw = HttpResponse::new(status, body);
+            let error = SdkError::<GetQueueUrlError, _>::response_error("not understood", raw);
+            failure("sqs:GetQueueUrl", "orders", &error)
+        };
+        for status in [200, 404, 500] {
+            let cut = of(status, SdkBody::taken());
+            assert!(cut.unanswered() && cut.ambiguous, "{status}");
+        }
+        let page = of(403, SdkBody::from("<html>Blocked by the proxy</html>"));
+        assert!(!page.unanswered());
+        assert_eq!(page.status, Some(403));
     }
 }

@@ -49,18 +49,30 @@ pub struct Key {
     pub tags: Tags,
 }
 
-/// The tags of the key that has this alias; none where there is no such key, or where it waits for its deletion.
+/// A key that has a certain alias.
+#[derive(Debug)]
+pub struct Named {
+    /// Its id.
+    pub id: String,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// The key that has this alias, also one that waits for its deletion.
 ///
 /// # Errors
 /// The failure of a call.
-pub async fn tags_of(alias: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
+pub async fn named(alias: &str, aws: &Aws) -> Result<Option<Named>, Failure> {
     let describe = || aws.kms.describe_key().key_id(alias).send();
     let answer = absent(aws.call("kms:DescribeKey", alias, describe).await, GONE)?;
-    let key = answer.and_then(|answer| answer.key_metadata);
-    match key.filter(|key| !is_going(key.key_state.as_ref())) {
-        Some(key) => listed(&key.key_id, alias, aws).await,
-        None => Ok(None),
-    }
+    let Some(key) = answer.and_then(|answer| answer.key_metadata) else {
+        return Ok(None);
+    };
+    let tags = listed(&key.key_id, alias, aws).await?;
+    Ok(tags.map(|tags| Named {
+        id: key.key_id,
+        tags,
+    }))
 }
 
 async fn listed(key_id: &str, alias: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {

@@ -313,6 +313,10 @@ impl Part<Aws> for Queue {
         }))
     }
 
+    fn is_sought_long(&self) -> bool {
+        self.url.is_some()
+    }
+
     fn appears_late(&self) -> bool {
         true
     }

@@ -71,12 +71,13 @@ pub fn discreet(endpoint: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = endpoint.split_once("://") else {
         return Cow::Borrowed(endpoint);
     };
-    // A password may hold anything.
-    let login = rest
-        .split_once('@')
-        .filter(|(login, _)| login.contains(':'));
-    let rest = login.map_or(rest, |(_, rest)| rest);
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let is_port = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    // A login may go on behind what looks like the end of the host.
+    let is_login = host.split_once(':').is_some_and(|(_, port)| !is_port(port));
+    if path.contains('@') && (is_login || host.contains('@')) {
+        return Cow::Owned(format!("{scheme}://…"));
+    }
     let host = host.rsplit('@').next().unwrap_or_default();
     let more = if path.len() > 1 { "/…" } else { path };
     Cow::Owned(format!("{scheme}://{host}{more}"))
@@ -485,9 +486,11 @@ mod tests {
     #[test]
     fn nothing_that_lets_somebody_post_is_told() {
         for (endpoint, shown) in [
-            ("https://u:p@h/x?y=a@b", "https://h/…"),
+            ("https://u:p@h/x?y=a", "https://h/…"),
             ("https://h?key=word", "https://h/…"),
-            ("https://u:p/w?d@h/x", "https://h/…"),
+            ("https://u:p/w?d@h/x", "https://…"),
+            ("https://u:p@ss/w@h", "https://…"),
+            ("https://h:8443/t/a@b", "https://h:8443/…"),
             ("https://h/", "https://h/"),
             ("http://h:80", "http://h:80"),
             ("ops@example.com", "ops@example.com"),

@@ -91,9 +91,8 @@ pub async fn look_twice(
     findings: &mut Findings,
 ) -> Result<(), Vec<Failure>> {
     let is_missed = |node: &&Node| {
-        // A queue is looked for for long as it is.
         let is_missed = findings.get(&node.path).is_some_and(Option::is_none);
-        is_missed && !node.part.appears_late() && state::was_there(prior, &node.path)
+        is_missed && !node.part.is_sought_long() && state::was_there(prior, &node.path)
     };
     let missed: Vec<&Node> = blueprint.nodes.iter().filter(is_missed).collect();
     if !missed.is_empty() {
@@ -561,7 +560,9 @@ pub async fn remove_surplus(
         if let Some(found) = findings.get_mut(&node.path)
             && let Some(Found { attributes, .. }) = found
             && let arn = attributes.get("arn").and_then(Json::as_str)
-            && (arn.is_some_and(|arn| gone.contains(arn)) || names.contains(&shown(node)))
+            && arn.is_some_and(|arn| {
+                gone.contains(arn) || (!arn.starts_with("arn:") && names.contains(&shown(node)))
+            })
         {
             *found = None;
         }

@@ -31,9 +31,6 @@ use crate::parts::{Aws, key};
 /// How long a plan looks at what is to replace a pipeline.
 const FORESIGHT: Duration = Duration::from_secs(20);
 
-/// What says whether a part works at all: nobody wants it otherwise.
-const HEALTH: [&str; 2] = ["status", "is_enabled"];
-
 /// What an apply leaves as it was found, and what it has removed before all else.
 #[derive(Debug, Default)]
 pub struct Left {
@@ -227,18 +224,20 @@ impl Order {
         };
         for node in &self.blueprint.nodes {
             let old = before.node(&node.path);
-            let is_same = old.is_some_and(|old| old.identity() == node.identity());
+            let is_same = old.is_some_and(|old| old.identity() == node.identity())
+                && state::was_there(prior, &node.path);
             let Some(Some(found)) = findings.get_mut(&node.path).filter(|_| is_same) else {
                 continue;
             };
-            let kept = |name: &str, is: &Json| {
+            let kept = |name: &str, wanted: &Json, is: &Json| {
                 let renewed = node.renewed_with.as_ref();
                 let is_renewed = renewed.is_some_and(|(_, property)| *property == name);
                 let before = state::shown(prior, &node.path, name)?;
                 let same = state::shown(planned, &node.path, name) == Some(before);
                 // What is not there at all is nobody's wish.
                 let is_there = !is.is_null() && is.as_str() != Some("");
-                let stays = same && is_there && !before.is_null() && !HEALTH.contains(&name);
+                let was_there = !before.is_null() || wanted.is_null();
+                let stays = same && is_there && was_there;
                 (stays && !(is_renewed && is.is_null())).then_some(before)
             };
             let (mut ignored, mut since, mut is_written) = (Vec::new(), Vec::new(), false);
@@ -247,7 +246,7 @@ impl Order {
                 if is == wanted {
                     continue;
                 }
-                match kept(&name, &is) {
+                match kept(&name, &wanted, &is) {
                     Some(before) if *before == wanted => since.push((name, wanted, is)),
                     Some(_) => ignored.push((name, wanted, is)),
                     None => is_written = true,
@@ -412,10 +411,7 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
         let aws = &aws;
         async move {
             let look = tokio::time::timeout(FORESIGHT, seen(&[node], aws)).await;
-            look.unwrap_or_else(|_| {
-                let message = format!("it could not be looked at within {FORESIGHT:?}");
-                Err(vec![Failure::refusal(node.part.title(), message)])
-            })
+            look.unwrap_or_else(|_| Err(vec![not_in_time(node)]))
         }
     });
     let (mut findings, mut failures) = (Findings::new(), Vec::new());
@@ -444,12 +440,21 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
     failures.extend(refusals(after, &findings));
     // Without its alias a key would be looked for among all there are.
     let key = after.node(&["key".to_owned()]);
-    if let Some(key) = key.filter(|key| !own.contains(&key.identity())) {
-        match key::tags_of(key.part.name(), &aws).await {
+    if let (Some(key), Some(mark)) = (key, after.mark()) {
+        let state = known.prior.as_ref().and_then(|prior| prior.get("key"));
+        let id = state.and_then(|key| key.get("key_id")?.as_str());
+        let is_own = |found: &key::Named| {
+            let marked = before.as_ref().and_then(Blueprint::mark);
+            found.id == id.unwrap_or_default()
+                || marked.is_some_and(|mark| found.tags.are_of(&mark))
+        };
+        let look = tokio::time::timeout(FORESIGHT, key::named(key.part.name(), &aws)).await;
+        match look.unwrap_or_else(|_| Err(not_in_time(key))) {
             Ok(None) => {}
-            Ok(Some(tags)) if after.mark().is_some_and(|mark| tags.are_of(&mark)) => {}
-            Ok(Some(tags)) => {
-                let mark = tags.0.get(MARK).map(String::as_str);
+            Ok(Some(found)) if found.tags.are_of(&mark) => {}
+            Ok(Some(found)) if own.contains(&key.identity()) && is_own(&found) => {}
+            Ok(Some(found)) => {
+                let mark = found.tags.0.get(MARK).map(String::as_str);
                 failures.push(belongs(key.part.as_ref(), mark));
             }
             Err(failure) => failures.push(failure),
@@ -469,6 +474,11 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
         ));
     }
     told
+}
+
+fn not_in_time(node: &Node) -> Failure {
+    let message = format!("it could not be looked at within {FORESIGHT:?}");
+    Failure::refusal(node.part.title(), message)
 }
 
 /// What there is under a new name, complete or with something in it, though a run that did not get to its end would have left neither.

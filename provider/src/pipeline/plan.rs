@@ -107,6 +107,12 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let mut warnings: Diagnostics = warnings;
     if let (Some(prior), Some(before)) = (&known.prior, &before) {
         warnings.extend(left_behind(config, prior, before, &blueprint));
+        let given = config.get("tags_all").and_then(Value::to_json);
+        if given.is_some_and(|given| !given.is_null() && Some(&given) != absent.get("tags_all")) {
+            let detail = "tags_all is under ignore_changes, so that all parts keep the tags they have, whatever tags and the provider's default_tags say.";
+            let path = Path::root().attribute("tags_all");
+            warnings.push(Diagnostic::warning("Left behind by ignore_changes", detail).at(path));
+        }
     }
     let certain = otherwise.identities();
     let nodes = &mut blueprint.nodes;

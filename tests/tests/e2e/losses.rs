@@ -479,9 +479,21 @@ async fn whatever_is_in_the_way_of_a_replacement_is_told_before() -> Result<(), 
         assert!(said.contains("replacement that cannot be made"), "{said}");
         Ok(())
     };
-    // The alias of somebody's key.
+    // The alias of somebody's key, be it that of the pipeline itself.
     let (kms, name) = (&stage.aws.kms, "alias/parcels-key-devl-eu-west-1");
     let key = kms.create_key().send().await.unwrap().key_metadata.unwrap();
+    let own = &stage.names.key_alias;
+    for target in [Some(key.key_id.as_str()), before["key"]["key_id"].as_str()] {
+        if target == Some(key.key_id.as_str()) {
+            let point = kms.update_alias().alias_name(own);
+            point.target_key_id(&key.key_id).send().await.unwrap();
+            refused("orders", "  queue = { name = \"another\" }\n", own)?;
+        } else {
+            let point = kms.update_alias().alias_name(own);
+            let point = point.set_target_key_id(target.map(str::to_owned));
+            point.send().await.unwrap();
+        }
+    }
     let alias = kms.create_alias().alias_name(name);
     alias.target_key_id(key.key_id).send().await.unwrap();
     refused("parcels", "", name)?;

@@ -259,7 +259,7 @@ async fn what_expires_before_waiting_executions_end_is_warned_of() -> Result<(),
     Ok(())
 }
 
-/// An apply changes what its plan shows and no more: not what somebody has changed since, which he may have had his reasons for, as for an emergency stop.
+/// An apply leaves what somebody has changed since its plan in a part of which nothing is to be written: he may have had his reasons, as for an emergency stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
     let lines = |days: u32| {
@@ -275,7 +275,9 @@ async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
     let (aws, names) = (&stage.aws, &stage.names);
     let disable = aws.lambda.update_event_source_mapping();
     let disable = disable.uuid(uuid.as_str().unwrap_or_default());
-    disable.enabled(false).send().await.unwrap();
+    let limit = aws_sdk_lambda::types::ScalingConfig::builder().maximum_concurrency(2);
+    let disable = disable.enabled(false).scaling_config(limit.build());
+    disable.send().await.unwrap();
     let stop = aws.lambda.put_function_concurrency();
     let stop = stop.function_name(&names.processing);
     stop.reserved_concurrent_executions(0).send().await.unwrap();
@@ -286,6 +288,7 @@ async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
     for changed in [
         "Changed since the plan",
         "event_source.enabled",
+        "event_source.maximum_concurrency",
         "processing.reserved_concurrent_executions",
     ] {
         assert!(said.contains(changed), "{changed}: {said}");
@@ -340,6 +343,11 @@ async fn ignored_tags_stay() -> Result<(), Error> {
     write("two", 1)?;
     stage.terraform.apply()?;
     assert_eq!(stage.state()?["tags_all"]["team"], json!("one"));
+    let url = stage.aws.sqs.get_queue_url();
+    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
+    let list = stage.aws.sqs.list_queue_tags();
+    let tags = list.set_queue_url(url.queue_url).send().await.unwrap();
+    assert_eq!(tags.tags.unwrap()["team"], "one");
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
