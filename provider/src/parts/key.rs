@@ -18,6 +18,8 @@ use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
 const GONE: &[&str] = &["NotFoundException"];
 const POLICY_NAME: &str = "default";
+/// How long KMS may not show the key of an alias that is there.
+const SHOWS_WITHIN: Duration = Duration::from_secs(20);
 /// How many keys are asked for their tags at once.
 const AT_ONCE: usize = 10;
 
@@ -228,26 +230,29 @@ impl Key {
             Err(failure) if failure.is(&["AlreadyExistsException"]) => failure,
             other => return other.map(drop),
         };
-        let named = self.described(aws, &self.alias).await?;
-        if let Some(key) = &named {
-            if key.key_id == key_id {
-                // The answer to an earlier try was lost.
-                return Ok(());
-            }
-            if !is_going(key.key_state.as_ref()) {
-                let arn = key.arn.as_deref().unwrap_or_default();
-                return Err(failure.advise(format!(
-                    "The alias is of another key, {arn}: give `key.alias` another name, or point the alias at {key_id} with `aws kms update-alias` if nothing \
-                     needs it there."
-                )));
-            }
-            let tags = self.tags_of(aws, &key.key_id).await?;
-            if tags.is_some_and(|tags| self.tags.owner_of(&tags) != Owner::Us) {
-                return Err(failure.advise(
-                    "The alias is of a key that waits for its deletion and was not made by this pipeline: give `key.alias` another name, or delete the alias if \
-                     nothing needs it any more.",
-                ));
-            }
+        let named = || self.described(aws, &self.alias);
+        let Some(key) = aws.patiently(SHOWS_WITHIN, named).await? else {
+            return Err(failure.advise(
+                "KMS does not tell yet which key the alias is of, so it was left as it is: apply once more.",
+            ));
+        };
+        if key.key_id == key_id {
+            // The answer to an earlier try was lost.
+            return Ok(());
+        }
+        if !is_going(key.key_state.as_ref()) {
+            let arn = key.arn.as_deref().unwrap_or_default();
+            return Err(failure.advise(format!(
+                "The alias is of another key, {arn}: give `key.alias` another name, or point the alias at {key_id} with `aws kms update-alias` if nothing \
+                 needs it there."
+            )));
+        }
+        let tags = self.tags_of(aws, &key.key_id).await?;
+        if tags.is_some_and(|tags| self.tags.owner_of(&tags) != Owner::Us) {
+            return Err(failure.advise(
+                "The alias is of a key that waits for its deletion and was not made by this pipeline: give `key.alias` another name, or delete the alias if \
+                 nothing needs it any more.",
+            ));
         }
         let update = || {
             aws.kms

@@ -78,7 +78,7 @@ pub async fn look_again(
 }
 
 /// How long after the first look what was missed is looked for once more.
-const SECOND_THOUGHT: Duration = Duration::from_secs(1);
+pub const SECOND_THOUGHT: Duration = Duration::from_secs(1);
 
 /// Looks once more for what a state tells of and nobody has seen: AWS may deny for a moment what is there, and what is forgotten for that is left for ever.
 ///
@@ -531,7 +531,12 @@ pub async fn remove_surplus(
             .filter(|node| !kept.contains(&node.identity()))
     };
     let removals = surplus().map(|node| async move {
-        let found = node.part.read(aws).await?;
+        let mut found = node.part.read(aws).await?;
+        if found.is_none() && known {
+            // As in `look_twice`.
+            aws.rest(SECOND_THOUGHT).await;
+            found = node.part.read(aws).await?;
+        }
         let mut findings = Findings::from([(node.path.clone(), found)]);
         if known {
             recognise(before, before, &mut findings);

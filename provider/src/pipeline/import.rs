@@ -258,7 +258,7 @@ fn others<'a>(marked: &'a [String], known: &Observed) -> Vec<&'a str> {
     let arns: Vec<String> = known.values().flatten().filter_map(arn).collect();
     // A key has no name, and one of an earlier pipeline that waits for its deletion is marked as well: it counts where no other was found.
     let key = known.get(&["key".to_owned()][..]);
-    let key = key.is_some_and(Option::is_some);
+    let key = key.is_none_or(Option::is_some);
     marked
         .iter()
         .map(|arn| arn.trim_end_matches(":*"))

@@ -550,7 +550,7 @@ fn checkpoints(
 fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let told = |failure: &Failure| {
         let detail = format!(
-            "{}. It counts as missing, and neither apply nor destroy touches it. If it is this pipeline's, give it back its tag {MARK}; a dashboard has that in the text of its first widget.",
+            "{}. It counts as missing: an apply is refused, and a destroy leaves it. If it is this pipeline's, give it back its tag {MARK}; a dashboard has that in the text of its first widget.",
             failure.message
         );
         Diagnostic::warning(failure.object.clone(), detail)

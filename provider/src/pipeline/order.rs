@@ -10,8 +10,8 @@ use tfplugin::{Diagnostic, Diagnostics, Path};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{
-    Findings, disown, look_again, look_for, machine, made_at, ours, recognise, refusals,
-    remove_surplus, seen, still_forgotten,
+    Findings, SECOND_THOUGHT, disown, look_again, look_for, machine, made_at, ours, recognise,
+    refusals, remove_surplus, seen, still_forgotten,
 };
 use super::blueprint::{self, Blueprint, Facts, Identity, Node};
 use super::claims::{Claims, Making, Taken};
@@ -75,14 +75,12 @@ impl Order {
             prior: prior.clone(),
             ..Known::default()
         };
-        // Also where Terraform ignores what would be others.
-        let agreed_tags = settings.tags_all.clone();
         let facts = Facts {
             key_arn: key_arn(&settings, prior.as_ref()).unwrap_or_default(),
             key_id: prior
                 .as_ref()
                 .and_then(|tree| Some(tree.get("key")?.get("key_id")?.as_str()?.to_owned())),
-            tags: agreed_tags.unwrap_or_else(|| all_tags(default_tags, settings.tags.as_ref())),
+            tags: all_tags(default_tags, settings.tags.as_ref()),
             packages,
             place,
         };
@@ -144,6 +142,7 @@ impl Order {
         let Some(mut findings) = self.seen(making, aws).await? else {
             return Ok(None);
         };
+        self.looks_twice(&mut findings, aws).await?;
         let is_known = self.settings.made_at.is_some();
         let made_at = match self.prior {
             Some(_) => self.settings.made_at.clone().or_else(|| made_at(&findings)),
@@ -196,6 +195,20 @@ impl Order {
             ..self.leave(planned, &mut findings)
         };
         Ok(Some((findings, left)))
+    }
+
+    /// Looks once more for the state machine of a pipeline that is to be made and of which there is something: whether it stands complete depends on that alone.
+    async fn looks_twice(&self, findings: &mut Findings, aws: &Aws) -> Result<(), Diagnostics> {
+        let is_there = ours(findings).values().any(Option::is_some);
+        if self.prior.is_some() || !is_there || machine(findings).is_some() {
+            return Ok(());
+        }
+        if let Some(node) = self.blueprint.node(&[blueprint::MACHINE.to_owned()]) {
+            aws.rest(SECOND_THOUGHT).await;
+            let seen = seen(&[node], aws).await;
+            findings.extend(seen.map_err(|failures| all_told(&failures))?);
+        }
+        Ok(())
     }
 
     /// What a create that did not get to its end may have left, where this one takes up anything: parts that the configuration does not have among it.

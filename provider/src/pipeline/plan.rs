@@ -107,12 +107,6 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let mut warnings: Diagnostics = warnings;
     if let (Some(prior), Some(before)) = (&known.prior, &before) {
         warnings.extend(left_behind(config, prior, before, &blueprint));
-        let given = config.get("tags_all").and_then(Value::to_json);
-        if given.is_some_and(|given| !given.is_null() && Some(&given) != absent.get("tags_all")) {
-            let detail = "tags_all is under ignore_changes, so that all parts keep the tags they have, whatever tags and the provider's default_tags say.";
-            let path = Path::root().attribute("tags_all");
-            warnings.push(Diagnostic::warning("Left behind by ignore_changes", detail).at(path));
-        }
     }
     let certain = otherwise.identities();
     let nodes = &mut blueprint.nodes;
@@ -474,7 +468,8 @@ impl View<'_> {
                     Value::Map(map.iter().map(each).collect())
                 }
                 (Shape::Number, Value::Number(_)) => self.number(given, path),
-                (_, given) if !given.is_null() => given.clone(),
+                // Terraform gives of it what it ignores, be it a single tag.
+                (_, given) if !given.is_null() && field.name != "tags_all" => given.clone(),
                 _ if a != b => Value::Unknown,
                 _ if a.is_null() && field.origin == Origin::Computed => self.output(path, a),
                 _ => Value::from_json(a),
