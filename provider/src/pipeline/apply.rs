@@ -78,7 +78,7 @@ pub async fn look_again(
 }
 
 /// How long after the first look what was missed is looked for once more.
-pub const SECOND_THOUGHT: Duration = Duration::from_secs(1);
+const SECOND_THOUGHT: Duration = Duration::from_secs(1);
 
 /// Looks once more for what a state tells of and nobody has seen: AWS may deny for a moment what is there, and what is forgotten for that is left for ever.
 ///
@@ -96,10 +96,18 @@ pub async fn look_twice(
     };
     let missed: Vec<&Node> = blueprint.nodes.iter().filter(is_missed).collect();
     if !missed.is_empty() {
-        aws.rest(SECOND_THOUGHT).await;
-        findings.extend(seen(&missed, &aws.looking_at(Vec::new())).await?);
+        findings.extend(seen_later(&missed, aws).await?);
     }
     Ok(())
+}
+
+/// Looks at these parts after a while, each by its own service.
+///
+/// # Errors
+/// As [`look`].
+pub async fn seen_later(nodes: &[&Node], aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    aws.rest(SECOND_THOUGHT).await;
+    seen(nodes, &aws.looking_at(Vec::new())).await
 }
 
 /// Looks at all parts at once that have not been `found` yet.

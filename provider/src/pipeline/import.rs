@@ -62,10 +62,10 @@ pub async fn discover(
     let key = bucket.text("kms_master_key_id");
     facts.key_id = Some(key.to_owned());
     let is_own = |found: &Found| found.owner == Owner::Us;
-    let mut found = key_of(&Blueprint::of(&settings, &facts), aws).await?;
+    let blueprint = Blueprint::of(&settings, &facts);
+    let mut found = key_of(&blueprint, aws).await?;
     if !found.as_ref().is_some_and(is_own) {
         // Somebody may have had the bucket use another one.
-        let blueprint = Blueprint::of(&settings, &facts);
         let node = blueprint.node(&["key".to_owned()]);
         facts.key_id = node.map(|node| node.part.name().to_owned());
         let named = key_of(&Blueprint::of(&settings, &facts), aws).await?;

@@ -344,7 +344,7 @@ impl CallbackPipeline {
             still_forgotten(&base, &blueprint, &mut findings);
         }
         disown(&blueprint, &mut findings);
-        let unmarked = unmarked(&blueprint, &findings);
+        let mut warnings = unmarked(&blueprint, &findings);
         if imported {
             // What there is of arguments is what they are.
             match state::state(&base, &blueprint, &ours(&findings)) {
@@ -353,12 +353,9 @@ impl CallbackPipeline {
                     let settings = settings_of(&base).map_err(|error| vec![error])?;
                     blueprint = Blueprint::of(&settings, &facts);
                 }
-                None if !unmarked.is_empty() => return Err(not_ours(&mark, unmarked)),
+                None if !warnings.is_empty() => return Err(not_ours(&mark, warnings)),
                 None => {}
             }
-        }
-        let mut warnings = unmarked;
-        if imported {
             let marked = aws.tagged(MARK, &mark).await;
             warnings.extend(import::by_other_names(marked.as_deref(), &findings));
         }
@@ -405,13 +402,12 @@ impl CallbackPipeline {
         }
         if !planned.replace.is_empty() {
             diagnostics.extend(destroy::lost(&request.private, &known));
-        }
-        match session {
-            _ if planned.replace.is_empty() => {}
-            Some(session) => {
-                diagnostics.extend(order::against(&planned.after, &known, &session).await);
+            match session {
+                Some(session) => {
+                    diagnostics.extend(order::against(&planned.after, &known, &session).await);
+                }
+                None => diagnostics.push(not_foreseen()),
             }
-            None => diagnostics.push(not_foreseen()),
         }
         Ok(PlanReply {
             planned: planned.value,

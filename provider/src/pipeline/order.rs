@@ -10,8 +10,8 @@ use tfplugin::{Diagnostic, Diagnostics, Path};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{
-    Findings, SECOND_THOUGHT, disown, look_again, look_for, machine, made_at, ours, recognise,
-    refusals, remove_surplus, seen, still_forgotten,
+    Findings, disown, look_again, look_for, machine, made_at, ours, recognise, refusals,
+    remove_surplus, seen, seen_later, still_forgotten,
 };
 use super::blueprint::{self, Blueprint, Facts, Identity, Node};
 use super::claims::{Claims, Making, Taken};
@@ -142,7 +142,7 @@ impl Order {
         let Some(mut findings) = self.seen(making, aws).await? else {
             return Ok(None);
         };
-        self.looks_twice(&mut findings, aws).await?;
+        self.looks_for_its_machine_again(&mut findings, aws).await?;
         let is_known = self.settings.made_at.is_some();
         let made_at = match self.prior {
             Some(_) => self.settings.made_at.clone().or_else(|| made_at(&findings)),
@@ -198,14 +198,17 @@ impl Order {
     }
 
     /// Looks once more for the state machine of a pipeline that is to be made and of which there is something: whether it stands complete depends on that alone.
-    async fn looks_twice(&self, findings: &mut Findings, aws: &Aws) -> Result<(), Diagnostics> {
+    async fn looks_for_its_machine_again(
+        &self,
+        findings: &mut Findings,
+        aws: &Aws,
+    ) -> Result<(), Diagnostics> {
         let is_there = ours(findings).values().any(Option::is_some);
         if self.prior.is_some() || !is_there || machine(findings).is_some() {
             return Ok(());
         }
         if let Some(node) = self.blueprint.node(&[blueprint::MACHINE.to_owned()]) {
-            aws.rest(SECOND_THOUGHT).await;
-            let seen = seen(&[node], aws).await;
+            let seen = seen_later(&[node], aws).await;
             findings.extend(seen.map_err(|failures| all_told(&failures))?);
         }
         Ok(())
@@ -243,15 +246,12 @@ impl Order {
                 continue;
             };
             let kept = |name: &str, wanted: &Json, is: &Json| {
-                let renewed = node.renewed_with.as_ref();
-                let is_renewed = renewed.is_some_and(|(_, property)| *property == name);
                 let before = state::shown(prior, &node.path, name)?;
                 let same = state::shown(planned, &node.path, name) == Some(before);
-                // What is not there at all is nobody's wish.
+                // What is not there at all is nobody's wish; a null is also what names a part made anew.
                 let is_there = !is.is_null() && is.as_str() != Some("");
                 let was_there = !before.is_null() || wanted.is_null();
-                let stays = same && is_there && was_there;
-                (stays && !(is_renewed && is.is_null())).then_some(before)
+                (same && is_there && was_there).then_some(before)
             };
             let (mut ignored, mut since, mut is_written) = (Vec::new(), Vec::new(), false);
             for (name, wanted) in node.part.desired() {

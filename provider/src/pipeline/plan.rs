@@ -92,7 +92,7 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
             .attribute("code_sha256");
         config.at(&hash).is_some_and(|hash| !hash.is_null())
     };
-    let warnings = lost
+    let mut warnings: Diagnostics = lost
         .into_iter()
         .filter(|none| !ignored(none))
         .map(|none| {
@@ -104,7 +104,6 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
             Diagnostic::warning("No code for the function", detail).at(path)
         })
         .collect();
-    let mut warnings: Diagnostics = warnings;
     if let (Some(prior), Some(before)) = (&known.prior, &before) {
         warnings.extend(left_behind(config, prior, before, &blueprint));
     }

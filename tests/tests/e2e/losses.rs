@@ -483,17 +483,13 @@ async fn whatever_is_in_the_way_of_a_replacement_is_told_before() -> Result<(), 
     let (kms, name) = (&stage.aws.kms, "alias/parcels-key-devl-eu-west-1");
     let key = kms.create_key().send().await.unwrap().key_metadata.unwrap();
     let own = &stage.names.key_alias;
-    for target in [Some(key.key_id.as_str()), before["key"]["key_id"].as_str()] {
-        if target == Some(key.key_id.as_str()) {
-            let point = kms.update_alias().alias_name(own);
-            point.target_key_id(&key.key_id).send().await.unwrap();
-            refused("orders", "  queue = { name = \"another\" }\n", own)?;
-        } else {
-            let point = kms.update_alias().alias_name(own);
-            let point = point.set_target_key_id(target.map(str::to_owned));
-            point.send().await.unwrap();
-        }
-    }
+    let point = async |target: &str| {
+        let update = kms.update_alias().alias_name(own);
+        update.target_key_id(target).send().await.unwrap();
+    };
+    point(&key.key_id).await;
+    refused("orders", "  queue = { name = \"another\" }\n", own)?;
+    point(before["key"]["key_id"].as_str().unwrap()).await;
     let alias = kms.create_alias().alias_name(name);
     alias.target_key_id(key.key_id).send().await.unwrap();
     refused("parcels", "", name)?;
