@@ -108,6 +108,7 @@ where
 {
     let begin = Instant::now();
     let mut attempts = 0;
+    let mut doubtful = false;
     let mut steps: Vec<(&'static str, usize, Instant)> = Vec::new();
     loop {
         attempts += 1;
@@ -117,6 +118,8 @@ where
         };
         failure.attempts = failure.attempts.max(1) + attempts - 1;
         failure.elapsed = begin.elapsed();
+        doubtful |= failure.ambiguous;
+        failure.ambiguous |= failure.interrupted && doubtful;
         let Some(class) = classify(table, &failure) else {
             return Err(failure);
         };

@@ -209,7 +209,7 @@ impl Aws {
                 return Err(Failure {
                     operation,
                     object: object.to_owned(),
-                    message: "interrupted before it was sent".to_owned(),
+                    message: "interrupted while it waited for its turn".to_owned(),
                     attempts: 1,
                     interrupted: true,
                     ..Failure::default()

@@ -56,6 +56,14 @@ pub static SERVER: Class = Class {
     jitter: true,
     transient: true,
 };
+/// No token tells a repeated request from a second one, and AWS may not list for seconds what the first has made.
+pub static IN_DOUBT: Class = Class {
+    name: "made in doubt",
+    budget: Duration::from_mins(2),
+    cadence: &[5.0, 10.0],
+    jitter: false,
+    transient: true,
+};
 /// Something made a moment ago cannot be read yet.
 pub static READ_AFTER_WRITE: Class = Class {
     name: "read after write",
@@ -325,6 +333,21 @@ pub static TABLE: &[Rule] = &[
         operations: &["kms:EnableKeyRotation"],
         codes: &["DisabledException"],
         ..Rule::any(&READ_AFTER_WRITE)
+    },
+    Rule {
+        operations: &["kms:CreateKey"],
+        codes: &["DependencyTimeoutException", "KMSInternalException"],
+        ..Rule::any(&IN_DOUBT)
+    },
+    Rule {
+        operations: &["kms:CreateKey"],
+        statuses: &[500, 502, 503, 504],
+        ..Rule::any(&IN_DOUBT)
+    },
+    Rule {
+        operations: &["kms:CreateKey"],
+        unanswered: true,
+        ..Rule::any(&IN_DOUBT)
     },
     Rule {
         operations: &["kms:*"],

@@ -187,6 +187,8 @@ impl Key {
                 Ok(Some(tags)) if self.tags.owner_of(&tags) == Owner::Us => {
                     self.describe(aws, &id).await
                 }
+                // That AWS does not say is no answer.
+                Err(failure) if failure.ambiguous => Err(failure),
                 // Keys we may not look at are not ours.
                 _ => Ok(None),
             }

@@ -250,6 +250,11 @@ struct Watch {
     threshold: f64,
 }
 
+/// The name of an alarm on the pipeline as a whole.
+pub fn pipeline_alarm(row: &AlarmRow, name: &str, environment: &str, region: &str) -> String {
+    names::derived(name, &row.name.replace('_', "-"), environment, region)
+}
+
 fn of(dimension: &str, value: &str) -> BTreeMap<String, String> {
     [(dimension.to_owned(), value.to_owned())].into()
 }
@@ -718,7 +723,7 @@ impl Builder<'_> {
             if let Some(alarm) = s.alarms.get(row.name).filter(|alarm| alarm.enabled) {
                 let watched = Watch {
                     at: format!("alarms.{}", row.name),
-                    name: self.derived(&row.name.replace('_', "-")),
+                    name: pipeline_alarm(row, &s.name, &s.environment, &self.facts.place.region),
                     dimensions,
                     threshold: 1.0,
                 };

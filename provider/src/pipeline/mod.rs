@@ -5,6 +5,7 @@ pub mod blueprint;
 mod claims;
 mod destroy;
 mod elsewhere;
+mod foresight;
 mod import;
 mod memory;
 mod order;
@@ -404,7 +405,7 @@ impl CallbackPipeline {
             diagnostics.extend(destroy::lost(&request.private, &known));
             match session {
                 Some(session) => {
-                    diagnostics.extend(order::against(&planned.after, &known, &session).await);
+                    diagnostics.extend(foresight::against(&planned.after, &known, &session).await);
                 }
                 None => diagnostics.push(not_foreseen()),
             }

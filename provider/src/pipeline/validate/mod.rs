@@ -525,11 +525,7 @@ mod tests {
 
     #[test]
     fn derived_names_are_measured() {
-        let place = Place {
-            partition: "aws".into(),
-            region: "eu-west-1".into(),
-            account: "123456789012".into(),
-        };
+        let place = place();
         let config = super::super::schema::schema()
             .conform(Value::from_json(&json!({"name": "a-name-too-long-for-s3"})));
         let planned = Value::from_json(&json!({
@@ -544,16 +540,33 @@ mod tests {
         assert!(told[1].detail.contains("us-east-1"), "{told:?}");
     }
 
+    /// An alarm is given no name: nothing but these two mends it.
+    #[test]
+    fn names_of_alarms_are_measured() {
+        let told = |length: usize, enabled: bool| {
+            let config = json!({
+                "name": "n".repeat(length),
+                "environment": "e".repeat(50),
+                "alarms": {"executions_failed": {"enabled": enabled}},
+            });
+            let config = Value::from_json(&config);
+            validate_planned(&config, &config, &place())
+        };
+        // n-executions-failed-e-eu-west-1
+        let most = 255 - "-executions-failed-".len() - 50 - "-eu-west-1".len();
+        assert_eq!(told(most, true), []);
+        assert_eq!(told(most + 3, false), []);
+        let long = told(most + 3, true);
+        let may = format!("name may have {most} characters. Shorten these.");
+        assert!(long.len() == 1 && long[0].detail.contains(&may), "{long:?}");
+    }
+
     #[test]
     fn two_parts_of_one_name_are_told() {
         let given =
             json!({"name": "orders", "queue": {"name": "q"}, "dead_letter_queue": {"name": "q"}});
         let config = super::super::schema::schema().conform(Value::from_json(&given));
-        let place = Place {
-            partition: "aws".into(),
-            region: "eu-west-1".into(),
-            account: "123456789012".into(),
-        };
+        let place = place();
         let told = validate_planned(&config, &config, &place);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].detail.contains("queue.name"), "{told:?}");

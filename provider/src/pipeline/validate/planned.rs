@@ -6,15 +6,16 @@ use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 use super::subscriptions::dead_letter_target;
 use super::{complain, path};
-use crate::documents::Place;
+use crate::documents::{Place, names};
 use crate::parts::tags;
-use crate::pipeline::schema::{Check, Field, Shape, fields};
+use crate::pipeline::blueprint::pipeline_alarm;
+use crate::pipeline::schema::{AlarmRow, Check, Field, PIPELINE_ALARMS, Shape, fields};
 
 /// Looks at what follows from the configuration and the place: names too long for their service, a key of another region.
 #[must_use]
 pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagnostics {
     let mut found = Vec::new();
-    names(config, planned, &mut found);
+    names(config, planned, place, &mut found);
     twins(config, planned, &mut found);
     own_queue(config, planned, &mut found);
     if let Some(all) = planned.get("tags_all").and_then(Value::as_map) {
@@ -136,22 +137,24 @@ fn elsewhere(config: &Value, place: &Place, found: &mut Diagnostics) {
 
 /// A derived name that its service does not take.
 struct Derived {
-    at: Path,
+    /// Where another can be given, if it can.
+    at: Option<Path>,
     said: String,
     /// How many characters it has too many.
     excess: usize,
 }
 
 /// Names that were left out follow from `name`, where what is wrong with them is shown: too long ones together, since one shorter name mends all.
-fn names(config: &Value, planned: &Value, found: &mut Diagnostics) {
+fn names(config: &Value, planned: &Value, place: &Place, found: &mut Diagnostics) {
     let mut derived = Vec::new();
     collect_names(fields(), config, planned, &Path::root(), &mut derived);
+    derived.extend(alarm_name(planned, place));
     let (long, odd): (Vec<_>, Vec<_>) = derived.into_iter().partition(|one| one.excess > 0);
     let at = || Path::root().attribute("name");
     for Derived { at: path, said, .. } in odd {
-        let detail = format!(
-            "{said} It follows from name and environment: change these, or set {path} to a name of your own."
-        );
+        let or = path.map(|path| format!(", or set {path} to a name of your own"));
+        let or = or.unwrap_or_default();
+        let detail = format!("{said} It follows from name and environment: change these{or}.");
         found.push(Diagnostic::error("Illegal derived name", detail).at(at()));
     }
     let Some(excess) = long.iter().map(|one| one.excess).max() else {
@@ -166,17 +169,41 @@ fn names(config: &Value, planned: &Value, found: &mut Diagnostics) {
         _ => "even the shortest name would be too long with this environment".to_owned(),
     };
     let said: Vec<&str> = long.iter().map(|one| one.said.as_str()).collect();
-    let paths: Vec<String> = long.iter().map(|one| one.at.to_string()).collect();
+    let paths: Vec<String> = long
+        .iter()
+        .filter_map(|one| one.at.as_ref().map(Path::to_string))
+        .collect();
+    let or = match paths.join(", ") {
+        none if none.is_empty() => none,
+        paths => format!(", or give names of your own: {paths}"),
+    };
     let detail = format!(
-        "{}\nWhat is left out follows from name and environment: {way_on}. Shorten these, or give names of your own: {}.",
-        said.join("\n"),
-        paths.join(", ")
+        "{}\nWhat is left out follows from name and environment: {way_on}. Shorten these{or}.",
+        said.join("\n")
     );
     let at = match room {
         Some(0) => Path::root().attribute("environment"),
         _ => at(),
     };
     found.push(Diagnostic::error("Illegal derived name", detail).at(at));
+}
+
+/// The longest name of an alarm of the pipeline as a whole, where it is too long: alarms are given no names.
+fn alarm_name(planned: &Value, place: &Place) -> Option<Derived> {
+    let text = |name: &str| planned.get(name).and_then(Value::as_str);
+    let (name, environment) = (text("name")?, text("environment")?);
+    let is_on = |row: &&AlarmRow| {
+        let enabled = planned.at(&path("alarms").attribute(row.name).attribute("enabled"));
+        enabled.and_then(Value::as_bool) == Some(true)
+    };
+    let of = |row: &AlarmRow| pipeline_alarm(row, name, environment, &place.region);
+    let names = PIPELINE_ALARMS.iter().filter(is_on).map(of);
+    let longest = names.max_by_key(String::len)?;
+    Some(Derived {
+        at: None,
+        said: names::ALARM.complaint(&longest)?,
+        excess: names::ALARM.excess(&longest),
+    })
 }
 
 fn collect_names(
@@ -200,7 +227,7 @@ fn collect_names(
                     name.and_then(|name| Some((name, limit.complaint(name)?)))
                 {
                     found.push(Derived {
-                        at: path,
+                        at: Some(path),
                         said,
                         excess: limit.excess(name),
                     });

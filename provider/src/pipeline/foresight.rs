@@ -1,0 +1,142 @@
+//! What a plan sees of the pipeline that is to replace another, before that one is taken down for it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tfplugin::{Diagnostic, Diagnostics};
+use tokio_util::sync::CancellationToken;
+
+use super::apply::{Findings, recognise, refusals, seen};
+use super::blueprint::{self, Blueprint, Identity, Node};
+use super::order::{in_use_already, stands_already};
+use super::plan::{self, Known};
+use super::{all_told, elsewhere};
+use crate::config::Session;
+use crate::engine::{Failure, Owner, belongs};
+use crate::parts::tags::MARK;
+use crate::parts::{Aws, key};
+
+/// How long a plan looks at what is to replace a pipeline.
+const FORESIGHT: Duration = Duration::from_secs(20);
+
+/// What stands against the pipeline that is to replace one: it is told before that one is taken down for it.
+pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Diagnostics {
+    let before = known
+        .prior
+        .as_ref()
+        .and_then(|prior| plan::recorded(prior, known));
+    let aws = session.aws(CancellationToken::new());
+    let own = before.as_ref().map(Blueprint::identities);
+    let own = own.unwrap_or_default();
+    let is_looked_at = |node: &&Node| node.goes_with.is_none() && node.path != ["key"];
+    let looks = after.nodes.iter().filter(is_looked_at).map(|node| {
+        let aws = &aws;
+        async move {
+            let look = tokio::time::timeout(FORESIGHT, seen(&[node], aws)).await;
+            look.unwrap_or_else(|_| Err(vec![not_in_time(node)]))
+        }
+    });
+    let (mut findings, mut failures) = (Findings::new(), Vec::new());
+    for look in join_all(looks).await {
+        match look {
+            Ok(found) => findings.extend(found),
+            Err(failed) => failures.extend(failed),
+        }
+    }
+    if let Some(before) = &before {
+        recognise(before, after, &mut findings);
+        // What is the old one's goes before the new one's is made.
+        let theirs = Owner::SomeoneElse(before.mark());
+        for node in after
+            .nodes
+            .iter()
+            .filter(|node| own.contains(&node.identity()))
+        {
+            if let Some(Some(found)) = findings.get_mut(&node.path)
+                && found.owner == theirs
+            {
+                found.owner = Owner::Us;
+            }
+        }
+    }
+    failures.extend(refusals(after, &findings));
+    // Without its alias a key would be looked for among all there are.
+    let key = after.node(&["key".to_owned()]);
+    if let (Some(key), Some(mark)) = (key, after.mark()) {
+        let state = known.prior.as_ref().and_then(|prior| prior.get("key"));
+        let id = state.and_then(|key| key.get("key_id")?.as_str());
+        let is_own = |found: &key::Named| {
+            let marked = before.as_ref().and_then(Blueprint::mark);
+            found.id == id.unwrap_or_default()
+                || marked.is_some_and(|mark| found.tags.are_of(&mark))
+        };
+        let look = tokio::time::timeout(FORESIGHT, key::named(key.part.name(), &aws)).await;
+        match look.unwrap_or_else(|_| Err(not_in_time(key))) {
+            Ok(None) => {}
+            Ok(Some(found)) if found.tags.are_of(&mark) => {}
+            Ok(Some(found)) if own.contains(&key.identity()) && is_own(&found) => {}
+            Ok(Some(found)) => {
+                let mark = found.tags.0.get(MARK).map(String::as_str);
+                failures.push(belongs(key.part.as_ref(), mark));
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let mut told = all_told(&failures);
+    match already(after, before.as_ref(), &own, &findings, &aws).await {
+        Ok(found) => told.extend(found),
+        Err(failure) => told.push(super::told(&failure)),
+    }
+    if !told.is_empty() {
+        let detail = "It would destroy the pipeline that stands, before it makes the new one. Where what is in its way goes with the same run, let that go in a run of its own first; to destroy the pipeline \
+                      as it is, run `terraform destroy -refresh=false`.";
+        told.push(Diagnostic::error(
+            "A replacement that cannot be made",
+            detail,
+        ));
+    }
+    told
+}
+
+fn not_in_time(node: &Node) -> Failure {
+    let message = format!("it could not be looked at within {FORESIGHT:?}");
+    Failure::refusal(node.part.title(), message)
+}
+
+/// What there is under a new name, complete or with something in it, though a run that did not get to its end would have left neither.
+async fn already(
+    after: &Blueprint,
+    before: Option<&Blueprint>,
+    own: &BTreeSet<Identity>,
+    findings: &Findings,
+    aws: &Aws,
+) -> Result<Option<Diagnostic>, Failure> {
+    let new = |place: &str| {
+        let node = after.node(&[place.to_owned()])?;
+        (!own.contains(&node.identity())).then_some(node)
+    };
+    let is_ours = |node: &&Node| {
+        let found = findings.get(&node.path).and_then(Option::as_ref);
+        found.is_some_and(|found| found.owner == Owner::Us)
+    };
+    let Some(mark) = after.mark() else {
+        return Ok(None);
+    };
+    let id = mark.rsplit_once('/').map_or("", |(id, _)| id);
+    if let Some(machine) = new(blueprint::MACHINE) {
+        if is_ours(&machine) {
+            return Ok(Some(stands_already(id, machine.part.name())));
+        }
+        // The one that is to be replaced is of the same mark where only a name changes.
+        let others = before.and_then(Blueprint::mark) != Some(mark.clone());
+        if others && let Some((arn, _)) = elsewhere::machine(after, &mark, findings, aws).await? {
+            return Ok(Some(stands_already(id, &arn)));
+        }
+    }
+    let Some(bucket) = new("bucket").filter(is_ours) else {
+        return Ok(None);
+    };
+    let used = bucket.part.in_use(aws).await?;
+    Ok(used.map(|used| in_use_already(id, bucket, &used)))
+}
