@@ -1585,6 +1585,35 @@ async fn a_queue_that_s3_may_not_tell_is_named() {
 }
 
 /// A queue that is known to be there is not given up at the first denial, one that is not known is not waited for.
+/// What was seen a moment ago is there until it is denied twice.
+#[tokio::test(start_paused = true)]
+async fn one_denial_of_what_is_to_be_removed_is_none() {
+    let repertoire = Repertoire::rehearsed().await;
+    let mut complaints = String::new();
+    for (operation, code) in [
+        ("cloudwatch:DeleteDashboards", "ResourceNotFound"),
+        ("kms:DeleteAlias", "NotFoundException"),
+        ("kms:ScheduleKeyDeletion", "NotFoundException"),
+        ("logs:DeleteLogGroup", "ResourceNotFoundException"),
+        ("sns:DeleteTopic", "NotFound"),
+    ] {
+        let (scene, usual) = repertoire.of(operation);
+        for times in [1, usize::MAX] {
+            let fault = Fault::Error(code, "There is no such thing.", 404);
+            let outcome = run(scene, operation, fault, times).await;
+            let calls = outcome.count(operation);
+            if outcome.result.is_err() || calls != usual.count(operation) + 1 {
+                let result = outcome.result;
+                let _ = writeln!(
+                    complaints,
+                    "{operation}, {times} times: {result:?} after {calls} calls"
+                );
+            }
+        }
+    }
+    report(&complaints);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_queue_may_be_absent_for_a_moment() {
     async fn look(known: bool, times: usize) -> (bool, Duration) {

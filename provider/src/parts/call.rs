@@ -112,6 +112,8 @@ pub struct Aws {
 /// The pauses of polling: doubled from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long after a denial something is looked for once more.
+const SECOND_THOUGHT: Duration = Duration::from_secs(1);
 /// How long requests under way may go on after an interruption: Terraform and its user want an answer within seconds.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -150,6 +152,33 @@ impl Aws {
     {
         let attempt = || self.attempt(operation, object, &send);
         retry::retry(TABLE, self.max_retries, || self.stop.cancelled(), attempt).await
+    }
+
+    /// Sends a request that removes what was seen a moment ago. That it is not there is believed when it is said twice, and answered
+    /// with nothing.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub async fn remove<T, E, Fut>(
+        &self,
+        operation: &'static str,
+        object: &str,
+        send: impl Fn() -> Fut,
+        gone: &[&str],
+    ) -> Result<Option<T>, Failure>
+    where
+        Fut: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let answer = self.call(operation, object, &send).await;
+        match answer {
+            // An earlier try may have removed it.
+            Err(failure) if failure.is(gone) && failure.attempts == 1 => {
+                self.second_thought().await;
+                absent(self.call(operation, object, send).await, gone)
+            }
+            answer => absent(answer, gone),
+        }
     }
 
     /// Sends a request that makes something anew each time it is sent: where a failure leaves open whether it took effect, `made` looks for
@@ -271,6 +300,11 @@ impl Aws {
             () = tokio::time::sleep(time) => {}
             () = self.stop.cancelled() => {}
         }
+    }
+
+    /// Waits before a denial is asked for once more: AWS may deny for a moment what is there.
+    pub async fn second_thought(&self) {
+        self.rest(SECOND_THOUGHT).await;
     }
 
     /// What `probe` finds, or nothing when `budget` is over and it still finds nothing.

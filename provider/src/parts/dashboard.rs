@@ -130,8 +130,9 @@ impl Part<Aws> for Dashboard {
                 .dashboard_names(&self.dashboard_name)
                 .send()
         };
-        let answer = aws.call("cloudwatch:DeleteDashboards", &self.dashboard_name, delete);
-        absent(answer.await, GONE).map(drop)
+        let name = &self.dashboard_name;
+        let answer = aws.remove("cloudwatch:DeleteDashboards", name, delete, GONE);
+        answer.await.map(drop)
     }
 }
 

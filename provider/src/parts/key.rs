@@ -277,7 +277,7 @@ impl Key {
                 .send()
         };
         let answer = match aws
-            .call("kms:ScheduleKeyDeletion", &self.alias, schedule)
+            .remove("kms:ScheduleKeyDeletion", &self.alias, schedule, GONE)
             .await
         {
             Err(failure)
@@ -286,7 +286,7 @@ impl Key {
             {
                 return Ok(());
             }
-            other => absent(other, GONE)?,
+            other => other?,
         };
         if answer.is_none_or(|answer| is_going(answer.key_state.as_ref())) {
             return Ok(());
@@ -500,7 +500,8 @@ impl Part<Aws> for Key {
         let alias = found.text("alias");
         if !alias.is_empty() {
             let delete = || aws.kms.delete_alias().alias_name(alias).send();
-            absent(aws.call("kms:DeleteAlias", &self.alias, delete).await, GONE)?;
+            aws.remove("kms:DeleteAlias", &self.alias, delete, GONE)
+                .await?;
         }
         self.schedule_deletion(aws, id).await
     }

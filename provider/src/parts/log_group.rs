@@ -251,11 +251,8 @@ impl Part<Aws> for LogGroup {
                 .log_group_name(&self.name)
                 .send()
         };
-        absent(
-            aws.call("logs:DeleteLogGroup", &self.name, delete).await,
-            GONE,
-        )
-        .map(drop)
+        let answer = aws.remove("logs:DeleteLogGroup", &self.name, delete, GONE);
+        answer.await.map(drop)
     }
 }
 

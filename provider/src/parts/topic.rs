@@ -191,6 +191,7 @@ impl Part<Aws> for Topic {
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
         let delete = || aws.sns.delete_topic().topic_arn(&self.arn).send();
-        absent(aws.call("sns:DeleteTopic", &self.name, delete).await, GONE).map(drop)
+        let answer = aws.remove("sns:DeleteTopic", &self.name, delete, GONE);
+        answer.await.map(drop)
     }
 }

@@ -77,9 +77,6 @@ pub async fn look_again(
     Ok(findings)
 }
 
-/// How long after the first look what was missed is looked for once more.
-const SECOND_THOUGHT: Duration = Duration::from_secs(1);
-
 /// Looks once more for what a state tells of and nobody has seen: AWS may deny for a moment what is there, and what is forgotten for that is left for ever.
 ///
 /// # Errors
@@ -106,7 +103,7 @@ pub async fn look_twice(
 /// # Errors
 /// As [`look`].
 pub async fn seen_later(nodes: &[&Node], aws: &Aws) -> Result<Findings, Vec<Failure>> {
-    aws.rest(SECOND_THOUGHT).await;
+    aws.second_thought().await;
     seen(nodes, &aws.looking_at(Vec::new())).await
 }
 
@@ -542,7 +539,7 @@ pub async fn remove_surplus(
         let mut found = node.part.read(aws).await?;
         if found.is_none() && known {
             // As in `look_twice`.
-            aws.rest(SECOND_THOUGHT).await;
+            aws.second_thought().await;
             found = node.part.read(aws).await?;
         }
         let mut findings = Findings::from([(node.path.clone(), found)]);
