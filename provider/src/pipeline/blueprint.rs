@@ -251,6 +251,7 @@ struct Watch {
 }
 
 /// The name of an alarm on the pipeline as a whole.
+#[must_use]
 pub fn pipeline_alarm(row: &AlarmRow, name: &str, environment: &str, region: &str) -> String {
     names::derived(name, &row.name.replace('_', "-"), environment, region)
 }

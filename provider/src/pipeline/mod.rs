@@ -11,6 +11,7 @@ mod memory;
 mod order;
 mod packages;
 pub mod pending;
+mod place;
 pub mod plan;
 pub mod schema;
 pub mod settings;
@@ -18,6 +19,7 @@ mod state;
 mod upgrade;
 pub mod validate;
 mod warnings;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,28 +27,30 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::{
-    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, Path, PlanReply, PlanRequest,
+    ApplyReply, ApplyRequest, Diagnostic, Diagnostics, ImportReply, PlanReply, PlanRequest,
     ReadReply, ReadRequest, Resource, Schema, Value, Work,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
-use crate::documents::Place;
 use crate::engine::{Failure, Owner};
-use crate::parts::Aws;
 use crate::parts::tags::MARK;
 use apply::{
-    Deadline, Findings, Outcome, Progress, converge, disown, for_looks, look, look_twice, ours,
-    recognise, refusals, still_forgotten,
+    Deadline, Findings, Progress, converge, disown, for_looks, look, look_twice, ours, recognise,
+    still_forgotten,
 };
 use blueprint::{Blueprint, Facts, Node};
 use claims::Claims;
 use destroy::held_by_another;
 use order::{Order, made_since};
 use packages::Packages;
+use place::{home, met, stated, supposed, whereabouts};
 use plan::{Known, key_arn, settled};
-use schema::{Field, Origin, Shape};
 use settings::Settings;
+use words::{
+    all_told, cut_short, in_part, made_anew, not_configured, not_foreseen, not_ours, not_shown,
+    other_code, since, told, too_late, unfinished, unmarked,
+};
 
 /// The resource's name.
 pub const NAME: &str = "bellflower_callback_pipeline";
@@ -69,31 +73,6 @@ impl CallbackPipeline {
             claims: Claims::default(),
         }
     }
-}
-
-fn told(failure: &Failure) -> Diagnostic {
-    let summary = if failure.operation.is_empty() {
-        failure.object.clone()
-    } else {
-        format!("{} failed for \"{}\"", failure.operation, failure.object)
-    };
-    let mut detail = failure.why();
-    if let Some(advice) = &failure.advice {
-        detail.push_str("\n\n");
-        detail.push_str(advice);
-    }
-    Diagnostic::error(summary, detail)
-}
-
-/// Each failure once: parts that share a call share its failure.
-fn all_told(failures: &[Failure]) -> Diagnostics {
-    let mut diagnostics = Vec::new();
-    for diagnostic in failures.iter().map(told) {
-        if !diagnostics.contains(&diagnostic) {
-            diagnostics.push(diagnostic);
-        }
-    }
-    diagnostics
 }
 
 fn tree_of(value: &Value) -> Option<Tree> {
@@ -121,135 +100,6 @@ fn limit(tree: &Tree, operation: &str) -> Duration {
     let default = Duration::from_secs(if operation == "read" { 300 } else { 1200 });
     text.and_then(|text| humantime::parse_duration(text).ok())
         .unwrap_or(default)
-}
-
-fn not_configured() -> Diagnostics {
-    let detail = "The provider block depends on values that are not known yet.";
-    vec![Diagnostic::error("Provider not configured", detail)]
-}
-
-/// Where the credentials lead.
-async fn whereabouts(session: &Session) -> Result<Place, Diagnostics> {
-    session
-        .place()
-        .await
-        .map_err(|failure| vec![told(&failure)])
-}
-
-/// The same, which must be where the state's pipeline is.
-async fn home(session: &Session, state: Option<&Tree>) -> Result<Place, Diagnostics> {
-    let place = whereabouts(session).await?;
-    if let Some(state) = state {
-        at_home(state, &place)?;
-    }
-    Ok(place)
-}
-
-/// Where a state says that its pipeline is.
-fn stated(state: &Tree) -> Option<Place> {
-    let place = arns(schema::fields(), state).into_iter().find_map(|arn| {
-        let fields: Vec<&str> = arn.splitn(6, ':').collect();
-        match fields[..] {
-            ["arn", partition, _, region, account, _]
-                if !region.is_empty() && !account.is_empty() =>
-            {
-                Some(Place {
-                    partition: partition.to_owned(),
-                    region: region.to_owned(),
-                    account: account.to_owned(),
-                })
-            }
-            _ => None,
-        }
-    })?;
-    at_home(state, &place).is_ok().then_some(place)
-}
-
-/// Where the pipeline of a state is to be looked for: where it says, which is still to be proven, or else where the credentials lead.
-async fn supposed(session: &Session, state: &Tree) -> Result<Place, Diagnostics> {
-    match stated(state) {
-        Some(place) if place.region == session.region() => Ok(place),
-        _ => home(session, Some(state)).await,
-    }
-}
-
-/// Looks at the state machine, whose answer tells as well as STS would that the credentials in use are of the account it is said to be in. Without one,
-/// STS is asked.
-async fn met(
-    session: &Session,
-    state: &Tree,
-    blueprint: &Blueprint,
-    place: &Place,
-    aws: &Aws,
-) -> Result<Findings, Diagnostics> {
-    if !session.is_placed()
-        && let Some(machine) = blueprint.node(&[blueprint::MACHINE.to_owned()])
-    {
-        // Once: what stands in the way is STS's to tell.
-        let once = Aws {
-            max_retries: Some(0),
-            ..aws.clone()
-        };
-        if let Ok(Some(found)) = machine.part.read(&once).await {
-            session.is_at(place.clone());
-            return Ok(Findings::from([(machine.path.clone(), Some(found))]));
-        }
-    }
-    home(session, Some(state)).await.map(|_| Findings::new())
-}
-
-/// The ARNs of a pipeline's parts, wherever a state has them.
-fn arns<'a>(fields: &[Field], state: &'a Tree) -> Vec<&'a str> {
-    let mut found = Vec::new();
-    for field in fields {
-        match (&field.shape, state.get(field.name)) {
-            (Shape::Text, Some(Json::String(arn)))
-                if field.name == "arn" && field.origin == Origin::Computed =>
-            {
-                found.push(arn.as_str());
-            }
-            (Shape::Object(inner), Some(Json::Object(part))) => found.extend(arns(inner, part)),
-            (Shape::ObjectMap(inner), Some(Json::Object(parts))) => {
-                let parts = parts.values().filter_map(Json::as_object);
-                found.extend(parts.flat_map(|part| arns(inner, part)));
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-/// A pipeline is looked for where it was made: elsewhere there would seem to be none.
-fn at_home(state: &Tree, place: &Place) -> Result<(), Diagnostics> {
-    // The user's key is in the pipeline's region, in whichever account.
-    let key = state.get("kms_key_arn").and_then(Json::as_str);
-    for arn in arns(schema::fields(), state).into_iter().chain(key) {
-        let fields: Vec<&str> = arn.splitn(6, ':').collect();
-        // A bucket's ARN names neither, a role's no region, and a subscription that waits for its receiver has none.
-        let ["arn", _, _, region, account, _] = fields[..] else {
-            continue;
-        };
-        let account = if key == Some(arn) {
-            &place.account
-        } else {
-            account
-        };
-        let elsewhere = |field: &str, place: &str| !field.is_empty() && field != place;
-        if !elsewhere(region, &place.region) && !elsewhere(account, &place.account) {
-            continue;
-        }
-        let region = if region.is_empty() {
-            String::new()
-        } else {
-            format!("{region} of ")
-        };
-        let detail = format!(
-            "The pipeline is in {region}account {account}, and the provider works in {} of account {}. Nothing was looked at or changed. Give the provider the pipeline's region and credentials; to move the pipeline, destroy it there first.",
-            place.region, place.account
-        );
-        return Err(vec![Diagnostic::error("Another region or account", detail)]);
-    }
-    Ok(())
 }
 
 /// What a refresh found.
@@ -543,35 +393,6 @@ fn checkpoints(
     progress
 }
 
-/// Warns of parts that a state tells of, that exist, and that do not carry this pipeline's mark.
-fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
-    let told = |failure: &Failure| {
-        let detail = format!(
-            "{}. It counts as missing: an apply is refused, and a destroy leaves it. If it is this pipeline's, give it back its tag {MARK}; a dashboard has that in the text of its first widget.",
-            failure.message
-        );
-        Diagnostic::warning(failure.object.clone(), detail)
-    };
-    refusals(blueprint, findings).iter().map(told).collect()
-}
-
-/// That nobody has looked whether there is room for what is to replace the pipeline.
-fn not_foreseen() -> Diagnostic {
-    let detail = "The provider block depends on values that are known only after apply, so nobody has looked whether there is room for the new pipeline. Should its names be taken, the old one is destroyed all \
-                  the same. Apply what the provider block comes from first.";
-    Diagnostic::warning("The replacement was not looked at", detail)
-}
-
-/// That nothing of what has the names of the pipeline carries its mark, for whoever would import it.
-fn not_ours(mark: &str, unmarked: Diagnostics) -> Diagnostics {
-    let found: Vec<String> = unmarked.into_iter().map(|one| one.summary).collect();
-    let detail = format!(
-        "What has the names of this pipeline does not carry its tag, {MARK} = {mark}: {}. Where it is this pipeline's, give it back the tag, and import it then.",
-        found.join(", ")
-    );
-    vec![Diagnostic::error("No part of this pipeline", detail)]
-}
-
 /// A signal that follows Terraform's.
 fn stop_with(work: &Work) -> CancellationToken {
     let stop = CancellationToken::new();
@@ -583,110 +404,6 @@ fn stop_with(work: &Work) -> CancellationToken {
         }
     });
     stop
-}
-
-fn too_late(operation: &str, limit: Duration) -> Diagnostic {
-    // Terraform refreshes with what the state has, and tells nothing of the configuration.
-    let way_on = if operation == "read" {
-        ", and apply that with -refresh=false"
-    } else {
-        ""
-    };
-    let detail = format!(
-        "The {operation} was not done within {}. Raise timeouts.{operation} if it needs longer{way_on}.",
-        humantime::format_duration(limit)
-    );
-    Diagnostic::error("Time is over", detail)
-}
-
-/// What AWS alone says was known in the plan and came out otherwise.
-fn made_anew(attributes: &[String]) -> Diagnostic {
-    let detail = format!(
-        "Between the plan and now somebody, or another resource of this run that holds the same pipeline, removed what these attributes tell of, and it was made anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
-        attributes.join(", ")
-    );
-    Diagnostic::error("Made anew since the plan", detail)
-}
-
-/// What was written and does not show.
-fn not_shown(failures: &[Failure]) -> Diagnostics {
-    let told = |failure: &Failure| {
-        let detail = format!(
-            "It was written, and was not seen so: {}. The next plan tells what AWS shows.",
-            failure.why()
-        );
-        Diagnostic::warning(failure.object.clone(), detail)
-    };
-    let failures = failures.iter().filter(|failure| !failure.interrupted);
-    failures.map(told).collect()
-}
-
-/// Functions that the plan left the code they had, and that have other code by now.
-fn other_code(planned: &Value, observed: &state::Observed) -> Diagnostics {
-    let told = |function: &str| {
-        let path = Path::root().attribute(function).attribute("code_sha256");
-        let expected = planned.at(&path)?.as_str()?;
-        let found = observed.get(&[function.to_owned()][..])?.as_ref()?;
-        let found = found.get("code_sha256")?.as_str()?;
-        if found == expected {
-            return None;
-        }
-        let detail = format!(
-            "Somebody deployed other code since the plan, which leaves the function what it has: its SHA-256 is {found}, and was {expected}. The next plan shows it."
-        );
-        Some(Diagnostic::warning("Other code than in the plan", detail).at(path))
-    };
-    ["processing", "integration"]
-        .into_iter()
-        .filter_map(told)
-        .collect()
-}
-
-/// What somebody has changed since the plan.
-fn since(labels: &[String]) -> Option<Diagnostic> {
-    let detail = format!(
-        "Somebody has changed these since the plan, which does not change them, so they were left as they are: {}. The next plan shows them.",
-        labels.join(", ")
-    );
-    (!labels.is_empty()).then(|| Diagnostic::warning("Changed since the plan", detail))
-}
-
-/// What a create that did not get to its end means to Terraform, and the way on.
-fn in_part() -> Diagnostic {
-    Diagnostic::warning(
-        "The pipeline is there in part",
-        "What exists is in the state, and Terraform calls it tainted: the next apply would destroy it and begin anew. To go on from \
-         where this apply ended, run `terraform untaint` for this resource before the next apply.",
-    )
-}
-
-/// That the work was ended before its end: by the user, or by its time limit.
-fn cut_short(work: &Work, operation: &str, limit: Duration) -> Diagnostic {
-    if work.is_cancelled() {
-        let detail = "Terraform was interrupted. What exists is in the state.";
-        return Diagnostic::error("Interrupted", detail);
-    }
-    too_late(operation, limit)
-}
-
-/// Why parts were left: interrupted, too late, or waiting for one that failed.
-fn unfinished(
-    outcome: &Outcome,
-    work: &Work,
-    deadline: &Deadline,
-    operation: &str,
-    limit: Duration,
-) -> Diagnostics {
-    let mut found = Vec::new();
-    if work.is_cancelled() || deadline.is_over() {
-        found.push(cut_short(work, operation, limit));
-    }
-    if !outcome.skipped.is_empty() {
-        let list: Vec<String> = outcome.skipped.iter().map(|path| path.join(".")).collect();
-        let detail = format!("These parts were not worked on: {}.", list.join(", "));
-        found.push(Diagnostic::warning("Parts left as they are", detail));
-    }
-    found
 }
 
 #[async_trait]

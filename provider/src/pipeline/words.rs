@@ -1,0 +1,174 @@
+//! What a user is told of an operation that went otherwise than Terraform expects.
+
+use std::time::Duration;
+
+use tfplugin::{Diagnostic, Diagnostics, Path, Value, Work};
+
+use super::apply::{Deadline, Findings, Outcome, refusals};
+use super::blueprint::Blueprint;
+use super::state;
+use crate::engine::Failure;
+use crate::parts::tags::MARK;
+
+pub fn told(failure: &Failure) -> Diagnostic {
+    let summary = if failure.operation.is_empty() {
+        failure.object.clone()
+    } else {
+        format!("{} failed for \"{}\"", failure.operation, failure.object)
+    };
+    let mut detail = failure.why();
+    if let Some(advice) = &failure.advice {
+        detail.push_str("\n\n");
+        detail.push_str(advice);
+    }
+    Diagnostic::error(summary, detail)
+}
+
+/// Each failure once: parts that share a call share its failure.
+pub fn all_told(failures: &[Failure]) -> Diagnostics {
+    let mut diagnostics = Vec::new();
+    for diagnostic in failures.iter().map(told) {
+        if !diagnostics.contains(&diagnostic) {
+            diagnostics.push(diagnostic);
+        }
+    }
+    diagnostics
+}
+
+pub fn not_configured() -> Diagnostics {
+    let detail = "The provider block depends on values that are not known yet.";
+    vec![Diagnostic::error("Provider not configured", detail)]
+}
+
+/// Warns of parts that a state tells of, that exist, and that do not carry this pipeline's mark.
+pub fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
+    let told = |failure: &Failure| {
+        let detail = format!(
+            "{}. It counts as missing: an apply is refused, and a destroy leaves it. If it is this pipeline's, give it back its tag {MARK}; a dashboard has that in the text of its first widget.",
+            failure.message
+        );
+        Diagnostic::warning(failure.object.clone(), detail)
+    };
+    refusals(blueprint, findings).iter().map(told).collect()
+}
+
+/// That nobody has looked whether there is room for what is to replace the pipeline.
+pub fn not_foreseen() -> Diagnostic {
+    let detail = "The provider block depends on values that are known only after apply, so nobody has looked whether there is room for the new pipeline. Should its names be taken, the old one is destroyed all \
+                  the same. Apply what the provider block comes from first.";
+    Diagnostic::warning("The replacement was not looked at", detail)
+}
+
+/// That nothing of what has the names of the pipeline carries its mark, for whoever would import it.
+pub fn not_ours(mark: &str, unmarked: Diagnostics) -> Diagnostics {
+    let found: Vec<String> = unmarked.into_iter().map(|one| one.summary).collect();
+    let detail = format!(
+        "What has the names of this pipeline does not carry its tag, {MARK} = {mark}: {}. Where it is this pipeline's, give it back the tag, and import it then.",
+        found.join(", ")
+    );
+    vec![Diagnostic::error("No part of this pipeline", detail)]
+}
+
+pub fn too_late(operation: &str, limit: Duration) -> Diagnostic {
+    // Terraform refreshes with what the state has, and tells nothing of the configuration.
+    let way_on = if operation == "read" {
+        ", and apply that with -refresh=false"
+    } else {
+        ""
+    };
+    let detail = format!(
+        "The {operation} was not done within {}. Raise timeouts.{operation} if it needs longer{way_on}.",
+        humantime::format_duration(limit)
+    );
+    Diagnostic::error("Time is over", detail)
+}
+
+/// What AWS alone says was known in the plan and came out otherwise.
+pub fn made_anew(attributes: &[String]) -> Diagnostic {
+    let detail = format!(
+        "Between the plan and now somebody, or another resource of this run that holds the same pipeline, removed what these attributes tell of, and it was made anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
+        attributes.join(", ")
+    );
+    Diagnostic::error("Made anew since the plan", detail)
+}
+
+/// What was written and does not show.
+pub fn not_shown(failures: &[Failure]) -> Diagnostics {
+    let told = |failure: &Failure| {
+        let detail = format!(
+            "It was written, and was not seen so: {}. The next plan tells what AWS shows.",
+            failure.why()
+        );
+        Diagnostic::warning(failure.object.clone(), detail)
+    };
+    let failures = failures.iter().filter(|failure| !failure.interrupted);
+    failures.map(told).collect()
+}
+
+/// Functions that the plan left the code they had, and that have other code by now.
+pub fn other_code(planned: &Value, observed: &state::Observed) -> Diagnostics {
+    let told = |function: &str| {
+        let path = Path::root().attribute(function).attribute("code_sha256");
+        let expected = planned.at(&path)?.as_str()?;
+        let found = observed.get(&[function.to_owned()][..])?.as_ref()?;
+        let found = found.get("code_sha256")?.as_str()?;
+        if found == expected {
+            return None;
+        }
+        let detail = format!(
+            "Somebody deployed other code since the plan, which leaves the function what it has: its SHA-256 is {found}, and was {expected}. The next plan shows it."
+        );
+        Some(Diagnostic::warning("Other code than in the plan", detail).at(path))
+    };
+    ["processing", "integration"]
+        .into_iter()
+        .filter_map(told)
+        .collect()
+}
+
+/// What somebody has changed since the plan.
+pub fn since(labels: &[String]) -> Option<Diagnostic> {
+    let detail = format!(
+        "Somebody has changed these since the plan, which does not change them, so they were left as they are: {}. The next plan shows them.",
+        labels.join(", ")
+    );
+    (!labels.is_empty()).then(|| Diagnostic::warning("Changed since the plan", detail))
+}
+
+/// What a create that did not get to its end means to Terraform, and the way on.
+pub fn in_part() -> Diagnostic {
+    Diagnostic::warning(
+        "The pipeline is there in part",
+        "What exists is in the state, and Terraform calls it tainted: the next apply would destroy it and begin anew. To go on from \
+         where this apply ended, run `terraform untaint` for this resource before the next apply.",
+    )
+}
+
+/// That the work was ended before its end: by the user, or by its time limit.
+pub fn cut_short(work: &Work, operation: &str, limit: Duration) -> Diagnostic {
+    if work.is_cancelled() {
+        let detail = "Terraform was interrupted. What exists is in the state.";
+        return Diagnostic::error("Interrupted", detail);
+    }
+    too_late(operation, limit)
+}
+
+/// Why parts were left: interrupted, too late, or waiting for one that failed.
+pub fn unfinished(
+    outcome: &Outcome,
+    work: &Work,
+    deadline: &Deadline,
+    operation: &str,
+    limit: Duration,
+) -> Diagnostics {
+    let mut found = Vec::new();
+    if work.is_cancelled() || deadline.is_over() {
+        found.push(cut_short(work, operation, limit));
+    }
+    if !outcome.skipped.is_empty() {
+        let list: Vec<String> = outcome.skipped.iter().map(|path| path.join(".")).collect();
+        let detail = format!("These parts were not worked on: {}.", list.join(", "));
+        found.push(Diagnostic::warning("Parts left as they are", detail));
+    }
+    found
+}
