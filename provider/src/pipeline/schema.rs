@@ -298,6 +298,8 @@ pub fn schema() -> Schema {
     }
 }
 
+/// Days between rotations of the key where none are given.
+pub const ROTATION_PERIOD: i64 = 365;
 /// The days CloudWatch Logs can keep events; 0 is for ever.
 const RETENTIONS: &[i64] = &[
     0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
@@ -392,7 +394,7 @@ fn key() -> Vec<Field> {
         ),
         whole(
             "rotation_period_in_days",
-            365,
+            ROTATION_PERIOD,
             (90, 2560),
             "Days between rotations.",
         ),

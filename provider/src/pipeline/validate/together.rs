@@ -10,7 +10,7 @@ use super::subscriptions::subscriptions;
 use super::table::complaint;
 use super::{complain, path};
 use crate::parts::tags;
-use crate::pipeline::schema::{ALL_ALARMS, Field, Origin, Shape, fields};
+use crate::pipeline::schema::{ALL_ALARMS, Field, Origin, ROTATION_PERIOD, Shape, fields};
 
 /// The configuration, asked for known values only.
 pub struct View<'a> {
@@ -110,9 +110,6 @@ pub fn look(config: &Value, found: &mut Diagnostics) {
     timeouts(config, found);
 }
 
-/// What Terraform writes where it generates a configuration.
-const DEFAULT_PERIOD: i64 = 365;
-
 fn key(view: &View, found: &mut Diagnostics) {
     if view.given("kms_key_arn") && view.given("key") {
         let detail = "key describes a key of the pipeline's own, which is not made when kms_key_arn is set: remove one of the two.";
@@ -121,7 +118,8 @@ fn key(view: &View, found: &mut Diagnostics) {
     let (rotated, period) = ("key.enable_key_rotation", "key.rotation_period_in_days");
     if view.at(rotated).and_then(Value::as_bool) == Some(false)
         && view.given(period)
-        && view.at(period).and_then(Value::as_i64) != Some(DEFAULT_PERIOD)
+        // The default is what Terraform writes where it generates a configuration.
+        && view.at(period).and_then(Value::as_i64) != Some(ROTATION_PERIOD)
     {
         let detail = format!(
             "A key that is not rotated has no period: take {period} out, or {rotated} = false."
