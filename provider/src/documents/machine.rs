@@ -72,6 +72,13 @@ pub fn definition(with: &Definition) -> String {
     }))
 }
 
+/// Whether a definition has the state in which executions wait for an answer.
+#[must_use]
+pub fn has_wait(definition: &str) -> bool {
+    let document: Option<Value> = serde_json::from_str(definition).ok();
+    document.is_some_and(|document| document["States"].get(WAIT_FOR_RESPONSE).is_some())
+}
+
 /// The arguments that a definition was made from, as far as it shows them; none if it is no definition of ours.
 #[must_use]
 pub fn arguments(definition: &str) -> Option<Value> {

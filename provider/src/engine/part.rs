@@ -226,7 +226,7 @@ pub async fn ensure<Aws: Sync>(
         let message =
             format!("its {fixed} is {is}, should be {should}, and AWS does not change it");
         return Err(Failure::refusal(part.title(), message)
-            .advise("Let the configuration ask for what there is; or, where somebody has made it anew otherwise, remove it: the next apply makes it as it should be."));
+            .advise("Let the configuration ask for what there is; or, where somebody has made it anew otherwise, remove it: the next apply makes it as it should be. What a create has left that did not get to its end is made anew by the next apply, without `terraform untaint`."));
     }
     tracing::info!(part = part.title(), properties = ?changes, "changing what differs");
     attributes.extend(part.update(aws, &found, &changes).await?);

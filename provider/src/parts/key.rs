@@ -17,6 +17,7 @@ use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
 const GONE: &[&str] = &["NotFoundException"];
+const DENIED: &[&str] = &["AccessDeniedException"];
 const POLICY_NAME: &str = "default";
 /// How long KMS may not show the key of an alias that is there.
 const SHOWS_WITHIN: Duration = Duration::from_secs(20);
@@ -75,6 +76,28 @@ pub async fn named(alias: &str, aws: &Aws) -> Result<Option<Named>, Failure> {
         id: key.key_id,
         tags,
     }))
+}
+
+async fn state(key_id: &str, aws: &Aws) -> Result<Option<KeyState>, Failure> {
+    let describe = || aws.kms.describe_key().key_id(key_id).send();
+    let answer = absent(aws.call("kms:DescribeKey", key_id, describe).await, GONE)?;
+    Ok(answer.and_then(|answer| answer.key_metadata?.key_state))
+}
+
+/// Whether this key is there and does not wait for its deletion, or does not let that be seen.
+pub async fn stands(key_id: &str, aws: &Aws) -> bool {
+    let state = state(key_id, aws).await;
+    state.is_err() || state.is_ok_and(|state| state.is_some() && !is_going(state.as_ref()))
+}
+
+/// Why a key of the user's is of no use, as far as one may see.
+pub async fn trouble(key_id: &str, aws: &Aws) -> Option<&'static str> {
+    match state(key_id, aws).await.ok()? {
+        None => Some("is not there"),
+        Some(KeyState::Disabled) => Some("is disabled"),
+        Some(KeyState::PendingImport) => Some("has no key material"),
+        state => is_going(state.as_ref()).then_some("waits for its deletion"),
+    }
 }
 
 async fn listed(key_id: &str, alias: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
@@ -187,9 +210,8 @@ impl Key {
                 Ok(Some(tags)) if self.tags.owner_of(&tags) == Owner::Us => {
                     self.describe(aws, &id).await
                 }
-                // That AWS does not say is no answer.
-                Err(failure) if failure.ambiguous => Err(failure),
                 // Keys we may not look at are not ours.
+                Err(failure) if !failure.is(DENIED) && failure.status != Some(403) => Err(failure),
                 _ => Ok(None),
             }
         };
@@ -423,11 +445,16 @@ impl Part<Aws> for Key {
             }
         };
         if let Err(failure) = tokio::try_join!(self.name_it(aws, id), rotate) {
-            // Another run was faster: the key made here would be used by nobody and paid for ever.
-            if failure.collides() {
-                self.schedule_deletion(aws, id).await?;
+            if failure.ambiguous || failure.interrupted {
+                return Err(failure);
             }
-            return Err(failure);
+            // It would be used by nobody and paid for ever, and the next run may not be let to find it.
+            return Err(match self.schedule_deletion(aws, id).await {
+                Ok(()) => failure,
+                Err(_) => failure.advise(format!(
+                    "The key {id} was made, has no alias, and could not be removed again: `aws kms schedule-key-deletion --key-id {id}`."
+                )),
+            });
         }
         Ok(attributes! { "arn": key.arn.clone().unwrap_or_default(), "key_id": id })
     }

@@ -71,9 +71,27 @@ pub async fn look_again(
     blueprint: &Blueprint,
     aws: &Aws,
 ) -> Result<Findings, Vec<Failure>> {
-    let eyes = for_looks(blueprint, aws);
-    let mut findings = look(blueprint, &eyes, Findings::new()).await?;
-    look_twice(prior, blueprint, &eyes, &mut findings).await?;
+    look_well(
+        prior,
+        blueprint,
+        &for_looks(blueprint, aws),
+        Findings::new(),
+    )
+    .await
+}
+
+/// The same with eyes for it, where something has been `found` already.
+///
+/// # Errors
+/// As [`look`].
+pub async fn look_well(
+    prior: &Map<String, Json>,
+    blueprint: &Blueprint,
+    eyes: &Aws,
+    found: Findings,
+) -> Result<Findings, Vec<Failure>> {
+    let mut findings = look(blueprint, eyes, found).await?;
+    look_twice(prior, blueprint, eyes, &mut findings).await?;
     Ok(findings)
 }
 
@@ -81,7 +99,7 @@ pub async fn look_again(
 ///
 /// # Errors
 /// As [`look`].
-pub async fn look_twice(
+async fn look_twice(
     prior: &Map<String, Json>,
     blueprint: &Blueprint,
     aws: &Aws,

@@ -1,6 +1,7 @@
 //! Who works on which pipeline in this process. Two resources of one name would take each other's parts for what an earlier run left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -190,6 +191,36 @@ impl Drop for Destroying<'_> {
     }
 }
 
+/// What pipelines that stand are to be, by the plans of this process. Two that are to be the same would both be destroyed before it shows that only one can be made.
+#[derive(Debug, Default)]
+pub struct Intents(Mutex<BTreeMap<String, Intent>>);
+
+/// What a pipeline is to be called, where that is known, and of what it is to be.
+type Intent = (Option<String>, BTreeSet<Identity>);
+
+impl Intents {
+    /// Notes what the pipeline that is called `now` is to be, instead of what was noted before. Answers what another one is to be, too.
+    pub fn note(&self, now: String, intent: Intent) -> Option<Taken> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = all.iter().filter(|(of, _)| **of != now);
+        let (id, parts) = &intent;
+        let taken = others.find_map(|(_, (their_id, theirs))| {
+            let both = parts.intersection(theirs).next();
+            let same = id.is_some() && id == their_id;
+            same.then_some(Taken::Pipeline)
+                .or_else(|| both.cloned().map(Taken::Part))
+        });
+        all.insert(now, intent);
+        taken
+    }
+
+    /// Notes that the pipeline that is called `now` is to be no more.
+    pub fn end(&self, now: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(now);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +248,23 @@ mod tests {
         drop(making("orders", &[]).unwrap());
         drop(making("parcels", &["b"]).unwrap());
         assert!(claims.0.borrow().is_empty());
+    }
+
+    #[test]
+    fn two_are_not_to_be_one() {
+        let intents = Intents::default();
+        let note = |now: &str, id: Option<&str>, names: &[&str]| {
+            intents.note(now.to_owned(), (id.map(str::to_owned), parts(names)))
+        };
+        assert_eq!(note("a", Some("same"), &["q"]), None);
+        assert_eq!(note("a", Some("same"), &["q"]), None);
+        assert_eq!(note("b", Some("same"), &["r"]), Some(Taken::Pipeline));
+        let taken = note("b", None, &["q"]);
+        assert!(matches!(taken, Some(Taken::Part((_, name))) if name == "q"));
+        // One goes where another has been.
+        assert_eq!(note("b", Some("a"), &["r"]), None);
+        intents.end("a");
+        assert_eq!(note("b", Some("same"), &["q"]), None);
     }
 
     #[test]

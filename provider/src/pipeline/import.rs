@@ -6,7 +6,7 @@ use bellflower_contract::env;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::Diagnostic;
 
-use super::apply::{Findings, look, ours};
+use super::apply::{Findings, Outcome, look};
 use super::blueprint::{Blueprint, Facts};
 use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
@@ -14,8 +14,8 @@ use super::settings::Settings;
 use super::state::Observed;
 use crate::documents::{Place, machine};
 use crate::engine::{Attributes, Failure, Found, Owner};
-use crate::parts::Aws;
 use crate::parts::tags::{MARK, Tags};
+use crate::parts::{Aws, key};
 
 /// The arguments of a pipeline of which name and environment are `given`, as far as AWS shows them. Names of a user's own and what only
 /// Terraform knows stay at their defaults.
@@ -77,7 +77,8 @@ pub async fn discover(
             .attributes
             .get("alias")
             .filter(|alias| !alias.is_null());
-        let alias = alias.or_else(|| names?.first());
+        // Of several nobody knows which is the pipeline's own, and a wrong one would be taken from whoever made it.
+        let alias = alias.or_else(|| names.filter(|names| names.len() == 1)?.first());
         let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
         set(&mut base, &["key"], own);
     } else if key.starts_with("arn:") && !is_named(found.as_ref()) {
@@ -196,13 +197,12 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
 }
 
 /// Warns of parts that carry the pipeline's mark under names that an import does not know.
-pub fn by_other_names(marked: Option<&[String]>, findings: &Findings) -> Option<Diagnostic> {
-    let Some(marked) = marked else {
+pub fn by_other_names(others: Option<&[String]>) -> Option<Diagnostic> {
+    let Some(others) = others else {
         let detail = "AWS's index of tags could not be asked, for which the permission tag:GetResources is needed. Parts that have names of their own are not known before the configuration names them; an apply without would \
                       make others beside them, and a destroy would leave them.";
         return Some(Diagnostic::warning("Not all parts were looked for", detail));
     };
-    let others = others(marked, &ours(findings));
     if others.is_empty() {
         return None;
     }
@@ -235,10 +235,8 @@ pub fn taken_up(titles: &[String], removed: &[String]) -> Diagnostic {
 }
 
 /// Warns of what an earlier run has left under names that the pipeline, which was made of what else it left, does not have.
-pub fn left_over(marked: &[String], observed: &Observed) -> Option<Diagnostic> {
-    let mut others = others(marked, observed);
-    // One that waits for its deletion is told as well.
-    others.retain(|arn| arn.split(':').nth(2) != Some("kms"));
+pub async fn left_over(made: &Outcome, aws: &Aws) -> Option<Diagnostic> {
+    let others = others(&made.blueprint.mark()?, &made.observed, aws).await?;
     if others.is_empty() {
         return None;
     }
@@ -249,24 +247,26 @@ pub fn left_over(marked: &[String], observed: &Observed) -> Option<Diagnostic> {
     Some(Diagnostic::warning("Parts left by an earlier run", detail))
 }
 
-/// The ARNs that carry the pipeline's mark and are none of these parts'.
-fn others<'a>(marked: &'a [String], known: &Observed) -> Vec<&'a str> {
+/// The ARNs that carry the pipeline's mark and are none of these parts', as AWS's index of tags tells them; none where it cannot be asked.
+pub async fn others(mark: &str, known: &Observed, aws: &Aws) -> Option<Vec<String>> {
     let arn = |part: &Attributes| {
         let arn = part.get("arn")?.as_str()?;
         Some(arn.trim_end_matches(":*").to_owned())
     };
     let arns: Vec<String> = known.values().flatten().filter_map(arn).collect();
-    // A key has no name, and one of an earlier pipeline that waits for its deletion is marked as well: it counts where no other was found.
-    let key = known.get(&["key".to_owned()][..]);
-    let key = key.is_none_or(Option::is_some);
-    marked
-        .iter()
-        .map(|arn| arn.trim_end_matches(":*"))
-        .filter(|arn| {
-            let counts = !key || arn.split(':').nth(2) != Some("kms");
-            counts && !arns.iter().any(|known| known == arn)
-        })
-        .collect()
+    let mut others = aws.tagged(MARK, mark).await?;
+    for arn in &mut others {
+        arn.truncate(arn.trim_end_matches(":*").len());
+    }
+    others.retain(|arn| !arns.contains(arn));
+    let mut standing = Vec::new();
+    for arn in others {
+        // A key that waits for its deletion is of an earlier pipeline, and no more to be paid for.
+        if arn.split(':').nth(2) != Some("kms") || key::stands(&arn, aws).await {
+            standing.push(arn);
+        }
+    }
+    Some(standing)
 }
 
 /// SQS has told whole numbers as texts, too.

@@ -33,14 +33,14 @@ use tfplugin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
-use crate::engine::{Failure, Owner};
-use crate::parts::tags::MARK;
+use crate::engine::Owner;
+use crate::parts::{Aws, key};
 use apply::{
-    Deadline, Findings, Progress, converge, disown, for_looks, look, look_twice, ours, recognise,
+    Deadline, Findings, Progress, converge, disown, for_looks, look_well, ours, recognise,
     still_forgotten,
 };
 use blueprint::{Blueprint, Facts, Node};
-use claims::Claims;
+use claims::{Claims, Intents};
 use destroy::held_by_another;
 use order::{Order, made_since};
 use packages::Packages;
@@ -48,8 +48,8 @@ use place::{home, met, stated, supposed, whereabouts};
 use plan::{Known, key_arn, settled};
 use settings::Settings;
 use words::{
-    all_told, cut_short, in_part, made_anew, not_configured, not_foreseen, not_ours, not_shown,
-    other_code, since, told, too_late, unfinished, unmarked,
+    all_told, cut_short, in_part, key_of_no_use, made_anew, missing, not_configured, not_foreseen,
+    not_ours, not_shown, other_code, since, told, too_late, twice, unfinished, unmarked,
 };
 
 /// The resource's name.
@@ -62,6 +62,7 @@ type Tree = Map<String, Json>;
 pub struct CallbackPipeline {
     shared: Shared,
     claims: Claims,
+    intents: Intents,
 }
 
 impl CallbackPipeline {
@@ -71,6 +72,7 @@ impl CallbackPipeline {
         Self {
             shared,
             claims: Claims::default(),
+            intents: Intents::default(),
         }
     }
 }
@@ -89,6 +91,12 @@ fn value_of(tree: Tree) -> Value {
 fn settings_of(tree: &Tree) -> Result<Settings, Diagnostic> {
     Settings::read(tree)
         .map_err(|error| Diagnostic::error("Arguments not understood", error.to_string()))
+}
+
+/// What a pipeline is called, for an import and in messages, where a tree has its name.
+fn named(tree: &Tree) -> Option<String> {
+    let text = |name: &str| tree.get(name)?.as_str();
+    Some(format!("{}/{}", text("name")?, text("environment")?))
 }
 
 /// The time limit of an operation, from the `timeouts` block.
@@ -150,12 +158,11 @@ impl CallbackPipeline {
         let all = Blueprint::of(&settings.with_all_alarms(), &facts);
         let eyes = for_looks(&all, &aws);
         let met = met(&session, &base, &all, &facts.place, &eyes).await?;
-        let looked = async {
-            let mut findings = look(&all, &eyes, met).await?;
-            look_twice(&base, &all, &eyes, &mut findings).await?;
-            Ok(findings)
-        };
-        let mut findings = looked.await.map_err(|failures: Vec<Failure>| {
+        let (looked, of_no_use) = tokio::join!(
+            look_well(&base, &all, &eyes, met),
+            given_key(&settings, &aws)
+        );
+        let mut findings = looked.map_err(|failures| {
             let mut told = all_told(&failures);
             if deadline.is_over() {
                 told.push(too_late("read", limit(&base, "read")));
@@ -178,11 +185,14 @@ impl CallbackPipeline {
         let at = settings.made_at.as_deref();
         let since = made_since(at, &blueprint, &mark, &findings, &aws).await;
         if since.map_err(|failure| vec![told(&failure)])?.is_some() {
-            let gone = Refreshed {
-                state: None,
-                memory: Vec::new(),
+            // Terraform says nothing of what a refresh has found gone where it is to be destroyed: so the plan or the destroy does.
+            let memory = memory::of_another();
+            let kept = || tree_of(&request.state).filter(|_| !imported);
+            let refreshed = Refreshed {
+                state: memory.as_ref().and_then(|_| kept()),
+                memory: memory.unwrap_or_default(),
             };
-            return Ok((gone, vec![held_by_another(&settings)]));
+            return Ok((refreshed, vec![held_by_another(&settings)]));
         }
         // An import brings none with it.
         if settings.made_at.is_none() {
@@ -207,9 +217,10 @@ impl CallbackPipeline {
                 None if !warnings.is_empty() => return Err(not_ours(&mark, warnings)),
                 None => {}
             }
-            let marked = aws.tagged(MARK, &mark).await;
-            warnings.extend(import::by_other_names(marked.as_deref(), &findings));
+            let others = import::others(&mark, &ours(&findings), &aws).await;
+            warnings.extend(import::by_other_names(others.as_deref()));
         }
+        warnings.extend(of_no_use);
         let refreshed = Refreshed {
             state: state::state(&base, &blueprint, &ours(&findings)),
             memory: memory::written(&blueprint, &findings),
@@ -224,7 +235,11 @@ impl CallbackPipeline {
             ..Known::default()
         };
         known.place = known.prior.as_ref().and_then(stated);
+        let now = known.prior.as_ref().and_then(named);
         if request.config.is_null() {
+            if let Some(now) = now {
+                self.intents.end(&now);
+            }
             return Ok(PlanReply {
                 private: request.private.clone(),
                 diagnostics: destroy::lost(&request.private, &known),
@@ -236,7 +251,13 @@ impl CallbackPipeline {
             known.place = Some(home(session, known.prior.as_ref()).await?);
             known.default_tags = Some(session.config.default_tags());
         }
-        let planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
+        let mut planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
+        if let Value::Map(value) = &mut planned.value
+            && memory::is_of_another(&request.private)
+        {
+            // An apply refuses, and there has to be one: an error here would end a destroy, too.
+            value.insert("made_at".to_owned(), Value::Unknown);
+        }
         let mut diagnostics = planned.warnings;
         if !request.prior.is_null() {
             diagnostics.extend(warnings::of_change(
@@ -250,6 +271,11 @@ impl CallbackPipeline {
         if let Some(place) = &known.place {
             let found = validate::validate_planned(&request.config, &planned.value, place);
             diagnostics.extend(found);
+        }
+        if let Some(now) = now {
+            let id = tree_of(&planned.value).as_ref().and_then(named);
+            let twin = self.intents.note(now, (id.clone(), planned.after.alone()));
+            diagnostics.extend(twin.map(|taken| twice(taken, id.as_deref().unwrap_or_default())));
         }
         if !planned.replace.is_empty() {
             diagnostics.extend(destroy::lost(&request.private, &known));
@@ -326,11 +352,13 @@ impl CallbackPipeline {
             let mut told = not_shown(&outcome.not_shown);
             told.extend(other_code(&request.planned, &outcome.observed));
             told.extend(since(&left.since));
+            told.extend(missing(&left.missing));
             if !taken_up.is_empty() {
-                let mark = blueprint::mark(&settings, &facts.place);
-                let marked = aws.tagged(MARK, &mark).await.unwrap_or_default();
                 told.push(import::taken_up(&taken_up, &left.removed));
-                told.extend(import::left_over(&marked, &outcome.observed));
+            }
+            // With a key of the user's nothing else shows that an earlier run may have made one.
+            if !taken_up.is_empty() || (creating && settings.kms_key_arn.is_some()) {
+                told.extend(import::left_over(&outcome, &aws).await);
             }
             let mut tree = outcome.blueprint.outputs.clone();
             tree.insert("made_at".to_owned(), json!(settings.made_at));
@@ -367,6 +395,13 @@ impl CallbackPipeline {
         }
         (state, diagnostics)
     }
+}
+
+/// What is wrong with a key of the user's own.
+async fn given_key(settings: &Settings, aws: &Aws) -> Option<Diagnostic> {
+    let arn = settings.kms_key_arn.as_deref()?;
+    let why = key::trouble(arn, aws).await?;
+    Some(key_of_no_use(arn, why))
 }
 
 /// What there is of ours, in a person's words.

@@ -11,12 +11,13 @@ use super::apply::{
     remove_surplus, seen_later, still_forgotten,
 };
 use super::blueprint::{self, Blueprint, Facts, Node};
-use super::claims::{Claims, Making, Taken};
+use super::claims::{Claims, Making};
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
 use super::state::{self, Observed};
-use super::{Tree, all_told, elsewhere, settings_of, told};
+use super::words::{all_told, another_stands, key_gone, told, twice};
+use super::{Tree, elsewhere, settings_of};
 use crate::documents::Place;
 use crate::engine::Failure;
 use crate::parts::Aws;
@@ -31,6 +32,8 @@ pub struct Left {
     pub found: Observed,
     /// What somebody has changed since the plan.
     pub since: Vec<String>,
+    /// What was there as the plan has it, and was not there any more.
+    pub missing: Vec<String>,
     /// What went, since the configuration does not have it.
     pub removed: Vec<String>,
 }
@@ -61,7 +64,12 @@ impl Order {
         place: Place,
         default_tags: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
-        let settings = settings_of(planned).map_err(|error| vec![error])?;
+        let mut settings = settings_of(planned).map_err(|error| vec![error])?;
+        // It stays, whatever a plan shows of it.
+        let made_at = prior
+            .as_ref()
+            .and_then(|prior| prior.get("made_at")?.as_str());
+        settings.made_at = made_at.map(str::to_owned);
         let packages = agreed(&settings, planned, prior.as_ref())?;
         let known = Known {
             place: Some(place.clone()),
@@ -77,11 +85,12 @@ impl Order {
             packages,
             place,
         };
+        let blueprint = Blueprint::of(&settings, &facts);
         Ok(Self {
             before: prior
                 .as_ref()
-                .and_then(|prior| plan::recorded(prior, &known)),
-            blueprint: Blueprint::of(&settings, &facts),
+                .and_then(|prior| plan::recorded_before(prior, &known, &blueprint)),
+            blueprint,
             prior,
             settings,
             facts,
@@ -99,27 +108,8 @@ impl Order {
     /// # Errors
     /// That another resource makes it, or one of its parts.
     pub fn claimed<'a>(&self, claims: &'a Claims) -> Result<Making<'a>, Diagnostics> {
-        let taken = match claims.making(self.mark(), self.blueprint.alone()) {
-            Ok(making) => return Ok(making),
-            Err(taken) => taken,
-        };
-        let (summary, detail) = match taken {
-            Taken::Pipeline => (
-                "Pipeline twice",
-                format!(
-                    "Another resource of this configuration makes the pipeline \"{}\". Each needs a name or an environment of its own.",
-                    blueprint::id(&self.settings)
-                ),
-            ),
-            Taken::Part((kind, name)) => (
-                "Part twice",
-                format!(
-                    "Another pipeline of this configuration makes the {kind} \"{name}\". Each needs one with a name of its own."
-                ),
-            ),
-        };
-        let path = Path::root().attribute("name");
-        Err(vec![Diagnostic::error(summary, detail).at(path)])
+        let making = claims.making(self.mark(), self.blueprint.alone());
+        making.map_err(|taken| vec![twice(taken, &blueprint::id(&self.settings))])
     }
 
     /// What there is, when nothing stands against the work and what is no longer wanted is gone, and the parts that are left as they are in something. Nothing when the work was ended before.
@@ -163,16 +153,19 @@ impl Order {
         if self.prior.is_some() && !is_known {
             self.knows_its_machine(&findings, aws).await?;
         } else if let Some(machine) = self.stands(&findings, aws).await? {
-            return Err(vec![stands_already(
-                &blueprint::id(&self.settings),
-                &machine,
-            )]);
+            let id = blueprint::id(&self.settings);
+            return Err(vec![if self.prior.is_some() {
+                another_stands(&id)
+            } else {
+                stands_already(&id, &machine)
+            }]);
         }
         if self.prior.is_none() {
             self.holds_nothing(&findings, aws).await?;
         } else {
             self.knows_its_bucket(&findings, aws).await?;
         }
+        let missing = self.missing(planned, &findings)?;
         let remains = self.remains(&findings, aws).await;
         let mut removed = Vec::new();
         if let Some(before) = remains.as_ref().or(self.before.as_ref()) {
@@ -184,10 +177,35 @@ impl Order {
         let folders = self.remove_old_folders(aws).await;
         folders.map_err(|failure| vec![told(&failure)])?;
         let left = Left {
+            missing,
             removed,
             ..self.leave(planned, &mut findings)
         };
         Ok(Some((findings, left)))
+    }
+
+    /// What the plan takes for being there and is not: somebody has removed it since.
+    ///
+    /// # Errors
+    /// That it is the key. Whether to go on with another one, without what the old one opens, is for a plan to ask.
+    fn missing(&self, planned: &Tree, findings: &Findings) -> Result<Vec<String>, Diagnostics> {
+        let (Some(prior), Some(before)) = (&self.prior, &self.before) else {
+            return Ok(Vec::new());
+        };
+        let is_missing = |node: &&Node| {
+            let old = before.node(&node.path);
+            old.is_some_and(|old| old.identity() == node.identity())
+                && state::was_there(prior, &node.path)
+                && findings.get(&node.path).is_some_and(Option::is_none)
+        };
+        let missing: Vec<&Node> = self.blueprint.nodes.iter().filter(is_missing).collect();
+        let id = planned
+            .get("key")
+            .and_then(|key| key.get("key_id")?.as_str());
+        if let Some(id) = id.filter(|_| missing.iter().any(|node| node.path == ["key"])) {
+            return Err(vec![key_gone(id)]);
+        }
+        Ok(missing.iter().map(|node| node.part.title()).collect())
     }
 
     /// Looks once more for the state machine of a pipeline that is to be made and of which there is something: whether it stands complete depends on that alone.

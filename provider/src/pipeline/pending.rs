@@ -93,6 +93,13 @@ impl PendingCallbacks {
         tree.insert("state_machine_arn".to_owned(), json!(arn));
         tree.insert("callbacks".to_owned(), json!(callbacks));
         let mut warnings = Vec::new();
+        if !machine::has_wait(&definition) {
+            let detail = format!(
+                "{arn} has no state \"{WAIT_FOR_RESPONSE}\", in which the executions of a pipeline wait, so none of its executions is told: is it the state machine of a pipeline?"
+            );
+            let path = Path::root().attribute(at);
+            warnings.push(Diagnostic::warning("No callback pipeline", detail).at(path));
+        }
         if executions.len() >= most {
             let detail = format!(
                 "{most} executions were looked at, and there may be more that run. The longest waits may be among those: raise `max_executions`."

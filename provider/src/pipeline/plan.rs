@@ -68,7 +68,7 @@ pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let before = known
         .prior
         .as_ref()
-        .and_then(|prior| recorded(prior, known));
+        .and_then(|prior| recorded_before(prior, known, &blueprint));
     let view = View {
         prior: known.prior.as_ref(),
         exact: &known.exact,
@@ -202,6 +202,24 @@ pub fn recorded(state: &Map<String, Json>, known: &Known) -> Option<Blueprint> {
         packages: Packages::recorded(&settings),
     };
     Some(Blueprint::of(&settings, &facts))
+}
+
+/// The same of a state that is to become `after`: a key that is there and of which no alias is known is the same, however it is to be called.
+#[must_use]
+pub fn recorded_before(
+    state: &Map<String, Json>,
+    known: &Known,
+    after: &Blueprint,
+) -> Option<Blueprint> {
+    let mut state = state.clone();
+    let wanted = after.node(&["key".to_owned()]);
+    if let (Some(Json::Object(key)), Some(wanted)) = (state.get_mut("key"), wanted) {
+        let is_null = |name: &str| key.get(name).is_none_or(Json::is_null);
+        if !is_null("key_id") && is_null("alias") {
+            key.insert("alias".to_owned(), json!(wanted.part.name()));
+        }
+    }
+    recorded(&state, known)
 }
 
 /// The ARN of the key in use, as far as it is known: the user's, or our own as the state has it.

@@ -326,7 +326,7 @@ fn table() -> Vec<Field> {
         text("task_token", "Where the task token of an exchange is kept: beside the work in the folder of work handed out (`outbound`), where the business application can read it, too, or in the folder `private/`, which `business_application_policy_json` leaves out (`private`). Whoever has a token can answer its callback. Change it while no callback is open: those that are would no longer be found.")
             .default(OUTBOUND)
             .check(Check::OneOf(&[OUTBOUND, PRIVATE])),
-        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not, but do that while no callback is open: what was encrypted with the former key cannot be read any more.")
+        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not, but do that while no callback is open: what was encrypted with the former key cannot be read any more. Not the own key of another pipeline, with which it goes. A plan warns where KMS says that the key cannot be used.")
             .check(Check::Arn("kms", "key")),
         number("log_retention_in_days", "How many days the log groups keep events; 0 keeps them for ever.")
             .default(14)
@@ -334,7 +334,7 @@ fn table() -> Vec<Field> {
         text("iam_path", "The path of the IAM roles.").default("/").check(Check::Path).replaces(),
         text("permissions_boundary", "The ARN of the IAM policy that bounds the IAM roles.").check(Check::Arn("iam", "policy")),
         Field::new("tags", Shape::TextMap, "Tags of every part that takes tags, over those of the provider's `default_tags`; at most 48 of both together. Allowed: letters, digits, spaces and `_ . : / = + - @`, in keys of up to 128 and values of up to 256 characters."),
-        Field::new("made_at", Shape::Text, "When the making of this pipeline began. The tag `bellflower:made-at` of the state machine says the same, and tells this pipeline from another one of its name: an object of the state whose pipeline was made anew by somebody else counts as gone.").computed(),
+        Field::new("made_at", Shape::Text, "When the making of this pipeline began. The tag `bellflower:made-at` of the state machine says the same, and tells this pipeline from another one of its name: an object of the state whose pipeline was made anew by somebody else is neither changed nor destroyed with it.").computed(),
         Field::new("tags_all", Shape::TextMap, "All tags, those of the provider's `default_tags` among them.").computed(),
         object("key", "The customer-managed KMS key that encrypts the bucket, the queues, the topic, the log groups and the functions' variables. None is made when `kms_key_arn` is set.", key()),
         object("bucket", "The S3 bucket that work and answers go through.", bucket()),

@@ -6,6 +6,7 @@ use tfplugin::{Diagnostic, Diagnostics, Path, Value, Work};
 
 use super::apply::{Deadline, Findings, Outcome, refusals};
 use super::blueprint::Blueprint;
+use super::claims::Taken;
 use super::state;
 use crate::engine::Failure;
 use crate::parts::tags::MARK;
@@ -70,11 +71,13 @@ pub fn not_ours(mark: &str, unmarked: Diagnostics) -> Diagnostics {
 }
 
 pub fn too_late(operation: &str, limit: Duration) -> Diagnostic {
-    // Terraform refreshes with what the state has, and tells nothing of the configuration.
-    let way_on = if operation == "read" {
-        ", and apply that with -refresh=false"
-    } else {
-        ""
+    // Terraform refreshes and destroys with what the state has, and tells nothing of the configuration.
+    let way_on = match operation {
+        "read" => ", and apply that with -refresh=false",
+        "delete" => {
+            ": it counts once it has been applied. A destroy that is run again goes on from where this one ended"
+        }
+        _ => "",
     };
     let detail = format!(
         "The {operation} was not done within {}. Raise timeouts.{operation} if it needs longer{way_on}.",
@@ -133,6 +136,63 @@ pub fn since(labels: &[String]) -> Option<Diagnostic> {
         labels.join(", ")
     );
     (!labels.is_empty()).then(|| Diagnostic::warning("Changed since the plan", detail))
+}
+
+/// That two resources are to be one pipeline, or to have one part.
+pub fn twice(taken: Taken, id: &str) -> Diagnostic {
+    let (summary, detail) = match taken {
+        Taken::Pipeline => (
+            "Pipeline twice",
+            format!(
+                "Another resource of this configuration makes the pipeline \"{id}\". Each needs a name or an environment of its own."
+            ),
+        ),
+        Taken::Part((kind, name)) => (
+            "Part twice",
+            format!(
+                "Another pipeline of this configuration makes the {kind} \"{name}\". Each needs one with a name of its own."
+            ),
+        ),
+    };
+    Diagnostic::error(summary, detail).at(Path::root().attribute("name"))
+}
+
+/// What somebody has removed since the plan.
+pub fn missing(titles: &[String]) -> Option<Diagnostic> {
+    let detail = format!(
+        "The plan took these for being there, and somebody has removed them since. They were made anew, without what was in them: {}.",
+        titles.join(", ")
+    );
+    (!titles.is_empty()).then(|| Diagnostic::warning("Removed since the plan", detail))
+}
+
+/// That the pipeline's own key went since the plan.
+pub fn key_gone(id: &str) -> Diagnostic {
+    let detail = format!(
+        "The pipeline's KMS key {id} was there when the plan was made, and now it is not, or waits for its deletion. Nothing was changed: with another key the files of open callbacks and the messages in the queues could not \
+         be read. A key that waits for its deletion can be had back, `aws kms cancel-key-deletion --key-id {id}`; the next plan shows how it is then. To go on with another key, make a new plan."
+    );
+    let path = Path::root().attribute("key");
+    Diagnostic::error("Key removed since the plan", detail).at(path)
+}
+
+/// That a key of the user's own cannot be used.
+pub fn key_of_no_use(arn: &str, why: &str) -> Diagnostic {
+    let detail = format!(
+        "{arn} {why}, and nothing of the pipeline works without it. A key that waits for its deletion can be had back: `aws kms cancel-key-deletion` and `aws kms enable-key`, with this ARN as --key-id."
+    );
+    let path = Path::root().attribute("kms_key_arn");
+    Diagnostic::warning("The key cannot be used", detail).at(path)
+}
+
+/// Refuses to go on with an object of the state whose pipeline is another by now.
+pub fn another_stands(id: &str) -> Diagnostic {
+    let detail = format!(
+        "The pipeline \"{id}\" that stands is another than the one this object of the state tells of: it was made anew since. Take the old object out of the state, `terraform state rm ADDRESS`, and the new pipeline into it, \
+         `terraform import ADDRESS {id}`, unless another configuration holds it."
+    );
+    let path = Path::root().attribute("name");
+    Diagnostic::error("Pipeline made anew", detail).at(path)
 }
 
 /// What a create that did not get to its end means to Terraform, and the way on.

@@ -5,98 +5,13 @@ use std::time::Duration;
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, Error, Plan, Stage, eventually};
+use bellflower_tests::{Error, Plan, Stage, eventually};
 use serde_json::{Value, json};
 
-use super::somebody;
+use super::somebody::{self, messages, put, send, state_of_key};
 
 const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
 const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-no-color"];
-
-async fn put(stage: &Stage, bucket: &str, key: &str) {
-    let put = stage.aws.s3.put_object().bucket(bucket).key(key);
-    put.send().await.unwrap();
-}
-
-async fn send(stage: &Stage, queue: &str) {
-    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
-    let url = url.send().await.unwrap().queue_url.unwrap();
-    let send = stage.aws.sqs.send_message().queue_url(url);
-    send.message_body("{}").send().await.unwrap();
-}
-
-async fn messages(stage: &Stage, queue: &str) -> String {
-    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
-    let url = url.send().await.unwrap().queue_url.unwrap();
-    let name = QueueAttributeName::ApproximateNumberOfMessages;
-    let get = stage.aws.sqs.get_queue_attributes().queue_url(url);
-    let get = get.attribute_names(name.clone());
-    let mut found = get.send().await.unwrap().attributes.unwrap();
-    found.remove(&name).unwrap()
-}
-
-async fn state_of_key(stage: &Stage, key: &str) -> KeyState {
-    let described = stage.aws.kms.describe_key().key_id(key).send().await;
-    let metadata = described.unwrap().key_metadata.unwrap();
-    metadata.key_state.unwrap()
-}
-
-fn actions(stage: &Stage) -> Result<Value, Error> {
-    Ok(stage.change()?["actions"].clone())
-}
-
-/// An import by name does not see what has a name of its own. Nothing is replaced for what was not seen, and the next apply takes it over as it is.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_import_replaces_nothing_that_it_does_not_see() -> Result<(), Error> {
-    let stage = Stage::new("").await?;
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.unwrap().arn.unwrap();
-    let lines = format!(
-        "  kms_key_arn = \"{key}\"\n  iam_path = \"/team/\"\n  task_token = \"private\"\n  bucket = {{ bucket = \"my-own-bucket-77\" }}\n  \
-         integration = {{ function_name = \"mine\", role = {{ name = \"my-role\" }} }}\n"
-    );
-    stage.set(&lines)?;
-    stage.terraform.apply()?;
-    put(&stage, "my-own-bucket-77", "outbound/1/data.json").await;
-    let dead = &stage.names.dead_letter_queue;
-    send(&stage, dead).await;
-    let uuid = stage.state()?["event_source"]["uuid"].clone();
-
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
-    assert_eq!(actions(&stage)?, json!(["update"]));
-    let said = stage.terraform.expect(&APPLY)?.flat();
-    assert!(said.contains("0 added, 1 changed, 0 destroyed"), "{said}");
-    assert!(!said.contains("Open callbacks would be lost"), "{said}");
-    let get = stage.aws.s3.head_object().bucket("my-own-bucket-77");
-    get.key("outbound/1/data.json").send().await.unwrap();
-    assert_eq!(messages(&stage, dead).await, "1");
-    assert_eq!(stage.state()?["event_source"]["uuid"], uuid);
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    Ok(())
-}
-
-/// A destroy after an import that did not see the bucket would leave it behind without the key that opens what is in it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_destroy_after_an_import_leaves_no_bucket_without_its_key() -> Result<(), Error> {
-    let lines = "  bucket = { bucket = \"my-own-bucket-78\" }\n";
-    let stage = Stage::new(lines).await?;
-    stage.terraform.apply()?;
-    let key = stage.state()?["key"]["arn"].clone();
-    let key = key.as_str().unwrap_or_default();
-    put(&stage, "my-own-bucket-78", "outbound/1/data.json").await;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
-    let run = stage.terraform.run(&DESTROY)?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
-    assert!(
-        said.contains("my-own-bucket-78") && said.contains("Nothing was destroyed"),
-        "{said}"
-    );
-    assert_eq!(state_of_key(&stage, key).await, KeyState::Enabled);
-    Ok(())
-}
 
 /// A bucket that has lost its mark and more is left alone. The key that opens what is in it is not taken from it.
 #[tokio::test(flavor = "multi_thread")]
@@ -363,28 +278,6 @@ async fn an_alias_that_was_moved_is_left_where_it_is() -> Result<(), Error> {
     Ok(())
 }
 
-/// An apply after an import that did not see the state machine makes no second one beside it.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_import_makes_no_second_state_machine() -> Result<(), Error> {
-    let lines = "  state_machine = { name = \"mine\" }\n";
-    let stage = Stage::new(lines).await?;
-    stage.terraform.apply()?;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
-    stage.set("")?;
-    let said = stage.terraform.run(&APPLY)?.flat();
-    assert!(
-        said.contains("A state machine of another name") && said.contains("stateMachine:mine"),
-        "{said}"
-    );
-    stage.set(lines)?;
-    stage.terraform.apply()?;
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    stage.terraform.destroy()?;
-    assert_eq!(stage.left().await?, Vec::<String>::new());
-    Ok(())
-}
-
 /// An alarm that is switched off and there all the same: a run that had switched it on was killed, and its configuration taken back.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alarm_of_a_killed_run_goes() -> Result<(), Error> {
@@ -534,78 +427,6 @@ async fn whatever_is_in_the_way_of_a_replacement_is_told_before() -> Result<(), 
     Ok(())
 }
 
-/// What has a name of its own is known by the parts that work with it, also where nobody may ask AWS's index of tags.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_import_forgets_no_bucket() -> Result<(), Error> {
-    let own = "  bucket = { bucket = \"my-own-bucket-79\" }\n";
-    let (stage, proxy) = Stage::behind_proxy(own).await?;
-    stage.terraform.apply()?;
-    put(&stage, "my-own-bucket-79", "outbound/1/data.json").await;
-    let denied = Fault::error(400, "AccessDeniedException", "not authorized");
-    proxy.inject(Rule::before(denied).on("tag:GetResources"));
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
-    assert!(said.contains("Not all parts were looked for"), "{said}");
-    for command in [&DESTROY, &APPLY] {
-        stage.set("")?;
-        let run = stage.terraform.run(command)?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{said}");
-        assert!(said.contains("my-own-bucket-79"), "{said}");
-    }
-    let buckets = stage.aws.s3.list_buckets().send().await.unwrap().buckets;
-    assert_eq!(buckets.map(|all| all.len()), Some(1));
-    stage.set(own)?;
-    stage.terraform.apply()?;
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    Ok(())
-}
-
-/// An import takes arguments from what it finds, and its own key for its own, whatever the bucket is encrypted with by now.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
-    let lines = "  bucket = { expiration_days = 30 }\n  queue = { visibility_timeout_seconds = 100 }\n  \
-                 dead_letter_queue = { message_retention_seconds = 700000 }\n  key = { deletion_window_in_days = 30 }\n";
-    let stage = Stage::new(lines).await?;
-    stage.terraform.apply()?;
-    let imported = || -> Result<(), Error> {
-        stage.terraform.expect(&["state", "rm", ADDRESS])?;
-        stage.terraform.import(ADDRESS, "orders").map(drop)
-    };
-    imported()?;
-    assert_eq!(stage.state()?["drift"], json!({}));
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-
-    let theirs = stage.aws.kms.create_key().send().await.unwrap();
-    let theirs = theirs.key_metadata.unwrap().arn.unwrap();
-    let by_default = aws_sdk_s3::types::ServerSideEncryptionByDefault::builder()
-        .sse_algorithm("aws:kms".into())
-        .kms_master_key_id(&theirs)
-        .build()
-        .unwrap();
-    let rule = aws_sdk_s3::types::ServerSideEncryptionRule::builder()
-        .apply_server_side_encryption_by_default(by_default)
-        .build();
-    let rules = aws_sdk_s3::types::ServerSideEncryptionConfiguration::builder()
-        .rules(rule)
-        .build()
-        .unwrap();
-    let put = stage.aws.s3.put_bucket_encryption();
-    let put = put.bucket(&stage.names.bucket);
-    let put = put.server_side_encryption_configuration(rules);
-    put.send().await.unwrap();
-    imported()?;
-    assert_eq!(actions(&stage)?, json!(["update"]));
-    stage.terraform.destroy()?;
-    let left = stage.left().await?;
-    assert!(
-        left.iter()
-            .all(|one| theirs.contains(one.rsplit(' ').next().unwrap_or_default())),
-        "{left:?}"
-    );
-    Ok(())
-}
-
 /// AWS may deny once what is there. Nothing is left for that.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_denied_once_is_not_left() -> Result<(), Error> {
@@ -708,5 +529,186 @@ async fn calls_wait_for_their_turn() -> Result<(), Error> {
         most.is_some_and(|most| (30..=70).contains(&most)),
         "{most:?}"
     );
+    Ok(())
+}
+
+/// Whether to go on with another key is for a plan to ask: it opens nothing of what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_went_since_the_plan_is_not_made_anew() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let made = stage.observe().await;
+    let key = stage.state()?["key"]["key_id"].clone();
+    let key = key.as_str().unwrap_or_default();
+    stage.set("  queue = { delay_seconds = 3 }\n")?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    let end = stage.aws.kms.schedule_key_deletion().key_id(key);
+    end.send().await.unwrap();
+    let run = stage.terraform.run(&["apply", "-no-color", "the.plan"])?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(said.contains("Key removed since the plan"), "{said}");
+    assert!(
+        said.contains(&format!("cancel-key-deletion --key-id {key}")),
+        "{said}"
+    );
+    let cancel = stage.aws.kms.cancel_key_deletion().key_id(key);
+    cancel.send().await.unwrap();
+    stage.aws.kms.enable_key().key_id(key).send().await.unwrap();
+    assert_eq!(stage.observe().await, made);
+    stage.terraform.apply()?;
+    assert_eq!(stage.state()?["key"]["key_id"], json!(key));
+    // A new plan asks, and goes on with another one.
+    let end = stage.aws.kms.schedule_key_deletion().key_id(key);
+    end.send().await.unwrap();
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing")
+    };
+    assert!(said.contains("Open callbacks would be lost"), "{said}");
+    Ok(())
+}
+
+/// A key that somebody has taken the name from is still the pipeline's, whatever it was called.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_its_alias_stays() -> Result<(), Error> {
+    for alias in ["alias/mine", "alias/orders-key-devl-eu-west-1"] {
+        let stage = Stage::new(&format!("  key = {{ alias = \"{alias}\" }}\n")).await?;
+        stage.terraform.apply()?;
+        let made = stage.observe().await;
+        let key = stage.state()?["key"]["key_id"].clone();
+        let delete = stage.aws.kms.delete_alias().alias_name(alias);
+        delete.send().await.unwrap();
+        let Plan::Changes(said) = stage.terraform.plan()? else {
+            panic!("the plan shows nothing")
+        };
+        assert!(
+            said.contains("+ alias") && !said.contains("after apply"),
+            "{said}"
+        );
+        stage.terraform.apply()?;
+        assert_eq!(stage.state()?["key"]["key_id"], key);
+        assert_eq!(stage.observe().await, made);
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// What was in them is gone, and no plan has said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_removed_since_the_plan_is_told() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    stage.set("  log_retention_in_days = 30\n")?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    let queue = &stage.names.dead_letter_queue;
+    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    let delete = stage.aws.sqs.delete_queue().queue_url(url);
+    delete.send().await.unwrap();
+    let said = stage
+        .terraform
+        .expect(&["apply", "-no-color", "the.plan"])?;
+    let said = said.flat();
+    let (_, told) = said
+        .split_once("Removed since the plan")
+        .unwrap_or_default();
+    assert!(told.contains(&format!("SQS queue \"{queue}\"")), "{said}");
+    assert!(!told.contains(&stage.names.queue), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// A key of the user's own is no part of the pipeline, which is of no use without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_users_that_is_of_no_use_is_told() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.unwrap().arn.unwrap();
+    stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
+    stage.terraform.apply()?;
+    let plan = ["plan", "-no-color"];
+    let said = stage.terraform.expect(&plan)?.flat();
+    assert!(!said.contains("cannot be used"), "{said}");
+    let end = stage.aws.kms.schedule_key_deletion().key_id(&key);
+    end.send().await.unwrap();
+    let said = stage.terraform.expect(&plan)?.flat();
+    assert!(said.contains("The key cannot be used"), "{said}");
+    assert!(said.contains("waits for its deletion"), "{said}");
+    Ok(())
+}
+
+/// A key is paid for until somebody removes it. One that could not get its alias, and that the next run may not be let to find, is removed at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_be_named_is_not_left() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let denied = || Fault::error(400, "AccessDeniedException", "not authorized");
+    proxy.inject(Rule::before(denied()).on("kms:CreateAlias"));
+    proxy.inject(Rule::before(denied()).on("kms:ListResourceTags"));
+    for _ in 0..2 {
+        let run = stage.terraform.run(&APPLY)?;
+        assert_eq!(run.code, 1, "{}", run.flat());
+        assert!(run.flat().contains("kms:CreateAlias"), "{}", run.flat());
+    }
+    let keys = stage.aws.kms.list_keys().send().await.unwrap().keys;
+    let keys = keys.unwrap_or_default();
+    assert_eq!(keys.len(), 2);
+    for key in keys {
+        let id = key.key_id.unwrap_or_default();
+        assert_eq!(state_of_key(&stage, &id).await, KeyState::PendingDeletion);
+    }
+    proxy.clear();
+    stage.terraform.apply()?;
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A run that was killed has made a key, and the next one is given another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_a_killed_run_is_told() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let mark = aws_sdk_kms::types::Tag::builder()
+        .tag_key("bellflower:pipeline")
+        .tag_value(format!("orders/devl/{}", stage.region()));
+    let left = stage.aws.kms.create_key().tags(mark.build().unwrap());
+    let left = left
+        .send()
+        .await
+        .unwrap()
+        .key_metadata
+        .unwrap()
+        .arn
+        .unwrap();
+    let given = stage.aws.kms.create_key().send().await.unwrap();
+    let given = given.key_metadata.unwrap().arn.unwrap();
+    stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
+    let said = stage.terraform.apply()?.flat();
+    let (_, told) = said
+        .split_once("Parts left by an earlier run")
+        .unwrap_or_default();
+    assert!(told.contains(&left) && !told.contains(&given), "{said}");
+    stage.terraform.destroy()?;
+    let end = stage.aws.kms.schedule_key_deletion().key_id(&left);
+    end.send().await.unwrap();
+    let said = stage.terraform.apply()?.flat();
+    assert!(!said.contains("Parts left by an earlier run"), "{said}");
+    Ok(())
+}
+
+/// A destroy goes by the limit in the state, and each goes on from where the last one ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_that_was_too_slow_is_run_again() -> Result<(), Error> {
+    let limit = "  timeouts {\n    delete = \"2s\"\n  }\n";
+    let (stage, proxy) = Stage::behind_proxy(limit).await?;
+    stage.terraform.apply()?;
+    proxy.inject(Rule::before(Fault::Hang).on("states:DeleteStateMachine"));
+    let said = stage.terraform.run(&DESTROY)?.flat();
+    assert!(
+        said.contains("A destroy that is run again goes on from where this one ended"),
+        "{said}"
+    );
+    proxy.clear();
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }

@@ -10,6 +10,7 @@ mod callbacks;
 mod drift;
 mod examples;
 mod flow;
+mod imports;
 mod in_place;
 mod lifecycle;
 mod losses;

@@ -121,6 +121,47 @@ async fn two_of_one_name_in_one_configuration_are_refused() -> Result<(), Error>
     Ok(())
 }
 
+/// Both would be destroyed before it shows that one alone can be made.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pipelines_that_are_to_be_one_both_stay() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let both = |name: [&str; 2], lines: [&str; 2]| {
+        let other = Stage::text("", name[1], lines[1]);
+        let (_, other) = other.split_once("resource ").unwrap_or_default();
+        let other = other.replacen("\"this\"", "\"other\"", 1);
+        format!("{}resource {other}", Stage::text("", name[0], lines[0]))
+    };
+    stage.terraform.rewrite(&both(["one", "two"], ["", ""]))?;
+    stage.terraform.apply()?;
+    let topic = "  topic = { name = \"alerts\" }\n";
+    for (text, told) in [
+        (
+            both(["same", "same"], ["", ""]),
+            "makes the pipeline \"same/devl\"",
+        ),
+        (
+            both(["one", "two"], [topic, topic]),
+            "makes the SNS topic \"alerts\"",
+        ),
+    ] {
+        stage.terraform.rewrite(&text)?;
+        let run = stage
+            .terraform
+            .run(&["apply", "-auto-approve", "-no-color"])?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{said}");
+        assert!(
+            said.contains(told) && !said.contains("Destroying"),
+            "{said}"
+        );
+    }
+    stage.terraform.rewrite(&both(["one", "two"], ["", ""]))?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// A dashboard has no tags, and a second one of its name would be written over the first. Nobody's parts are tagged yet while both are made.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pipelines_with_one_dashboard_are_refused() -> Result<(), Error> {
@@ -291,14 +332,20 @@ async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), E
     for options in [&["-refresh=false"][..], &[]] {
         put_state(&stage, &old);
         let destroy = [&["destroy", "-auto-approve", "-no-color"], options].concat();
-        stage.terraform.expect(&destroy)?;
+        let said = stage.terraform.expect(&destroy)?.flat();
+        assert!(said.contains("Pipeline made anew"), "{said}");
         assert_eq!(stage.observe().await, made);
     }
     put_state(&stage, &old);
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the plan is empty, though the pipeline is another")
+    };
+    assert!(said.contains("made_at"), "{said}");
     for options in [&["-refresh=false"][..], &[]] {
         stage.set("  queue = { delay_seconds = 7 }\n")?;
         let apply = [&["apply", "-auto-approve", "-no-color"], options].concat();
         let said = stage.terraform.run(&apply)?.flat();
+        assert!(said.contains("terraform state rm"), "{said}");
         assert!(said.contains("terraform import"), "{said}");
         assert_eq!(stage.observe().await, made);
     }

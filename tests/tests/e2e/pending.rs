@@ -80,6 +80,22 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
     Ok(())
 }
 
+/// That nobody waits is no answer where nobody can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_of_something_else_is_told() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let create = stage.aws.sfn.create_state_machine().name("other");
+    let create = create.role_arn("arn:aws:iam::123456789012:role/other");
+    let create =
+        create.definition(r#"{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}"#);
+    let arn = create.send().await.unwrap().state_machine_arn;
+    let text = text(&format!("state_machine_arn = \"{arn}\""));
+    let operator = Terraform::configuration(&text, &stage.emulator.environment())?;
+    let said = operator.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("No callback pipeline"), "{said}");
+    Ok(())
+}
+
 /// Mistakes are told at their attribute, and nobody is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_question_is_told_at_its_place() -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_kms::types::KeyState;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::FunctionCode;
 use aws_sdk_s3::primitives::ByteStream;
@@ -161,4 +162,36 @@ pub async fn code(stage: &Stage, zip: Vec<u8>) {
     let _ = create.create_bucket_configuration(place).send().await;
     let put = s3.put_object().bucket("code").key("code.zip");
     put.body(ByteStream::from(zip)).send().await.unwrap();
+}
+
+/// Puts an object without anything in it.
+pub async fn put(stage: &Stage, bucket: &str, key: &str) {
+    let put = stage.aws.s3.put_object().bucket(bucket).key(key);
+    put.send().await.unwrap();
+}
+
+/// What KMS says of a key.
+pub async fn state_of_key(stage: &Stage, key: &str) -> KeyState {
+    let described = stage.aws.kms.describe_key().key_id(key).send().await;
+    let metadata = described.unwrap().key_metadata.unwrap();
+    metadata.key_state.unwrap()
+}
+
+/// Sends a message.
+pub async fn send(stage: &Stage, queue: &str) {
+    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    let send = stage.aws.sqs.send_message().queue_url(url);
+    send.message_body("{}").send().await.unwrap();
+}
+
+/// About how many messages a queue has.
+pub async fn messages(stage: &Stage, queue: &str) -> String {
+    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
+    let url = url.send().await.unwrap().queue_url.unwrap();
+    let name = QueueAttributeName::ApproximateNumberOfMessages;
+    let get = stage.aws.sqs.get_queue_attributes().queue_url(url);
+    let get = get.attribute_names(name.clone());
+    let mut found = get.send().await.unwrap().attributes.unwrap();
+    found.remove(&name).unwrap()
 }

@@ -1,0 +1,191 @@
+//! An import learns from AWS what the name alone does not tell, and what it did not see is neither replaced nor left.
+
+use aws_sdk_kms::types::KeyState;
+use bellflower_tests::proxy::{Fault, Rule};
+use bellflower_tests::{ADDRESS, Error, Plan, Stage};
+use serde_json::{Value, json};
+
+use super::somebody::{messages, put, send, state_of_key};
+
+const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
+const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-no-color"];
+
+fn actions(stage: &Stage) -> Result<Value, Error> {
+    Ok(stage.change()?["actions"].clone())
+}
+
+/// An import by name does not see what has a name of its own. Nothing is replaced for what was not seen, and the next apply takes it over as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_replaces_nothing_that_it_does_not_see() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.unwrap().arn.unwrap();
+    let lines = format!(
+        "  kms_key_arn = \"{key}\"\n  iam_path = \"/team/\"\n  task_token = \"private\"\n  bucket = {{ bucket = \"my-own-bucket-77\" }}\n  \
+         integration = {{ function_name = \"mine\", role = {{ name = \"my-role\" }} }}\n"
+    );
+    stage.set(&lines)?;
+    stage.terraform.apply()?;
+    put(&stage, "my-own-bucket-77", "outbound/1/data.json").await;
+    let dead = &stage.names.dead_letter_queue;
+    send(&stage, dead).await;
+    let uuid = stage.state()?["event_source"]["uuid"].clone();
+
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    assert_eq!(actions(&stage)?, json!(["update"]));
+    let said = stage.terraform.expect(&APPLY)?.flat();
+    assert!(said.contains("0 added, 1 changed, 0 destroyed"), "{said}");
+    assert!(!said.contains("Open callbacks would be lost"), "{said}");
+    let get = stage.aws.s3.head_object().bucket("my-own-bucket-77");
+    get.key("outbound/1/data.json").send().await.unwrap();
+    assert_eq!(messages(&stage, dead).await, "1");
+    assert_eq!(stage.state()?["event_source"]["uuid"], uuid);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// A destroy after an import that did not see the bucket would leave it behind without the key that opens what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_after_an_import_leaves_no_bucket_without_its_key() -> Result<(), Error> {
+    let lines = "  bucket = { bucket = \"my-own-bucket-78\" }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["arn"].clone();
+    let key = key.as_str().unwrap_or_default();
+    put(&stage, "my-own-bucket-78", "outbound/1/data.json").await;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    let run = stage.terraform.run(&DESTROY)?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    assert!(
+        said.contains("my-own-bucket-78") && said.contains("Nothing was destroyed"),
+        "{said}"
+    );
+    assert_eq!(state_of_key(&stage, key).await, KeyState::Enabled);
+    Ok(())
+}
+
+/// An apply after an import that did not see the state machine makes no second one beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_makes_no_second_state_machine() -> Result<(), Error> {
+    let lines = "  state_machine = { name = \"mine\" }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    stage.set("")?;
+    let said = stage.terraform.run(&APPLY)?.flat();
+    assert!(
+        said.contains("A state machine of another name") && said.contains("stateMachine:mine"),
+        "{said}"
+    );
+    stage.set(lines)?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What has a name of its own is known by the parts that work with it, also where nobody may ask AWS's index of tags.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_forgets_no_bucket() -> Result<(), Error> {
+    let own = "  bucket = { bucket = \"my-own-bucket-79\" }\n";
+    let (stage, proxy) = Stage::behind_proxy(own).await?;
+    stage.terraform.apply()?;
+    put(&stage, "my-own-bucket-79", "outbound/1/data.json").await;
+    let denied = Fault::error(400, "AccessDeniedException", "not authorized");
+    proxy.inject(Rule::before(denied).on("tag:GetResources"));
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    assert!(said.contains("Not all parts were looked for"), "{said}");
+    for command in [&DESTROY, &APPLY] {
+        stage.set("")?;
+        let run = stage.terraform.run(command)?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{said}");
+        assert!(said.contains("my-own-bucket-79"), "{said}");
+    }
+    let buckets = stage.aws.s3.list_buckets().send().await.unwrap().buckets;
+    assert_eq!(buckets.map(|all| all.len()), Some(1));
+    stage.set(own)?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// An import takes arguments from what it finds, and its own key for its own, whatever the bucket is encrypted with by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
+    let lines = "  bucket = { expiration_days = 30 }\n  queue = { visibility_timeout_seconds = 100 }\n  \
+                 dead_letter_queue = { message_retention_seconds = 700000 }\n  key = { deletion_window_in_days = 30 }\n";
+    let stage = Stage::new(lines).await?;
+    stage.terraform.apply()?;
+    let imported = || -> Result<(), Error> {
+        stage.terraform.expect(&["state", "rm", ADDRESS])?;
+        stage.terraform.import(ADDRESS, "orders").map(drop)
+    };
+    imported()?;
+    assert_eq!(stage.state()?["drift"], json!({}));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    let theirs = stage.aws.kms.create_key().send().await.unwrap();
+    let theirs = theirs.key_metadata.unwrap().arn.unwrap();
+    let by_default = aws_sdk_s3::types::ServerSideEncryptionByDefault::builder()
+        .sse_algorithm("aws:kms".into())
+        .kms_master_key_id(&theirs)
+        .build()
+        .unwrap();
+    let rule = aws_sdk_s3::types::ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(by_default)
+        .build();
+    let rules = aws_sdk_s3::types::ServerSideEncryptionConfiguration::builder()
+        .rules(rule)
+        .build()
+        .unwrap();
+    let put = stage.aws.s3.put_bucket_encryption();
+    let put = put.bucket(&stage.names.bucket);
+    let put = put.server_side_encryption_configuration(rules);
+    put.send().await.unwrap();
+    imported()?;
+    assert_eq!(actions(&stage)?, json!(["update"]));
+    stage.terraform.destroy()?;
+    let left = stage.left().await?;
+    assert!(
+        left.iter()
+            .all(|one| theirs.contains(one.rsplit(' ').next().unwrap_or_default())),
+        "{left:?}"
+    );
+    Ok(())
+}
+
+/// Of several aliases nobody knows which is the pipeline's own: none is taken for it, nor from whoever made it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_takes_no_alias_of_somebodys() -> Result<(), Error> {
+    let own = "  key = { alias = \"alias/zz-mine\" }\n";
+    let stage = Stage::new(own).await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["key_id"].clone();
+    let key = key.as_str().unwrap_or_default();
+    let kms = &stage.aws.kms;
+    let alias = |name: &str| kms.create_alias().alias_name(name).target_key_id(key);
+    // The emulator lists them in the order of their making, AWS by name.
+    let delete = kms.delete_alias().alias_name("alias/zz-mine");
+    delete.send().await.unwrap();
+    alias("alias/a-team").send().await.unwrap();
+    alias("alias/zz-mine").send().await.unwrap();
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    assert_eq!(actions(&stage)?, json!(["update"]));
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    assert_eq!(stage.state()?["key"]["key_id"], json!(key));
+    stage.terraform.destroy()?;
+    let aliases = kms.list_aliases().key_id(key).send().await.unwrap().aliases;
+    let names = aliases.unwrap_or_default().into_iter();
+    let names: Vec<_> = names.filter_map(|alias| alias.alias_name).collect();
+    assert_eq!(names, ["alias/a-team"]);
+    Ok(())
+}
