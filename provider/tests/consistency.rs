@@ -1584,7 +1584,6 @@ async fn a_queue_that_s3_may_not_tell_is_named() {
     );
 }
 
-/// A queue that is known to be there is not given up at the first denial, one that is not known is not waited for.
 /// What was seen a moment ago is there until it is denied twice.
 #[tokio::test(start_paused = true)]
 async fn one_denial_of_what_is_to_be_removed_is_none() {
@@ -1614,6 +1613,7 @@ async fn one_denial_of_what_is_to_be_removed_is_none() {
     report(&complaints);
 }
 
+/// A queue that is known to be there is not given up at the first denial, one that is not known is not waited for.
 #[tokio::test(start_paused = true)]
 async fn a_queue_may_be_absent_for_a_moment() {
     async fn look(known: bool, times: usize) -> (bool, Duration) {

@@ -149,6 +149,7 @@ where
             () = tokio::time::sleep(pause) => {}
             () = stop() => {
                 failure.interrupted = true;
+                failure.ambiguous |= doubtful;
                 return Err(failure.advise("The operation was interrupted while it waited to try again."));
             }
         }

@@ -21,6 +21,8 @@ const DENIED: &[&str] = &["AccessDeniedException"];
 const POLICY_NAME: &str = "default";
 /// How long KMS may not show the key of an alias that is there.
 const SHOWS_WITHIN: Duration = Duration::from_secs(20);
+/// How long KMS may not list a key that it has made.
+const LISTED_WITHIN: Duration = Duration::from_secs(5);
 /// How many keys are asked for their tags at once.
 const AT_ONCE: usize = 10;
 
@@ -61,14 +63,19 @@ pub struct Named {
     pub tags: Tags,
 }
 
+/// The key of this id, alias or ARN, even on its way out.
+async fn described(key_id: &str, object: &str, aws: &Aws) -> Result<Option<KeyMetadata>, Failure> {
+    let describe = || aws.kms.describe_key().key_id(key_id).send();
+    let answer = absent(aws.call("kms:DescribeKey", object, describe).await, GONE)?;
+    Ok(answer.and_then(|answer| answer.key_metadata))
+}
+
 /// The key that has this alias, also one that waits for its deletion.
 ///
 /// # Errors
 /// The failure of a call.
 pub async fn named(alias: &str, aws: &Aws) -> Result<Option<Named>, Failure> {
-    let describe = || aws.kms.describe_key().key_id(alias).send();
-    let answer = absent(aws.call("kms:DescribeKey", alias, describe).await, GONE)?;
-    let Some(key) = answer.and_then(|answer| answer.key_metadata) else {
+    let Some(key) = described(alias, alias, aws).await? else {
         return Ok(None);
     };
     let tags = listed(&key.key_id, alias, aws).await?;
@@ -78,24 +85,26 @@ pub async fn named(alias: &str, aws: &Aws) -> Result<Option<Named>, Failure> {
     }))
 }
 
-async fn state(key_id: &str, aws: &Aws) -> Result<Option<KeyState>, Failure> {
-    let describe = || aws.kms.describe_key().key_id(key_id).send();
-    let answer = absent(aws.call("kms:DescribeKey", key_id, describe).await, GONE)?;
-    Ok(answer.and_then(|answer| answer.key_metadata?.key_state))
-}
-
 /// Whether this key is there and does not wait for its deletion, or does not let that be seen.
 pub async fn stands(key_id: &str, aws: &Aws) -> bool {
-    let state = state(key_id, aws).await;
-    state.is_err() || state.is_ok_and(|state| state.is_some() && !is_going(state.as_ref()))
+    let key = described(key_id, key_id, aws).await;
+    key.is_err() || key.is_ok_and(|key| key.is_some_and(|key| !is_going(key.key_state.as_ref())))
 }
 
 /// Why a key of the user's is of no use, as far as one may see.
 pub async fn trouble(key_id: &str, aws: &Aws) -> Option<&'static str> {
-    match state(key_id, aws).await.ok()? {
-        None => Some("is not there"),
+    let mut key = described(key_id, key_id, aws).await.ok()?;
+    if key.is_none() {
+        aws.second_thought().await;
+        key = described(key_id, key_id, aws).await.ok()?;
+    }
+    let Some(key) = key else {
+        return Some("is not there");
+    };
+    match key.key_state {
         Some(KeyState::Disabled) => Some("is disabled"),
         Some(KeyState::PendingImport) => Some("has no key material"),
+        Some(KeyState::Unavailable) => Some("is in a key store that cannot be reached"),
         state => is_going(state.as_ref()).then_some("waits for its deletion"),
     }
 }
@@ -109,19 +118,9 @@ async fn listed(key_id: &str, alias: &str, aws: &Aws) -> Result<Option<Tags>, Fa
 }
 
 impl Key {
-    /// The key of this id or alias, even on its way out.
-    async fn described(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
-        let describe = || aws.kms.describe_key().key_id(key_id).send();
-        let answer = absent(
-            aws.call("kms:DescribeKey", &self.alias, describe).await,
-            GONE,
-        )?;
-        Ok(answer.and_then(|answer| answer.key_metadata))
-    }
-
     /// The key of this id or alias; none when it is not there or on its way out.
     async fn describe(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
-        let key = self.described(aws, key_id).await?;
+        let key = described(key_id, &self.alias, aws).await?;
         Ok(key.filter(|key| !is_going(key.key_state.as_ref())))
     }
 
@@ -235,8 +234,17 @@ impl Key {
             Ok(found.map(|key| CreateKeyOutput::builder().key_metadata(key).build()))
         };
         let answer = aws
-            .call_once("kms:CreateKey", &self.alias, create, made)
-            .await?;
+            .call_once("kms:CreateKey", &self.alias, create, &made)
+            .await;
+        let answer = match answer {
+            // Who repeats nothing has not waited for what it may have made.
+            Err(failure) if failure.ambiguous && failure.elapsed < LISTED_WITHIN => {
+                aws.rest(LISTED_WITHIN.saturating_sub(failure.elapsed))
+                    .await;
+                made().await?.ok_or(failure)
+            }
+            answer => answer,
+        }?;
         let nothing = || Failure::refusal(self.title(), "KMS answered without the key it made");
         answer.key_metadata.ok_or_else(nothing)
     }
@@ -254,7 +262,7 @@ impl Key {
             Err(failure) if failure.is(&["AlreadyExistsException"]) => failure,
             other => return other.map(drop),
         };
-        let named = || self.described(aws, &self.alias);
+        let named = || described(&self.alias, &self.alias, aws);
         let Some(key) = aws.patiently(SHOWS_WITHIN, named).await? else {
             return Err(failure.advise(
                 "KMS does not tell yet which key the alias is of, so it was left as it is: apply once more.",
@@ -289,7 +297,8 @@ impl Key {
         answer.map(drop)
     }
 
-    async fn schedule_deletion(&self, aws: &Aws, id: &str) -> Result<(), Failure> {
+    /// Answers whether the key was there.
+    async fn schedule_deletion(&self, aws: &Aws, id: &str) -> Result<bool, Failure> {
         let days = i32::try_from(self.deletion_window_in_days).ok();
         let schedule = || {
             aws.kms
@@ -306,12 +315,15 @@ impl Key {
                 if failure.is(&["KMSInvalidStateException"])
                     && failure.says("pending deletion") =>
             {
-                return Ok(());
+                return Ok(true);
             }
             other => other?,
         };
-        if answer.is_none_or(|answer| is_going(answer.key_state.as_ref())) {
-            return Ok(());
+        let Some(answer) = answer else {
+            return Ok(false);
+        };
+        if is_going(answer.key_state.as_ref()) {
+            return Ok(true);
         }
         let gone = || async { Ok(self.describe(aws, id).await?.is_none().then_some(())) };
         aws.settle(
@@ -320,7 +332,8 @@ impl Key {
             Duration::from_mins(2),
             gone,
         )
-        .await
+        .await?;
+        Ok(true)
     }
 
     async fn rotate(&self, aws: &Aws, key_id: &str) -> Result<(), Failure> {
@@ -388,23 +401,22 @@ impl Part<Aws> for Key {
                 .send()
         };
         let get_rotation = || aws.kms.get_key_rotation_status().key_id(id).send();
-        let aliases = async {
-            if named {
-                return Ok(vec![self.alias.clone()]);
-            }
-            let aliases = self.aliases(aws, Some(id)).await?;
-            Ok(aliases.into_iter().map(|alias| alias.0).collect())
+        // Another alias of the key is somebody else's business; that ours is missing is mended, not a name that changed.
+        let alias = async {
+            let is_named = named || {
+                let aliases = self.aliases(aws, Some(id)).await?;
+                aliases.iter().any(|alias| alias.0 == self.alias)
+            };
+            Ok(is_named.then_some(&self.alias))
         };
-        let (document, rotation, tags, aliases) = tokio::try_join!(
+        let (document, rotation, tags, alias) = tokio::try_join!(
             aws.call("kms:GetKeyPolicy", &self.alias, get_policy),
             aws.call("kms:GetKeyRotationStatus", &self.alias, get_rotation),
             aws.tags(key.arn.as_deref().unwrap_or_default(), &self.tags, || self
                 .tags_of(aws, id)),
-            aliases,
+            alias,
         )?;
         let tags = tags.unwrap_or_default();
-        // Another alias of the key is somebody else's business; that ours is missing is mended, not a name that changed.
-        let alias = aliases.iter().find(|alias| **alias == self.alias);
         let have = Self {
             description: key.description.clone().unwrap_or_default(),
             policy: policy::settled(
@@ -424,7 +436,6 @@ impl Part<Aws> for Key {
         let mut attributes = properties(&have);
         attributes.extend(attributes! {
             "alias": alias,
-            "aliases": aliases,
             "arn": key.arn.clone().unwrap_or_default(),
             "key_id": id,
         });
@@ -444,18 +455,26 @@ impl Part<Aws> for Key {
                 Ok(())
             }
         };
-        if let Err(failure) = tokio::try_join!(self.name_it(aws, id), rotate) {
+        let (named, rotated) = tokio::join!(self.name_it(aws, id), rotate);
+        if let Err(failure) = named {
             if failure.ambiguous || failure.interrupted {
                 return Err(failure);
             }
             // It would be used by nobody and paid for ever, and the next run may not be let to find it.
-            return Err(match self.schedule_deletion(aws, id).await {
-                Ok(()) => failure,
-                Err(_) => failure.advise(format!(
-                    "The key {id} was made, has no alias, and could not be removed again: `aws kms schedule-key-deletion --key-id {id}`."
-                )),
-            });
+            if self
+                .schedule_deletion(aws, id)
+                .await
+                .is_ok_and(|was_there| was_there)
+            {
+                return Err(failure);
+            }
+            let advice = failure.advice.clone().unwrap_or_default();
+            let advice = format!(
+                "{advice} The key {id} was made, has no alias, and could not be removed again: `aws kms schedule-key-deletion --key-id {id}`."
+            );
+            return Err(failure.advise(advice.trim_start()));
         }
+        rotated?;
         Ok(attributes! { "arn": key.arn.clone().unwrap_or_default(), "key_id": id })
     }
 
@@ -530,6 +549,6 @@ impl Part<Aws> for Key {
             aws.remove("kms:DeleteAlias", &self.alias, delete, GONE)
                 .await?;
         }
-        self.schedule_deletion(aws, id).await
+        self.schedule_deletion(aws, id).await.map(drop)
     }
 }

@@ -310,6 +310,7 @@ impl Part<Aws> for Role {
             // Whether it is worth another try is the table's to say.
             Err(_) => {}
         }
-        absent(aws.call("iam:DeleteRole", name, delete).await, GONE).map(drop)
+        let answer = aws.remove("iam:DeleteRole", name, delete, GONE);
+        answer.await.map(drop)
     }
 }

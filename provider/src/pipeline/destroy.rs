@@ -54,8 +54,8 @@ fn held_anew(settings: &Settings, titles: &[String]) -> Diagnostic {
 /// The same, where another run made it.
 pub(super) fn held_by_another(settings: &Settings) -> Diagnostic {
     let detail = format!(
-        "The pipeline \"{}\" that stands is another than the one this object of the state tells of: it was made anew, and its parts are the new one's. So this object counts as gone, and nothing of it is destroyed. \
-         What the new one does not have may be left; it carries the tag {MARK}. If the new one is in no state, `terraform import` takes it over.",
+        "The pipeline \"{}\" that stands is another than the one this object of the state tells of: it was made anew, and its parts are the new one's. None is changed or destroyed for this object: an apply is refused, and a \
+         destroy takes the object out of the state. What the new one does not have may be left; it carries the tag {MARK}. If the new one is in no state, `terraform import` takes it over.",
         blueprint::id(settings)
     );
     Diagnostic::warning("Pipeline made anew", detail)
@@ -275,6 +275,7 @@ impl CallbackPipeline {
         let left = unmarked(&blueprint, &findings);
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        self.ends(&request.prior);
         let outcome = take_down(blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             claim.is_gone(settings.made_at);

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tfplugin::{Diagnostic, Diagnostics};
+use tfplugin::{Diagnostic, Diagnostics, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{Findings, recognise, refusals, seen};
 use super::blueprint::{self, Blueprint, Identity, Node};
+use super::elsewhere;
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
-use super::{all_told, elsewhere};
+use super::words::{all_told, key_of_no_use};
 use crate::config::Session;
 use crate::engine::{Failure, Owner, belongs};
 use crate::parts::tags::MARK;
@@ -97,6 +98,14 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
         ));
     }
     told
+}
+
+/// What is wrong with a key of the user's own.
+pub async fn given_key(config: &Value, session: &Session) -> Option<Diagnostic> {
+    let arn = config.get("kms_key_arn")?.as_str()?;
+    let aws = session.aws(CancellationToken::new());
+    let why = tokio::time::timeout(FORESIGHT, key::trouble(arn, &aws)).await;
+    Some(key_of_no_use(arn, why.ok()??))
 }
 
 fn not_in_time(node: &Node) -> Failure {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bellflower_contract::env;
+use futures::future::join_all;
 use serde_json::{Map, Value as Json, json};
-use tfplugin::Diagnostic;
+use tfplugin::{Diagnostic, Diagnostics};
 
 use super::apply::{Findings, Outcome, look};
 use super::blueprint::{Blueprint, Facts};
@@ -72,13 +73,8 @@ pub async fn discover(
         found = named.filter(is_own).or(found);
     }
     if let Some(found) = found.as_ref().filter(|found| is_own(found)) {
-        let names = found.attributes.get("aliases").and_then(Json::as_array);
-        let alias = found
-            .attributes
-            .get("alias")
-            .filter(|alias| !alias.is_null());
-        // Of several nobody knows which is the pipeline's own, and a wrong one would be taken from whoever made it.
-        let alias = alias.or_else(|| names.filter(|names| names.len() == 1)?.first());
+        // An alias of another name may be somebody's: the configuration tells.
+        let alias = found.attributes.get("alias");
         let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
         set(&mut base, &["key"], own);
     } else if key.starts_with("arn:") && !is_named(found.as_ref()) {
@@ -197,28 +193,54 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
 }
 
 /// Warns of parts that carry the pipeline's mark under names that an import does not know.
-pub fn by_other_names(others: Option<&[String]>) -> Option<Diagnostic> {
+pub fn by_other_names(others: Option<Vec<String>>) -> Diagnostics {
     let Some(others) = others else {
         let detail = "AWS's index of tags could not be asked, for which the permission tag:GetResources is needed. Parts that have names of their own are not known before the configuration names them; an apply without would \
                       make others beside them, and a destroy would leave them.";
-        return Some(Diagnostic::warning("Not all parts were looked for", detail));
+        return vec![Diagnostic::warning("Not all parts were looked for", detail)];
     };
-    if others.is_empty() {
-        return None;
+    // A key has no name by which it could be taken over.
+    let (keys, others): (Vec<String>, Vec<String>) =
+        others.into_iter().partition(|arn| is_key(arn));
+    let mut found: Diagnostics = left_by_a_run(&keys).into_iter().collect();
+    if !others.is_empty() {
+        let detail = format!(
+            "These carry the pipeline's tag {MARK} and have names that the import does not know: {}. Once the configuration names them, the next apply takes them over; a destroy before that would leave them.",
+            others.join(", ")
+        );
+        found.push(Diagnostic::warning(
+            "Parts under names of their own",
+            detail,
+        ));
     }
-    let detail = format!(
-        "These carry the pipeline's tag {MARK} and have names that the import does not know: {}. Once the configuration names them, the next apply takes them over; a destroy before that would leave them.",
-        others.join(", ")
-    );
-    Some(Diagnostic::warning(
-        "Parts under names of their own",
-        detail,
-    ))
+    found
+}
+
+/// Tells what a create has found: what it has taken up, and what is no part of what it has made, nor the key that was `given`.
+pub async fn found(
+    titles: &[String],
+    removed: &[String],
+    made: &Outcome,
+    given: Option<&str>,
+    aws: &Aws,
+) -> Diagnostics {
+    let mut found = Vec::new();
+    if !titles.is_empty() {
+        found.push(taken_up(titles, removed));
+    }
+    // With a key of the user's nothing else shows that an earlier run may have made one.
+    if !titles.is_empty() || given.is_some() {
+        let mark = made.blueprint.mark().unwrap_or_default();
+        let mut others = others(&mark, &made.observed, aws).await.unwrap_or_default();
+        let is_told = |arn: &String| !titles.is_empty() || is_key(arn);
+        others.retain(|arn| is_told(arn) && given != Some(arn));
+        found.extend(left_by_a_run(&others));
+    }
+    found
 }
 
 /// Warns of parts that were there already.
-#[must_use]
-pub fn taken_up(titles: &[String], removed: &[String]) -> Diagnostic {
+fn taken_up(titles: &[String], removed: &[String]) -> Diagnostic {
     let gone = if removed.is_empty() {
         String::new()
     } else {
@@ -234,17 +256,17 @@ pub fn taken_up(titles: &[String], removed: &[String]) -> Diagnostic {
     Diagnostic::warning("Parts taken up", detail)
 }
 
-/// Warns of what an earlier run has left under names that the pipeline, which was made of what else it left, does not have.
-pub async fn left_over(made: &Outcome, aws: &Aws) -> Option<Diagnostic> {
-    let others = others(&made.blueprint.mark()?, &made.observed, aws).await?;
-    if others.is_empty() {
-        return None;
-    }
+fn left_by_a_run(others: &[String]) -> Option<Diagnostic> {
     let detail = format!(
-        "An earlier run has left these, which carry the pipeline's tag {MARK} and are no parts of what was made now: {}. Nothing removes them; AWS's index of tags may name some that have gone already.",
+        "An earlier run has left these, which carry the pipeline's tag {MARK} and are no parts of it now: {}. Nothing removes them; AWS's index of tags may name some that have gone already.",
         others.join(", ")
     );
-    Some(Diagnostic::warning("Parts left by an earlier run", detail))
+    (!others.is_empty()).then(|| Diagnostic::warning("Parts left by an earlier run", detail))
+}
+
+/// Whether an ARN is a key's.
+fn is_key(arn: &str) -> bool {
+    arn.split(':').nth(2) == Some("kms")
 }
 
 /// The ARNs that carry the pipeline's mark and are none of these parts', as AWS's index of tags tells them; none where it cannot be asked.
@@ -259,14 +281,12 @@ pub async fn others(mark: &str, known: &Observed, aws: &Aws) -> Option<Vec<Strin
         arn.truncate(arn.trim_end_matches(":*").len());
     }
     others.retain(|arn| !arns.contains(arn));
-    let mut standing = Vec::new();
-    for arn in others {
-        // A key that waits for its deletion is of an earlier pipeline, and no more to be paid for.
-        if arn.split(':').nth(2) != Some("kms") || key::stands(&arn, aws).await {
-            standing.push(arn);
-        }
-    }
-    Some(standing)
+    // A key that waits for its deletion is of an earlier pipeline, and no more to be paid for.
+    let standing = others.into_iter().map(|arn| async move {
+        let stands = !is_key(&arn) || key::stands(&arn, aws).await;
+        stands.then_some(arn)
+    });
+    Some(join_all(standing).await.into_iter().flatten().collect())
 }
 
 /// SQS has told whole numbers as texts, too.

@@ -95,34 +95,30 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
     serde_json::to_vec(&memory).unwrap_or_default()
 }
 
-/// Writes down that the pipeline that stands is another than the state's; nothing where it would not be believed.
+/// Writes down that the pipeline that stands is another than the state's.
 #[must_use]
-pub fn of_another() -> Option<Vec<u8>> {
+pub fn of_another() -> Vec<u8> {
     let memory = Memory {
-        seen_at: now(),
-        run: run()?,
         another: true,
-        parts: Vec::new(),
+        ..Memory::default()
     };
-    serde_json::to_vec(&memory).ok()
+    serde_json::to_vec(&memory).unwrap_or_default()
 }
 
-fn believed(bytes: &[u8]) -> Option<Memory> {
-    let memory: Memory = serde_json::from_slice(bytes).ok()?;
-    let is_fresh = now().checked_sub(memory.seen_at)? <= FRESH.as_secs();
-    (is_fresh && memory.run == run()?).then_some(memory)
-}
-
-/// Whether the refresh of this run has seen another pipeline than the state's.
+/// Whether the last refresh has seen another pipeline than the state's. Of whichever run that was: who acts on it looks again.
 #[must_use]
 pub fn is_of_another(bytes: &[u8]) -> bool {
-    believed(bytes).is_some_and(|memory| memory.another)
+    let memory = serde_json::from_slice(bytes);
+    memory.is_ok_and(|memory: Memory| memory.another)
 }
 
 /// Reads findings back; none when there are none, when they are too old, or when they are not of all parts of this blueprint.
 #[must_use]
 pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {
-    let memory = believed(bytes)?;
+    let memory: Memory = serde_json::from_slice(bytes).ok()?;
+    if now().checked_sub(memory.seen_at)? > FRESH.as_secs() || memory.run != run()? {
+        return None;
+    }
     let mut findings = Findings::new();
     for part in memory.parts {
         let desired = blueprint.node(&part.path)?.part.desired();

@@ -34,7 +34,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
 use crate::engine::Owner;
-use crate::parts::{Aws, key};
 use apply::{
     Deadline, Findings, Progress, converge, disown, for_looks, look_well, ours, recognise,
     still_forgotten,
@@ -48,8 +47,8 @@ use place::{home, met, stated, supposed, whereabouts};
 use plan::{Known, key_arn, settled};
 use settings::Settings;
 use words::{
-    all_told, cut_short, in_part, key_of_no_use, made_anew, missing, not_configured, not_foreseen,
-    not_ours, not_shown, other_code, since, told, too_late, twice, unfinished, unmarked,
+    all_told, cut_short, in_part, made_anew, missing, not_configured, not_foreseen, not_ours,
+    not_shown, other_code, since, to_be_twice, told, too_late, unfinished, unmarked,
 };
 
 /// The resource's name.
@@ -117,6 +116,13 @@ struct Refreshed {
 }
 
 impl CallbackPipeline {
+    /// What was planned for an object is done now.
+    fn ends(&self, prior: &Value) {
+        if let Some(now) = tree_of(prior).as_ref().and_then(named) {
+            self.intents.end(&now);
+        }
+    }
+
     async fn session(&self) -> Result<Arc<Session>, Diagnostics> {
         self.shared.session().await?.ok_or_else(not_configured)
     }
@@ -158,10 +164,7 @@ impl CallbackPipeline {
         let all = Blueprint::of(&settings.with_all_alarms(), &facts);
         let eyes = for_looks(&all, &aws);
         let met = met(&session, &base, &all, &facts.place, &eyes).await?;
-        let (looked, of_no_use) = tokio::join!(
-            look_well(&base, &all, &eyes, met),
-            given_key(&settings, &aws)
-        );
+        let looked = look_well(&base, &all, &eyes, met).await;
         let mut findings = looked.map_err(|failures| {
             let mut told = all_told(&failures);
             if deadline.is_over() {
@@ -186,11 +189,9 @@ impl CallbackPipeline {
         let since = made_since(at, &blueprint, &mark, &findings, &aws).await;
         if since.map_err(|failure| vec![told(&failure)])?.is_some() {
             // Terraform says nothing of what a refresh has found gone where it is to be destroyed: so the plan or the destroy does.
-            let memory = memory::of_another();
-            let kept = || tree_of(&request.state).filter(|_| !imported);
             let refreshed = Refreshed {
-                state: memory.as_ref().and_then(|_| kept()),
-                memory: memory.unwrap_or_default(),
+                state: tree_of(&request.state),
+                memory: memory::of_another(),
             };
             return Ok((refreshed, vec![held_by_another(&settings)]));
         }
@@ -218,9 +219,8 @@ impl CallbackPipeline {
                 None => {}
             }
             let others = import::others(&mark, &ours(&findings), &aws).await;
-            warnings.extend(import::by_other_names(others.as_deref()));
+            warnings.extend(import::by_other_names(others));
         }
-        warnings.extend(of_no_use);
         let refreshed = Refreshed {
             state: state::state(&base, &blueprint, &ours(&findings)),
             memory: memory::written(&blueprint, &findings),
@@ -235,11 +235,8 @@ impl CallbackPipeline {
             ..Known::default()
         };
         known.place = known.prior.as_ref().and_then(stated);
-        let now = known.prior.as_ref().and_then(named);
         if request.config.is_null() {
-            if let Some(now) = now {
-                self.intents.end(&now);
-            }
+            self.ends(&request.prior);
             return Ok(PlanReply {
                 private: request.private.clone(),
                 diagnostics: destroy::lost(&request.private, &known),
@@ -272,10 +269,13 @@ impl CallbackPipeline {
             let found = validate::validate_planned(&request.config, &planned.value, place);
             diagnostics.extend(found);
         }
-        if let Some(now) = now {
+        if let Some(session) = &session {
+            diagnostics.extend(foresight::given_key(&request.config, session).await);
+        }
+        if let Some(now) = known.prior.as_ref().and_then(named) {
             let id = tree_of(&planned.value).as_ref().and_then(named);
             let twin = self.intents.note(now, (id.clone(), planned.after.alone()));
-            diagnostics.extend(twin.map(|taken| twice(taken, id.as_deref().unwrap_or_default())));
+            diagnostics.extend(twin.map(|taken| to_be_twice(taken, &id.unwrap_or_default())));
         }
         if !planned.replace.is_empty() {
             diagnostics.extend(destroy::lost(&request.private, &known));
@@ -337,6 +337,7 @@ impl CallbackPipeline {
         };
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        self.ends(&request.prior);
         let outcome = converge(
             &settings,
             &facts,
@@ -353,12 +354,10 @@ impl CallbackPipeline {
             told.extend(other_code(&request.planned, &outcome.observed));
             told.extend(since(&left.since));
             told.extend(missing(&left.missing));
-            if !taken_up.is_empty() {
-                told.push(import::taken_up(&taken_up, &left.removed));
-            }
-            // With a key of the user's nothing else shows that an earlier run may have made one.
-            if !taken_up.is_empty() || (creating && settings.kms_key_arn.is_some()) {
-                told.extend(import::left_over(&outcome, &aws).await);
+            if creating {
+                let given = settings.kms_key_arn.as_deref();
+                let found = import::found(&taken_up, &left.removed, &outcome, given, &aws);
+                told.extend(found.await);
             }
             let mut tree = outcome.blueprint.outputs.clone();
             tree.insert("made_at".to_owned(), json!(settings.made_at));
@@ -390,18 +389,12 @@ impl CallbackPipeline {
         ));
         let state = state::state(&base, &outcome.blueprint, &outcome.observed)
             .map_or(Value::Null, value_of);
+        diagnostics.extend(missing(&left.missing));
         if creating && !state.is_null() {
             diagnostics.push(in_part());
         }
         (state, diagnostics)
     }
-}
-
-/// What is wrong with a key of the user's own.
-async fn given_key(settings: &Settings, aws: &Aws) -> Option<Diagnostic> {
-    let arn = settings.kms_key_arn.as_deref()?;
-    let why = key::trouble(arn, aws).await?;
-    Some(key_of_no_use(arn, why))
 }
 
 /// What there is of ours, in a person's words.

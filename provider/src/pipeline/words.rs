@@ -157,10 +157,19 @@ pub fn twice(taken: Taken, id: &str) -> Diagnostic {
     Diagnostic::error(summary, detail).at(Path::root().attribute("name"))
 }
 
+/// The same, where a plan shows it.
+pub fn to_be_twice(taken: Taken, id: &str) -> Diagnostic {
+    let mut told = twice(taken, id);
+    told.detail.push_str(
+        " An apply would destroy what each of them is now, and make one. To destroy them as they are, run `terraform destroy -refresh=false`.",
+    );
+    told
+}
+
 /// What somebody has removed since the plan.
 pub fn missing(titles: &[String]) -> Option<Diagnostic> {
     let detail = format!(
-        "The plan took these for being there, and somebody has removed them since. They were made anew, without what was in them: {}.",
+        "The plan took these for being there, and somebody has removed them since. What was in them is gone, and they are made anew: {}.",
         titles.join(", ")
     );
     (!titles.is_empty()).then(|| Diagnostic::warning("Removed since the plan", detail))
@@ -170,7 +179,7 @@ pub fn missing(titles: &[String]) -> Option<Diagnostic> {
 pub fn key_gone(id: &str) -> Diagnostic {
     let detail = format!(
         "The pipeline's KMS key {id} was there when the plan was made, and now it is not, or waits for its deletion. Nothing was changed: with another key the files of open callbacks and the messages in the queues could not \
-         be read. A key that waits for its deletion can be had back, `aws kms cancel-key-deletion --key-id {id}`; the next plan shows how it is then. To go on with another key, make a new plan."
+         be read. A key that waits for its deletion can be had back, `aws kms cancel-key-deletion --key-id {id}`; the next plan shows how it is then. To go on with another key, make a new plan, with a refresh."
     );
     let path = Path::root().attribute("key");
     Diagnostic::error("Key removed since the plan", detail).at(path)

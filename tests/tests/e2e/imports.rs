@@ -161,31 +161,33 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
     Ok(())
 }
 
-/// Of several aliases nobody knows which is the pipeline's own: none is taken for it, nor from whoever made it.
+/// An alias of another name than the pipeline's may be somebody's: none is taken for its own, nor from whoever made it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_takes_no_alias_of_somebodys() -> Result<(), Error> {
-    let own = "  key = { alias = \"alias/zz-mine\" }\n";
-    let stage = Stage::new(own).await?;
-    stage.terraform.apply()?;
-    let key = stage.state()?["key"]["key_id"].clone();
-    let key = key.as_str().unwrap_or_default();
-    let kms = &stage.aws.kms;
-    let alias = |name: &str| kms.create_alias().alias_name(name).target_key_id(key);
-    // The emulator lists them in the order of their making, AWS by name.
-    let delete = kms.delete_alias().alias_name("alias/zz-mine");
-    delete.send().await.unwrap();
-    alias("alias/a-team").send().await.unwrap();
-    alias("alias/zz-mine").send().await.unwrap();
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
-    assert_eq!(actions(&stage)?, json!(["update"]));
-    stage.terraform.apply()?;
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    assert_eq!(stage.state()?["key"]["key_id"], json!(key));
-    stage.terraform.destroy()?;
-    let aliases = kms.list_aliases().key_id(key).send().await.unwrap().aliases;
-    let names = aliases.unwrap_or_default().into_iter();
-    let names: Vec<_> = names.filter_map(|alias| alias.alias_name).collect();
-    assert_eq!(names, ["alias/a-team"]);
+    for (lines, own) in [
+        ("  key = { alias = \"alias/zz-mine\" }\n", "alias/zz-mine"),
+        ("", "alias/orders-key-devl-eu-west-1"),
+    ] {
+        let stage = Stage::new(lines).await?;
+        stage.terraform.apply()?;
+        let key = stage.state()?["key"]["key_id"].clone();
+        let key = key.as_str().unwrap_or_default();
+        let kms = &stage.aws.kms;
+        let alias = kms.create_alias().alias_name("alias/a-team");
+        alias.target_key_id(key).send().await.unwrap();
+        kms.delete_alias().alias_name(own).send().await.unwrap();
+        stage.terraform.expect(&["state", "rm", ADDRESS])?;
+        stage.terraform.import(ADDRESS, "orders")?;
+        assert_eq!(actions(&stage)?, json!(["update"]));
+        stage.terraform.apply()?;
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+        assert_eq!(stage.state()?["key"]["key_id"], json!(key));
+        assert_eq!(stage.state()?["key"]["alias"], json!(own));
+        stage.terraform.destroy()?;
+        let aliases = kms.list_aliases().key_id(key).send().await.unwrap().aliases;
+        let names = aliases.unwrap_or_default().into_iter();
+        let names: Vec<_> = names.filter_map(|alias| alias.alias_name).collect();
+        assert_eq!(names, ["alias/a-team"]);
+    }
     Ok(())
 }

@@ -622,18 +622,37 @@ async fn what_somebody_removed_since_the_plan_is_told() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_the_users_that_is_of_no_use_is_told() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.unwrap().arn.unwrap();
-    stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let key = stage.aws.kms.create_key().send().await.unwrap();
+        keys.push(key.key_metadata.unwrap().arn.unwrap());
+    }
+    let use_key = |key: &str| stage.set(&format!("  kms_key_arn = \"{key}\"\n"));
+    let plan = || -> Result<String, Error> {
+        let run = stage.terraform.expect(&["plan", "-no-color"])?;
+        Ok(run.flat())
+    };
+    let disable = stage.aws.kms.disable_key().key_id(&keys[0]);
+    disable.send().await.unwrap();
+    use_key(&keys[0])?;
+    let said = plan()?;
+    assert!(
+        said.contains("The key cannot be used") && said.contains("is disabled"),
+        "{said}"
+    );
+    use_key(&keys[1])?;
+    assert!(!plan()?.contains("cannot be used"));
     stage.terraform.apply()?;
-    let plan = ["plan", "-no-color"];
-    let said = stage.terraform.expect(&plan)?.flat();
-    assert!(!said.contains("cannot be used"), "{said}");
-    let end = stage.aws.kms.schedule_key_deletion().key_id(&key);
+    assert!(!plan()?.contains("cannot be used"));
+    let end = stage.aws.kms.schedule_key_deletion().key_id(&keys[1]);
     end.send().await.unwrap();
-    let said = stage.terraform.expect(&plan)?.flat();
+    let said = plan()?;
     assert!(said.contains("The key cannot be used"), "{said}");
     assert!(said.contains("waits for its deletion"), "{said}");
+    let enable = stage.aws.kms.enable_key().key_id(&keys[0]);
+    enable.send().await.unwrap();
+    use_key(&keys[0])?;
+    assert!(!plan()?.contains("cannot be used"));
     Ok(())
 }
 
@@ -656,6 +675,18 @@ async fn a_key_that_cannot_be_named_is_not_left() -> Result<(), Error> {
         let id = key.key_id.unwrap_or_default();
         assert_eq!(state_of_key(&stage, &id).await, KeyState::PendingDeletion);
     }
+    proxy.clear();
+    // One that has its alias stays, whatever else fails.
+    proxy.inject(Rule::before(denied()).on("kms:EnableKeyRotation"));
+    let run = stage.terraform.run(&APPLY)?;
+    assert!(
+        run.flat().contains("kms:EnableKeyRotation"),
+        "{}",
+        run.flat()
+    );
+    let key = stage.state()?["key"]["key_id"].clone();
+    let key = key.as_str().unwrap_or_default();
+    assert_eq!(state_of_key(&stage, key).await, KeyState::Enabled);
     proxy.clear();
     stage.terraform.apply()?;
     stage.terraform.destroy()?;

@@ -341,6 +341,10 @@ async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), E
         panic!("the plan is empty, though the pipeline is another")
     };
     assert!(said.contains("made_at"), "{said}");
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    let run = stage.terraform.run(&["apply", "-no-color", "the.plan"])?;
+    assert_eq!(run.code, 1, "{}", run.flat());
+    assert!(run.flat().contains("terraform state rm"), "{}", run.flat());
     for options in [&["-refresh=false"][..], &[]] {
         stage.set("  queue = { delay_seconds = 7 }\n")?;
         let apply = [&["apply", "-auto-approve", "-no-color"], options].concat();

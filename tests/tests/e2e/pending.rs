@@ -5,6 +5,8 @@ use std::time::Duration;
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{Error, Stage, Terraform};
 
+use super::somebody;
+
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A configuration of nothing but the data source.
@@ -84,8 +86,9 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_of_something_else_is_told() -> Result<(), Error> {
     let stage = Stage::new("").await?;
+    let role = somebody::role(&stage.aws, "other").await;
     let create = stage.aws.sfn.create_state_machine().name("other");
-    let create = create.role_arn("arn:aws:iam::123456789012:role/other");
+    let create = create.role_arn(role);
     let create =
         create.definition(r#"{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}"#);
     let arn = create.send().await.unwrap().state_machine_arn;
