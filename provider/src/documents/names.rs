@@ -38,11 +38,8 @@ impl Place {
     /// The domain that AWS's own endpoints of this partition end with.
     #[must_use]
     pub fn dns_suffix(&self) -> &'static str {
-        if self.partition == "aws-cn" {
-            "amazonaws.com.cn"
-        } else {
-            "amazonaws.com"
-        }
+        let row = PARTITIONS.iter().find(|row| row.1 == self.partition);
+        row.map_or("amazonaws.com", |row| row.2)
     }
 
     /// The URL under which SQS knows a queue, wherever its endpoint is.
@@ -57,19 +54,22 @@ impl Place {
     }
 }
 
+/// How the names of a partition's regions begin, the partition, and the domain of its endpoints, as the AWS SDKs have them.
+const PARTITIONS: [(&str, &str, &str); 7] = [
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("us-iso-", "aws-iso", "c2s.ic.gov"),
+    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
+];
+
 /// The partition a region belongs to.
 #[must_use]
 pub fn partition_of(region: &str) -> &'static str {
-    match region {
-        r if r.starts_with("cn-") => "aws-cn",
-        r if r.starts_with("us-gov-") => "aws-us-gov",
-        r if r.starts_with("us-iso-") => "aws-iso",
-        r if r.starts_with("us-isob-") => "aws-iso-b",
-        r if r.starts_with("eu-isoe-") => "aws-iso-e",
-        r if r.starts_with("us-isof-") => "aws-iso-f",
-        r if r.starts_with("eusc-") => "aws-eusc",
-        _ => "aws",
-    }
+    let row = PARTITIONS.iter().find(|row| region.starts_with(row.0));
+    row.map_or("aws", |row| row.1)
 }
 
 /// Whether this could be a region's name: words and, as the last, a number, as in `eu-west-1` and `us-gov-east-1`.
@@ -319,6 +319,18 @@ mod tests {
             "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
         );
         assert_eq!(partition_of("cn-north-1"), "aws-cn");
+        for (region, domain) in [
+            ("cn-north-1", "amazonaws.com.cn"),
+            ("us-gov-west-1", "amazonaws.com"),
+            ("eusc-de-east-1", "amazonaws.eu"),
+        ] {
+            let place = Place {
+                partition: partition_of(region).into(),
+                region: region.into(),
+                ..place()
+            };
+            assert_eq!(place.dns_suffix(), domain);
+        }
     }
 
     #[test]

@@ -261,6 +261,11 @@ async fn make<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws) -> Result<Made, Failur
             Ok(None) if failure.ambiguous && !failure.interrupted && tries < CREATE_TRIES => {
                 tries += 1;
             }
+            Ok(None) if failure.collides() && failure.advice.is_none() => {
+                return Err(failure.advise(
+                    "AWS says that there is such a thing, and does not show it yet: apply once more.",
+                ));
+            }
             _ => return Err(failure),
         }
     }

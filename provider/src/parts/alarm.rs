@@ -288,21 +288,24 @@ fn tags(pairs: &BTreeMap<String, String>) -> Vec<Tag> {
 impl Alarm {
     async fn describe(&self, aws: &Aws) -> Result<Option<MetricAlarm>, Failure> {
         let describe = |names: Vec<String>| async move {
-            let describe = || {
-                let request = aws.cloudwatch.describe_alarms();
-                request
-                    .set_alarm_names(Some(names.clone()))
-                    .max_records(100)
-                    .send()
-            };
-            let answer = aws
-                .call("cloudwatch:DescribeAlarms", &self.alarm_name, describe)
-                .await?;
-            let alarms = answer.metric_alarms.unwrap_or_default();
-            Ok(alarms
-                .into_iter()
-                .filter_map(|alarm| Some((alarm.alarm_name.clone()?, alarm)))
-                .collect())
+            let (mut found, mut token) = (Vec::new(), None);
+            loop {
+                let describe = || {
+                    let request = aws.cloudwatch.describe_alarms().max_records(100);
+                    request
+                        .set_alarm_names(Some(names.clone()))
+                        .set_next_token(token.clone())
+                        .send()
+                };
+                let page = aws.call("cloudwatch:DescribeAlarms", &self.alarm_name, describe);
+                let page = page.await?;
+                let alarms = page.metric_alarms.unwrap_or_default().into_iter();
+                found.extend(alarms.filter_map(|alarm| Some((alarm.alarm_name.clone()?, alarm))));
+                token = page.next_token;
+                if token.is_none() {
+                    return Ok(found.into_iter().collect());
+                }
+            }
         };
         aws.batches
             .describe_alarms

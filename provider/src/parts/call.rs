@@ -391,7 +391,13 @@ where
     let message = service
         .and_then(|e| e.message())
         .filter(|message| !message.is_empty())
-        .map_or_else(|| innermost(error), str::to_owned);
+        .map_or_else(
+            || match service {
+                Some(service) if service.code().is_none() => unexplained(response).to_owned(),
+                _ => innermost(error),
+            },
+            str::to_owned,
+        );
     // Of an answer that could not be read to its end the status tells nothing.
     let is_cut = |response: &&HttpResponse| {
         matches!(error, SdkError::ResponseError(_)) && response.body().bytes().is_none()
@@ -424,6 +430,16 @@ where
             // An error on an answer that tells of success: it could not be read.
             || status.is_some_and(|status| !(300..500).contains(&status)),
         ..Failure::default()
+    }
+}
+
+/// What there is to say of a failure that AWS says nothing of.
+fn unexplained(response: Option<&HttpResponse>) -> &'static str {
+    match response.map(|response| response.status().as_u16()) {
+        Some(401 | 403) => {
+            "access was denied without a reason, by AWS or by what answers in its place"
+        }
+        _ => "the answer gives no reason; is it AWS that answers?",
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Key {
 pub struct Named {
     /// Its id.
     pub id: String,
+    /// Whether it waits for its deletion.
+    pub is_going: bool,
     /// Its tags.
     pub tags: Tags,
 }
@@ -70,7 +72,7 @@ async fn described(key_id: &str, object: &str, aws: &Aws) -> Result<Option<KeyMe
     Ok(answer.and_then(|answer| answer.key_metadata))
 }
 
-/// The key that has this alias, also one that waits for its deletion.
+/// The key that has this alias or ARN, also one that waits for its deletion.
 ///
 /// # Errors
 /// The failure of a call.
@@ -80,6 +82,7 @@ pub async fn named(alias: &str, aws: &Aws) -> Result<Option<Named>, Failure> {
     };
     let tags = listed(&key.key_id, alias, aws).await?;
     Ok(tags.map(|tags| Named {
+        is_going: is_going(key.key_state.as_ref()),
         id: key.key_id,
         tags,
     }))

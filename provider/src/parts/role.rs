@@ -61,8 +61,8 @@ impl Role {
         absent(answer, GONE).map(drop)
     }
 
-    /// Takes off what others attached to the role, which would keep it alive.
-    async fn strip(&self, aws: &Aws) -> Result<(), Failure> {
+    /// Takes off what others attached to the role, which would keep it alive, as far as IAM lists it at once. Answers whether there is more.
+    async fn strip(&self, aws: &Aws) -> Result<bool, Failure> {
         let name = &self.name;
         let (attached, inline, profiles) = tokio::join!(
             aws.call("iam:ListAttachedRolePolicies", name, || aws
@@ -82,10 +82,17 @@ impl Role {
                     .send()
             }),
         );
-        let attached = absent(attached, GONE)?
-            .and_then(|answer| answer.attached_policies)
-            .unwrap_or_default();
+        let (attached, inline, profiles) = (
+            absent(attached, GONE)?,
+            absent(inline, GONE)?,
+            absent(profiles, GONE)?,
+        );
+        let more = attached.as_ref().is_some_and(|page| page.is_truncated)
+            || inline.as_ref().is_some_and(|page| page.is_truncated)
+            || profiles.as_ref().is_some_and(|page| page.is_truncated);
         for arn in attached
+            .and_then(|answer| answer.attached_policies)
+            .unwrap_or_default()
             .into_iter()
             .filter_map(|attachment| attachment.policy_arn)
         {
@@ -98,13 +105,10 @@ impl Role {
             };
             absent(aws.call("iam:DetachRolePolicy", name, detach).await, GONE)?;
         }
-        for policy in absent(inline, GONE)?
-            .map(|answer| answer.policy_names)
-            .unwrap_or_default()
-        {
+        for policy in inline.map(|answer| answer.policy_names).unwrap_or_default() {
             self.delete_policy(aws, &policy).await?;
         }
-        for profile in absent(profiles, GONE)?
+        for profile in profiles
             .map(|answer| answer.instance_profiles)
             .unwrap_or_default()
         {
@@ -122,7 +126,7 @@ impl Role {
                 GONE,
             )?;
         }
-        Ok(())
+        Ok(more)
     }
 
     async fn put_policy(&self, aws: &Aws) -> Result<(), Failure> {
@@ -306,7 +310,8 @@ impl Part<Aws> for Role {
         let delete = || aws.iam.delete_role().role_name(name).send();
         match aws.attempt("iam:DeleteRole", name, &delete).await {
             Ok(_) => return Ok(()),
-            Err(failure) if failure.is(CONFLICT) => Box::pin(self.strip(aws)).await?,
+            // A page at a time.
+            Err(failure) if failure.is(CONFLICT) => while Box::pin(self.strip(aws)).await? {},
             // Whether it is worth another try is the table's to say.
             Err(_) => {}
         }

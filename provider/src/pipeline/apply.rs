@@ -91,15 +91,22 @@ pub async fn look_well(
     found: Findings,
 ) -> Result<Findings, Vec<Failure>> {
     let mut findings = look(blueprint, eyes, found).await?;
-    look_twice(prior, blueprint, eyes, &mut findings).await?;
+    look_hard(prior, blueprint, eyes, &mut findings).await?;
     Ok(findings)
 }
 
-/// Looks once more for what a state tells of and nobody has seen: AWS may deny for a moment what is there, and what is forgotten for that is left for ever.
+/// The pauses before further looks for what a state tells of.
+const DENIALS: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+];
+
+/// Looks further for what a state tells of and nobody has seen: AWS may deny for some seconds what is there, and what is forgotten for that is left for ever.
 ///
 /// # Errors
 /// As [`look`].
-async fn look_twice(
+async fn look_hard(
     prior: &Map<String, Json>,
     blueprint: &Blueprint,
     aws: &Aws,
@@ -109,9 +116,15 @@ async fn look_twice(
         let is_missed = findings.get(&node.path).is_some_and(Option::is_none);
         is_missed && !node.part.is_sought_long() && state::was_there(prior, &node.path)
     };
-    let missed: Vec<&Node> = blueprint.nodes.iter().filter(is_missed).collect();
-    if !missed.is_empty() {
-        findings.extend(seen_later(&missed, aws).await?);
+    let mut missed: Vec<&Node> = blueprint.nodes.iter().filter(is_missed).collect();
+    for pause in DENIALS {
+        if missed.is_empty() || aws.stop.is_cancelled() {
+            break;
+        }
+        aws.rest(pause).await;
+        let seen = seen(&missed, &aws.looking_at(Vec::new())).await?;
+        missed.retain(|node| seen.get(&node.path).is_none_or(Option::is_none));
+        findings.extend(seen);
     }
     Ok(())
 }
@@ -556,7 +569,7 @@ pub async fn remove_surplus(
     let removals = surplus().map(|node| async move {
         let mut found = node.part.read(aws).await?;
         if found.is_none() && known {
-            // As in `look_twice`.
+            // As in `look_hard`.
             aws.second_thought().await;
             found = node.part.read(aws).await?;
         }

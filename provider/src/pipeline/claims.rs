@@ -1,7 +1,7 @@
 //! Who works on which pipeline in this process. Two resources of one name would take each other's parts for what an earlier run left.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -65,10 +65,9 @@ impl Claims {
                 .iter()
                 .filter_map(|(of, doing)| Some((of, doing.made.as_ref()?)));
             let mut others = others.map(|(of, theirs)| {
-                let both = parts.intersection(theirs).next();
                 (*of == mark)
                     .then_some(Taken::Pipeline)
-                    .or_else(|| both.cloned().map(Taken::Part))
+                    .or_else(|| shared(&parts, theirs).map(Taken::Part))
             });
             taken = others.find_map(|taken| taken);
             if taken.is_none() {
@@ -191,34 +190,102 @@ impl Drop for Destroying<'_> {
     }
 }
 
-/// What pipelines that stand are to be, by the plans of this process. Two that are to be the same would both be destroyed before it shows that only one can be made.
+/// What pipelines are to be, by the plans of this process. Where two are to be the same, one that stands would be destroyed before it shows that only one can be
+/// made.
 #[derive(Debug, Default)]
-pub struct Intents(Mutex<BTreeMap<String, Intent>>);
+pub struct Intents(Mutex<Noted>);
 
 /// What a pipeline is to be called, where that is known, and of what it is to be.
 type Intent = (Option<String>, BTreeSet<Identity>);
 
+#[derive(Debug, Default)]
+struct Noted {
+    /// By what each that stands is called now.
+    standing: BTreeMap<String, Standing>,
+    /// What is not there yet, and replaces nothing.
+    new: Vec<Intent>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    intent: Intent,
+    /// Whether it is destroyed for it.
+    replaced: bool,
+    /// Whether Terraform may still plan what replaces it, for which it asks once more as for one that is not there.
+    leg: bool,
+}
+
 impl Intents {
-    /// Notes what the pipeline that is called `now` is to be, instead of what was noted before. Answers what another one is to be, too.
-    pub fn note(&self, now: String, intent: Intent) -> Option<Taken> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut others = all.iter().filter(|(of, _)| **of != now);
-        let (id, parts) = &intent;
-        let taken = others.find_map(|(_, (their_id, theirs))| {
-            let both = parts.intersection(theirs).next();
-            let same = id.is_some() && id == their_id;
-            same.then_some(Taken::Pipeline)
-                .or_else(|| both.cloned().map(Taken::Part))
-        });
-        all.insert(now, intent);
+    /// Notes what the pipeline that is called `now` is to be, instead of what was noted before. Answers what another one is to be, too, where one of the two would
+    /// be destroyed for it.
+    pub fn note(&self, now: String, intent: Intent, replaced: bool) -> Option<Taken> {
+        let mut noted = self.noted();
+        let others = noted.standing.iter().filter(|(of, _)| **of != now);
+        let standing = others
+            .map(|(_, other)| other)
+            .filter(|other| replaced || other.replaced);
+        let new = noted.new.iter().filter(|_| replaced);
+        let taken = both(&intent, standing.map(|other| &other.intent).chain(new));
+        let leg = true;
+        noted.standing.insert(
+            now,
+            Standing {
+                intent,
+                replaced,
+                leg,
+            },
+        );
         taken
     }
 
-    /// Notes that the pipeline that is called `now` is to be no more.
-    pub fn end(&self, now: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(now);
+    /// Notes a pipeline that is to be made, be it in the place of one that stands. Answers what another one is to be, too, which would be destroyed for it.
+    pub fn create(&self, intent: Intent) -> Option<Taken> {
+        let mut noted = self.noted();
+        let mut standing = noted.standing.values_mut();
+        if let Some(own) = standing.find(|own| own.leg && own.intent == intent) {
+            // All else was looked at with what it replaces.
+            own.leg = false;
+            return None;
+        }
+        let standing = noted.standing.values().filter(|other| other.replaced);
+        let taken = both(&intent, standing.map(|other| &other.intent));
+        noted.new.push(intent);
+        taken
     }
+
+    /// Notes that what is called so is what it was to be, or no more.
+    pub fn end(&self, now: &str) {
+        let mut noted = self.noted();
+        noted.standing.remove(now);
+        noted.new.retain(|(id, _)| id.as_deref() != Some(now));
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one of the others is to be, too.
+fn both<'a>(intent: &Intent, mut others: impl Iterator<Item = &'a Intent>) -> Option<Taken> {
+    let (id, parts) = intent;
+    others.find_map(|(their_id, theirs)| {
+        if id.is_some() && id == their_id {
+            return Some(Taken::Pipeline);
+        }
+        shared(parts, theirs).map(Taken::Part)
+    })
+}
+
+/// A part that two have, best one that is called by a name of its own.
+fn shared(parts: &BTreeSet<Identity>, theirs: &BTreeSet<Identity>) -> Option<Identity> {
+    const FOLLOW: [&str; 3] = [
+        "CloudWatch alarm",
+        "Lambda event source mapping",
+        "CloudWatch log group",
+    ];
+    let both = || parts.intersection(theirs);
+    let named = both().find(|(kind, _)| !FOLLOW.contains(kind));
+    named.or_else(|| both().next()).cloned()
 }
 
 #[cfg(test)]
@@ -254,7 +321,7 @@ mod tests {
     fn two_are_not_to_be_one() {
         let intents = Intents::default();
         let note = |now: &str, id: Option<&str>, names: &[&str]| {
-            intents.note(now.to_owned(), (id.map(str::to_owned), parts(names)))
+            intents.note(now.to_owned(), (id.map(str::to_owned), parts(names)), true)
         };
         assert_eq!(note("a", Some("same"), &["q"]), None);
         assert_eq!(note("a", Some("same"), &["q"]), None);
@@ -265,6 +332,43 @@ mod tests {
         assert_eq!(note("b", Some("a"), &["r"]), None);
         intents.end("a");
         assert_eq!(note("b", Some("same"), &["q"]), None);
+    }
+
+    /// Terraform plans a replacement twice: as a change of what stands, and as something new.
+    #[test]
+    fn what_is_new_is_not_to_be_what_replaces_another() {
+        let intents = Intents::default();
+        let intent = |id: &str, names: &[&str]| (Some(id.to_owned()), parts(names));
+        let is_taken = |taken: Option<Taken>| taken == Some(Taken::Pipeline);
+        assert_eq!(
+            intents.note("a".to_owned(), intent("same", &["q"]), true),
+            None
+        );
+        assert_eq!(intents.create(intent("same", &["q"])), None);
+        assert!(is_taken(intents.create(intent("same", &["q"]))));
+        // Also where the new one came first.
+        let intents = Intents::default();
+        assert_eq!(intents.create(intent("same", &["q"])), None);
+        assert!(is_taken(intents.note(
+            "a".to_owned(),
+            intent("same", &["q"]),
+            true
+        )));
+        // What stays as it is is not destroyed for what is new.
+        let intents = Intents::default();
+        assert_eq!(
+            intents.note("a".to_owned(), intent("a", &["q"]), false),
+            None
+        );
+        assert_eq!(intents.create(intent("b", &["q"])), None);
+        // What was made is not new any more.
+        let intents = Intents::default();
+        assert_eq!(intents.create(intent("a", &["q"])), None);
+        intents.end("a");
+        assert_eq!(
+            intents.note("a".to_owned(), intent("a", &["q"]), true),
+            None
+        );
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::parts::{Aws, key};
 
 /// How long a plan looks at what is to replace a pipeline.
 const FORESIGHT: Duration = Duration::from_secs(20);
+/// How long it looks at a key of the user's.
+const GLANCE: Duration = Duration::from_secs(5);
 
 /// What stands against the pipeline that is to replace one: it is told before that one is taken down for it.
 pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Diagnostics {
@@ -76,7 +78,11 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
         match look.unwrap_or_else(|_| Err(not_in_time(key))) {
             Ok(None) => {}
             Ok(Some(found)) if found.tags.are_of(&mark) => {}
-            Ok(Some(found)) if own.contains(&key.identity()) && is_own(&found) => {}
+            Ok(Some(found)) if own.contains(&key.identity()) && is_own(&found) => {
+                if found.is_going {
+                    failures.push(alias_stays(key));
+                }
+            }
             Ok(Some(found)) => {
                 let mark = found.tags.0.get(MARK).map(String::as_str);
                 failures.push(belongs(key.part.as_ref(), mark));
@@ -100,11 +106,24 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
     told
 }
 
+/// Nobody deletes the alias of a key that is as good as gone.
+fn alias_stays(key: &Node) -> Failure {
+    let alias = key.part.name();
+    let message = "it is of the pipeline's key, which waits for its deletion, and would stay so";
+    Failure::refusal(key.part.title(), message).advise(format!(
+        "Remove it first, `aws kms delete-alias --alias-name {alias}`, or have the key back: `aws kms cancel-key-deletion`."
+    ))
+}
+
 /// What is wrong with a key of the user's own.
 pub async fn given_key(config: &Value, session: &Session) -> Option<Diagnostic> {
     let arn = config.get("kms_key_arn")?.as_str()?;
-    let aws = session.aws(CancellationToken::new());
-    let why = tokio::time::timeout(FORESIGHT, key::trouble(arn, &aws)).await;
+    // Once and not for long: it is for a warning alone.
+    let once = Aws {
+        max_retries: Some(0),
+        ..session.aws(CancellationToken::new())
+    };
+    let why = tokio::time::timeout(GLANCE, key::trouble(arn, &once)).await;
     Some(key_of_no_use(arn, why.ok()??))
 }
 

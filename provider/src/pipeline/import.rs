@@ -69,7 +69,13 @@ pub async fn discover(
         // Somebody may have had the bucket use another one.
         let node = blueprint.node(&["key".to_owned()]);
         facts.key_id = node.map(|node| node.part.name().to_owned());
-        let named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
+        let mut named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
+        if !named.as_ref().is_some_and(is_own)
+            && let Some(arn) = marked_key(&blueprint, aws).await
+        {
+            facts.key_id = Some(arn);
+            named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
+        }
         found = named.filter(is_own).or(found);
     }
     if let Some(found) = found.as_ref().filter(|found| is_own(found)) {
@@ -77,11 +83,30 @@ pub async fn discover(
         let alias = found.attributes.get("alias");
         let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
         set(&mut base, &["key"], own);
-    } else if key.starts_with("arn:") && !is_named(found.as_ref()) {
+    } else if key.starts_with("arn:")
+        && !is_named(found.as_ref())
+        && !goes(key, &blueprint, aws).await?
+    {
         base.insert("kms_key_arn".to_owned(), json!(key));
         base.insert("key".to_owned(), Json::Null);
     }
     Ok(base)
+}
+
+/// A key that AWS's index of tags knows to carry the pipeline's mark.
+async fn marked_key(blueprint: &Blueprint, aws: &Aws) -> Option<String> {
+    let mark = blueprint.mark()?;
+    let others = others(&mark, &Observed::new(), aws).await?;
+    others.into_iter().find(|arn| is_key(arn))
+}
+
+/// Whether this is the pipeline's own key, which waits for its deletion: it is missing, and nobody's else.
+async fn goes(key: &str, blueprint: &Blueprint, aws: &Aws) -> Result<bool, Vec<Failure>> {
+    let named = key::named(key, aws)
+        .await
+        .map_err(|failure| vec![failure])?;
+    let mark = blueprint.mark().unwrap_or_default();
+    Ok(named.is_some_and(|key| key.is_going && key.tags.are_of(&mark)))
 }
 
 async fn key_of(blueprint: &Blueprint, aws: &Aws) -> Result<Option<Found>, Vec<Failure>> {

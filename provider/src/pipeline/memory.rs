@@ -3,10 +3,12 @@
 //! Terraform refreshes a resource, plans its end and destroys it with three processes of the provider. A refresh writes down what it saw, when, and for which run of
 //! Terraform, and the destroy believes it if that is its own run and not long ago. What a state or a saved plan has kept of another run is not believed.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::apply::Findings;
 use super::blueprint::{Blueprint, Path};
@@ -93,6 +95,54 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
         parts: findings.iter().map(part).collect(),
     };
     serde_json::to_vec(&memory).unwrap_or_default()
+}
+
+/// What the refreshes of this process have seen. A plan in the same process takes it from here, and hands it on to the destroy. The state has it only where
+/// Terraform was called to destroy, which plans in another process: a state that every refresh changes is never up to date, nor is a plan saved beside it.
+#[derive(Debug, Default)]
+pub struct Memories(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Memories {
+    /// Notes what was seen of an object. Answers what the state is to have of it.
+    pub fn note(&self, of: String, memory: Vec<u8>) -> Vec<u8> {
+        let kept = if destroys() {
+            memory.clone()
+        } else {
+            Vec::new()
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(of, memory);
+        kept
+    }
+
+    /// What was seen of an object.
+    #[must_use]
+    pub fn of(&self, of: &str) -> Option<Vec<u8>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(of).cloned()
+    }
+}
+
+/// What tells an object of the state from others, as far as its memory goes.
+#[must_use]
+pub fn of(state: &Map<String, Json>) -> Option<String> {
+    let text = |name: &str| state.get(name).and_then(Json::as_str);
+    let (name, environment) = (text("name")?, text("environment")?);
+    let made_at = text("made_at").unwrap_or_default();
+    Some(format!("{name}/{environment} {made_at}"))
+}
+
+/// Whether the process that has started this one was told to destroy.
+fn destroys() -> bool {
+    let parent = std::os::unix::process::parent_id();
+    let told = std::fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
+    let mut told = told.split(|byte| *byte == 0);
+    told.any(|word| {
+        matches!(
+            word,
+            b"destroy" | b"-destroy" | b"--destroy" | b"-destroy=true"
+        )
+    })
 }
 
 /// Writes down that the pipeline that stands is another than the state's.

@@ -41,6 +41,7 @@ use apply::{
 use blueprint::{Blueprint, Facts, Node};
 use claims::{Claims, Intents};
 use destroy::held_by_another;
+use memory::Memories;
 use order::{Order, made_since};
 use packages::Packages;
 use place::{home, met, stated, supposed, whereabouts};
@@ -62,6 +63,7 @@ pub struct CallbackPipeline {
     shared: Shared,
     claims: Claims,
     intents: Intents,
+    memories: Memories,
 }
 
 impl CallbackPipeline {
@@ -72,6 +74,7 @@ impl CallbackPipeline {
             shared,
             claims: Claims::default(),
             intents: Intents::default(),
+            memories: Memories::default(),
         }
     }
 }
@@ -116,10 +119,12 @@ struct Refreshed {
 }
 
 impl CallbackPipeline {
-    /// What was planned for an object is done now.
-    fn ends(&self, prior: &Value) {
-        if let Some(now) = tree_of(prior).as_ref().and_then(named) {
-            self.intents.end(&now);
+    /// What was planned for an object, or for one that is not there yet, is done now.
+    fn ends(&self, objects: &[&Value]) {
+        for object in objects {
+            if let Some(now) = tree_of(object).as_ref().and_then(named) {
+                self.intents.end(&now);
+            }
         }
     }
 
@@ -221,10 +226,13 @@ impl CallbackPipeline {
             let others = import::others(&mark, &ours(&findings), &aws).await;
             warnings.extend(import::by_other_names(others));
         }
-        let refreshed = Refreshed {
-            state: state::state(&base, &blueprint, &ours(&findings)),
-            memory: memory::written(&blueprint, &findings),
+        let state = state::state(&base, &blueprint, &ours(&findings));
+        let memory = memory::written(&blueprint, &findings);
+        let memory = match state.as_ref().and_then(memory::of) {
+            Some(of) => self.memories.note(of, memory),
+            None => Vec::new(),
         };
+        let refreshed = Refreshed { state, memory };
         Ok((refreshed, warnings))
     }
 
@@ -235,11 +243,14 @@ impl CallbackPipeline {
             ..Known::default()
         };
         known.place = known.prior.as_ref().and_then(stated);
+        let of = known.prior.as_ref().and_then(memory::of);
+        let memory = of.and_then(|of| self.memories.of(&of));
+        let memory = memory.unwrap_or_else(|| request.private.clone());
         if request.config.is_null() {
-            self.ends(&request.prior);
+            self.ends(&[&request.prior]);
             return Ok(PlanReply {
-                private: request.private.clone(),
-                diagnostics: destroy::lost(&request.private, &known),
+                diagnostics: destroy::lost(&memory, &known),
+                private: memory,
                 ..PlanReply::default()
             });
         }
@@ -272,13 +283,17 @@ impl CallbackPipeline {
         if let Some(session) = &session {
             diagnostics.extend(foresight::given_key(&request.config, session).await);
         }
-        if let Some(now) = known.prior.as_ref().and_then(named) {
-            let id = tree_of(&planned.value).as_ref().and_then(named);
-            let twin = self.intents.note(now, (id.clone(), planned.after.alone()));
-            diagnostics.extend(twin.map(|taken| to_be_twice(taken, &id.unwrap_or_default())));
-        }
+        let id = tree_of(&planned.value).as_ref().and_then(named);
+        let intent = (id.clone(), planned.after.alone());
+        let twin = match known.prior.as_ref().and_then(named) {
+            Some(now) => self.intents.note(now, intent, !planned.replace.is_empty()),
+            None => self.intents.create(intent),
+        };
+        diagnostics.extend(twin.map(|taken| to_be_twice(taken, &id.unwrap_or_default())));
+        let mut private = request.private.clone();
         if !planned.replace.is_empty() {
-            diagnostics.extend(destroy::lost(&request.private, &known));
+            diagnostics.extend(destroy::lost(&memory, &known));
+            private = memory;
             match session {
                 Some(session) => {
                     diagnostics.extend(foresight::against(&planned.after, &known, &session).await);
@@ -289,7 +304,7 @@ impl CallbackPipeline {
         Ok(PlanReply {
             planned: planned.value,
             requires_replace: planned.replace,
-            private: request.private.clone(),
+            private,
             diagnostics,
         })
     }
@@ -337,7 +352,7 @@ impl CallbackPipeline {
         };
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
-        self.ends(&request.prior);
+        self.ends(&[&request.prior, &request.planned]);
         let outcome = converge(
             &settings,
             &facts,

@@ -161,6 +161,33 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
     Ok(())
 }
 
+/// The pipeline's own key stays its own, whatever becomes of it, and is not taken for one of the user's, for which all would be made anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_knows_its_own_key() -> Result<(), Error> {
+    for alias in ["alias/mine", "alias/orders-key-devl-eu-west-1"] {
+        let stage = Stage::new(&format!("  key = {{ alias = \"{alias}\" }}\n")).await?;
+        stage.terraform.apply()?;
+        let key = stage.state()?["key"]["key_id"].clone();
+        let key = key.as_str().unwrap_or_default();
+        let end = stage.aws.kms.schedule_key_deletion().key_id(key);
+        end.send().await.unwrap();
+        stage.terraform.expect(&["state", "rm", ADDRESS])?;
+        stage.terraform.import(ADDRESS, "orders")?;
+        assert_eq!(stage.state()?["kms_key_arn"], json!(null));
+        assert_eq!(actions(&stage)?, json!(["update"]));
+        let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+        assert!(said.contains("Open callbacks would be lost"), "{said}");
+        let cancel = stage.aws.kms.cancel_key_deletion().key_id(key);
+        cancel.send().await.unwrap();
+        stage.aws.kms.enable_key().key_id(key).send().await.unwrap();
+        stage.terraform.apply()?;
+        assert_eq!(stage.state()?["key"]["key_id"], json!(key));
+        stage.terraform.destroy()?;
+        assert_eq!(stage.left().await?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
 /// An alias of another name than the pipeline's may be somebody's: none is taken for its own, nor from whoever made it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_takes_no_alias_of_somebodys() -> Result<(), Error> {

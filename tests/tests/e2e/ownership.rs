@@ -134,6 +134,38 @@ async fn two_pipelines_that_are_to_be_one_both_stay() -> Result<(), Error> {
     stage.terraform.rewrite(&both(["one", "two"], ["", ""]))?;
     stage.terraform.apply()?;
     let topic = "  topic = { name = \"alerts\" }\n";
+    // Of the first alone, and of something new.
+    let destroy = [
+        "destroy",
+        "-auto-approve",
+        "-no-color",
+        "-target=bellflower_callback_pipeline.other",
+    ];
+    stage.terraform.expect(&destroy)?;
+    let queue = "  queue = { name = \"work\" }\n";
+    for (text, told) in [
+        (
+            both(["same", "same"], ["", ""]),
+            "makes the pipeline \"same/devl\"",
+        ),
+        (
+            both(["one", "two"], [queue, queue]),
+            "makes the SQS queue \"work\"",
+        ),
+    ] {
+        stage.terraform.rewrite(&text)?;
+        let run = stage
+            .terraform
+            .run(&["apply", "-auto-approve", "-no-color"])?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{said}");
+        assert!(
+            said.contains(told) && !said.contains("Destroying"),
+            "{said}"
+        );
+    }
+    stage.terraform.rewrite(&both(["one", "two"], ["", ""]))?;
+    stage.terraform.apply()?;
     for (text, told) in [
         (
             both(["same", "same"], ["", ""]),

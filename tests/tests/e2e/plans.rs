@@ -6,6 +6,7 @@ use bellflower_tests::{Error, Plan, Stage};
 use serde_json::json;
 
 use super::in_place::zip;
+use super::ownership::state_file;
 use super::somebody;
 
 async fn code(stage: &Stage) -> String {
@@ -384,5 +385,23 @@ async fn what_is_left_behind_is_told() -> Result<(), Error> {
     let said = stage.terraform.apply()?.flat();
     assert!(said.contains("Drift is not ignored"), "{said}");
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// A refresh that finds nothing leaves the state as it was, so that a plan that was saved before can be applied after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_changes_no_state() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let written = state_file(&stage);
+    stage.set("  queue = { delay_seconds = 3 }\n")?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    let refresh = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
+    stage.terraform.expect(&refresh)?;
+    assert_eq!(state_file(&stage), written);
+    stage
+        .terraform
+        .expect(&["apply", "-no-color", "the.plan"])?;
+    assert_eq!(stage.state()?["queue"]["delay_seconds"], json!(3));
     Ok(())
 }

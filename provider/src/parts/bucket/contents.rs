@@ -188,7 +188,14 @@ impl Bucket {
                     .delete(delete.clone())
                     .send()
             };
-            let answer = absent(aws.call("s3:DeleteObjects", &self.bucket, send).await, GONE)?;
+            let answer = match aws.call("s3:DeleteObjects", &self.bucket, send).await {
+                // A key may hold what XML does not: then each is named in a URL.
+                Err(failure) if failure.is(&["MalformedXML"]) => {
+                    self.remove_each(aws, objects).await?;
+                    continue;
+                }
+                answer => absent(answer, GONE)?,
+            };
             if let Some(error) = answer
                 .and_then(|answer| answer.errors)
                 .unwrap_or_default()
@@ -197,6 +204,19 @@ impl Bucket {
             {
                 return Err(self.kept(error));
             }
+        }
+        Ok(())
+    }
+
+    async fn remove_each(&self, aws: &Aws, objects: &[ObjectIdentifier]) -> Result<(), Failure> {
+        for object in objects {
+            let delete = || {
+                let request = aws.s3.delete_object().bucket(&self.bucket);
+                let request = request.set_version_id(object.version_id.clone());
+                request.key(&object.key).send()
+            };
+            let name = format!("{}/{}", self.bucket, object.key.escape_debug());
+            absent(aws.call("s3:DeleteObject", &name, delete).await, GONE)?;
         }
         Ok(())
     }
