@@ -254,7 +254,15 @@ async fn make<Aws: Sync>(part: &dyn Part<Aws>, aws: &Aws) -> Result<Made, Failur
         match part.read(aws).await {
             Ok(Some(found)) => {
                 return match refusal(part, &found) {
-                    Some(refusal) => Err(refusal),
+                    Some(mut refusal) => {
+                        // What a create has left behind is still to be said.
+                        let more = failure.advice.filter(|_| !failure.ambiguous);
+                        if let (Some(advice), Some(more)) = (&mut refusal.advice, more) {
+                            advice.push(' ');
+                            advice.push_str(&more);
+                        }
+                        Err(refusal)
+                    }
                     None => Ok(Made::Met(found)),
                 };
             }

@@ -301,7 +301,7 @@ impl Alarm {
                 let page = page.await?;
                 let alarms = page.metric_alarms.unwrap_or_default().into_iter();
                 found.extend(alarms.filter_map(|alarm| Some((alarm.alarm_name.clone()?, alarm))));
-                token = page.next_token;
+                token = page.next_token.filter(|token| !token.is_empty());
                 if token.is_none() {
                     return Ok(found.into_iter().collect());
                 }

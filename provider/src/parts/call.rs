@@ -439,7 +439,7 @@ fn unexplained(response: Option<&HttpResponse>) -> &'static str {
         Some(401 | 403) => {
             "access was denied without a reason, by AWS or by what answers in its place"
         }
-        _ => "the answer gives no reason; is it AWS that answers?",
+        _ => "the answer gives no reason",
     }
 }
 

@@ -57,7 +57,7 @@ pub async fn running(
                 .into_iter()
                 .map(|execution| execution.execution_arn),
         );
-        token = page.next_token;
+        token = page.next_token.filter(|token| !token.is_empty());
         if token.is_none() || arns.len() >= limit {
             break;
         }

@@ -241,10 +241,12 @@ impl Key {
             .await;
         let answer = match answer {
             // Who repeats nothing has not waited for what it may have made.
-            Err(failure) if failure.ambiguous && failure.elapsed < LISTED_WITHIN => {
+            Err(failure)
+                if failure.ambiguous && !failure.interrupted && failure.elapsed < LISTED_WITHIN =>
+            {
                 aws.rest(LISTED_WITHIN.saturating_sub(failure.elapsed))
                     .await;
-                made().await?.ok_or(failure)
+                made().await.ok().flatten().ok_or(failure)
             }
             answer => answer,
         }?;

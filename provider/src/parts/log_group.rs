@@ -96,7 +96,7 @@ impl Pages {
         let describe = || request.clone().set_next_token(self.token.clone()).send();
         let page = aws.call("logs:DescribeLogGroups", object, describe).await?;
         self.read += 1;
-        self.token = page.next_token;
+        self.token = page.next_token.filter(|token| !token.is_empty());
         let named = |group: Described| Some((group.log_group_name.clone()?, group));
         let groups = page.log_groups.unwrap_or_default();
         Ok(groups.into_iter().filter_map(named).collect())

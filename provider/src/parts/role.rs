@@ -13,6 +13,8 @@ use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["NoSuchEntity", "NoSuchEntityException"];
+/// How many pages of what others attached are taken off at most.
+const PAGES: u32 = 20;
 const CONFLICT: &[&str] = &["DeleteConflict", "DeleteConflictException"];
 /// The name of the inline policy.
 const POLICY_NAME: &str = "bellflower";
@@ -310,8 +312,13 @@ impl Part<Aws> for Role {
         let delete = || aws.iam.delete_role().role_name(name).send();
         match aws.attempt("iam:DeleteRole", name, &delete).await {
             Ok(_) => return Ok(()),
-            // A page at a time.
-            Err(failure) if failure.is(CONFLICT) => while Box::pin(self.strip(aws)).await? {},
+            Err(failure) if failure.is(CONFLICT) => {
+                for _ in 0..PAGES {
+                    if !Box::pin(self.strip(aws)).await? {
+                        break;
+                    }
+                }
+            }
             // Whether it is worth another try is the table's to say.
             Err(_) => {}
         }

@@ -116,17 +116,34 @@ async fn look_hard(
         let is_missed = findings.get(&node.path).is_some_and(Option::is_none);
         is_missed && !node.part.is_sought_long() && state::was_there(prior, &node.path)
     };
-    let mut missed: Vec<&Node> = blueprint.nodes.iter().filter(is_missed).collect();
+    let missed: Vec<&Node> = blueprint.nodes.iter().filter(is_missed).collect();
+    findings.extend(sought(missed, aws).await?);
+    Ok(())
+}
+
+/// Looks again and again for parts that were there and that AWS denies.
+///
+/// # Errors
+/// As [`look`], and that it was interrupted while there was something to look for.
+async fn sought(mut missed: Vec<&Node>, aws: &Aws) -> Result<Findings, Vec<Failure>> {
+    let mut findings = Findings::new();
     for pause in DENIALS {
-        if missed.is_empty() || aws.stop.is_cancelled() {
-            break;
-        }
+        let Some(first) = missed.first() else { break };
         aws.rest(pause).await;
+        if aws.stop.is_cancelled() {
+            return Err(vec![Failure {
+                interrupted: true,
+                ..Failure::refusal(
+                    first.part.title(),
+                    "interrupted before it was looked for again",
+                )
+            }]);
+        }
         let seen = seen(&missed, &aws.looking_at(Vec::new())).await?;
         missed.retain(|node| seen.get(&node.path).is_none_or(Option::is_none));
         findings.extend(seen);
     }
-    Ok(())
+    Ok(findings)
 }
 
 /// Looks at these parts after a while, each by its own service.
@@ -567,13 +584,13 @@ pub async fn remove_surplus(
             .filter(|node| !kept.contains(&node.identity()))
     };
     let removals = surplus().map(|node| async move {
-        let mut found = node.part.read(aws).await?;
-        if found.is_none() && known {
-            // As in `look_hard`.
-            aws.second_thought().await;
-            found = node.part.read(aws).await?;
-        }
+        let found = node.part.read(aws).await?;
+        let is_missed = found.is_none() && known;
         let mut findings = Findings::from([(node.path.clone(), found)]);
+        if is_missed {
+            let seen = sought(vec![node], aws).await;
+            findings.extend(seen.map_err(|mut failures| failures.remove(0))?);
+        }
         if known {
             recognise(before, before, &mut findings);
         }

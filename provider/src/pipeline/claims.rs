@@ -242,7 +242,8 @@ impl Intents {
     pub fn create(&self, intent: Intent) -> Option<Taken> {
         let mut noted = self.noted();
         let mut standing = noted.standing.values_mut();
-        if let Some(own) = standing.find(|own| own.leg && own.intent == intent) {
+        // By its name alone: where the place is not known, or something is ignored, Terraform asks for another one.
+        if let Some(own) = standing.find(|own| own.leg && own.intent.0 == intent.0) {
             // All else was looked at with what it replaces.
             own.leg = false;
             return None;
@@ -253,11 +254,15 @@ impl Intents {
         taken
     }
 
-    /// Notes that what is called so is what it was to be, or no more.
+    /// Notes that what stands under this name is to be no more.
     pub fn end(&self, now: &str) {
+        self.noted().standing.remove(now);
+    }
+
+    /// Notes that what was to be called so is there.
+    pub fn made(&self, id: &str) {
         let mut noted = self.noted();
-        noted.standing.remove(now);
-        noted.new.retain(|(id, _)| id.as_deref() != Some(now));
+        noted.new.retain(|(new, _)| new.as_deref() != Some(id));
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
@@ -344,7 +349,7 @@ mod tests {
             intents.note("a".to_owned(), intent("same", &["q"]), true),
             None
         );
-        assert_eq!(intents.create(intent("same", &["q"])), None);
+        assert_eq!(intents.create(intent("same", &[])), None);
         assert!(is_taken(intents.create(intent("same", &["q"]))));
         // Also where the new one came first.
         let intents = Intents::default();
@@ -364,7 +369,7 @@ mod tests {
         // What was made is not new any more.
         let intents = Intents::default();
         assert_eq!(intents.create(intent("a", &["q"])), None);
-        intents.end("a");
+        intents.made("a");
         assert_eq!(
             intents.note("a".to_owned(), intent("a", &["q"]), true),
             None

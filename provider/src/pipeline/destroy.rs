@@ -275,7 +275,7 @@ impl CallbackPipeline {
         let left = unmarked(&blueprint, &findings);
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
-        self.ends(&[&request.prior]);
+        self.ends(&request.prior);
         let outcome = take_down(blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             claim.is_gone(settings.made_at);

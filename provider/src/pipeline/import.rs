@@ -71,7 +71,7 @@ pub async fn discover(
         facts.key_id = node.map(|node| node.part.name().to_owned());
         let mut named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
         if !named.as_ref().is_some_and(is_own)
-            && let Some(arn) = marked_key(&blueprint, aws).await
+            && let Some(arn) = marked_key(&blueprint, &findings, aws).await
         {
             facts.key_id = Some(arn);
             named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
@@ -93,11 +93,24 @@ pub async fn discover(
     Ok(base)
 }
 
-/// A key that AWS's index of tags knows to carry the pipeline's mark.
-async fn marked_key(blueprint: &Blueprint, aws: &Aws) -> Option<String> {
+/// A key that AWS's index of tags knows to carry the pipeline's mark, and that a part of the pipeline uses.
+async fn marked_key(blueprint: &Blueprint, findings: &Findings, aws: &Aws) -> Option<String> {
     let mark = blueprint.mark()?;
     let others = others(&mark, &Observed::new(), aws).await?;
-    others.into_iter().find(|arn| is_key(arn))
+    let is_used = |arn: &String| {
+        let mut parts = findings
+            .values()
+            .flatten()
+            .filter(|found| found.owner == Owner::Us);
+        parts.any(|part| {
+            let mut keys = ["kms_master_key_id", "kms_key_arn", "kms_key_id"].into_iter();
+            keys.any(|name| {
+                let key = part.text(name);
+                !key.is_empty() && (arn == key || arn.ends_with(&format!(":key/{key}")))
+            })
+        })
+    };
+    others.into_iter().find(|arn| is_key(arn) && is_used(arn))
 }
 
 /// Whether this is the pipeline's own key, which waits for its deletion: it is missing, and nobody's else.

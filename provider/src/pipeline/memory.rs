@@ -1,7 +1,7 @@
 //! What a refresh saw, handed on to the destroy of the same run, which then need not ask AWS all of it once more.
 //!
-//! Terraform refreshes a resource, plans its end and destroys it with three processes of the provider. A refresh writes down what it saw, when, and for which run of
-//! Terraform, and the destroy believes it if that is its own run and not long ago. What a state or a saved plan has kept of another run is not believed.
+//! A destroy is another process of the provider than the refresh before it. What that has seen, when, and for which run of Terraform, comes to it with the plan, or with the
+//! state, and it believes that if it is of its own run and not old. What a state or a saved plan has kept of another run is not believed.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -119,12 +119,18 @@ struct Refreshed {
 }
 
 impl CallbackPipeline {
-    /// What was planned for an object, or for one that is not there yet, is done now.
-    fn ends(&self, objects: &[&Value]) {
-        for object in objects {
-            if let Some(now) = tree_of(object).as_ref().and_then(named) {
-                self.intents.end(&now);
-            }
+    /// What was planned for an object is done now, and what was to be new is there.
+    fn begins(&self, request: &ApplyRequest) {
+        self.ends(&request.prior);
+        if let Some(id) = tree_of(&request.planned).as_ref().and_then(named) {
+            self.intents.made(&id);
+        }
+    }
+
+    /// What was planned for an object is done now.
+    fn ends(&self, prior: &Value) {
+        if let Some(now) = tree_of(prior).as_ref().and_then(named) {
+            self.intents.end(&now);
         }
     }
 
@@ -247,7 +253,7 @@ impl CallbackPipeline {
         let memory = of.and_then(|of| self.memories.of(&of));
         let memory = memory.unwrap_or_else(|| request.private.clone());
         if request.config.is_null() {
-            self.ends(&[&request.prior]);
+            self.ends(&request.prior);
             return Ok(PlanReply {
                 diagnostics: destroy::lost(&memory, &known),
                 private: memory,
@@ -290,10 +296,8 @@ impl CallbackPipeline {
             None => self.intents.create(intent),
         };
         diagnostics.extend(twin.map(|taken| to_be_twice(taken, &id.unwrap_or_default())));
-        let mut private = request.private.clone();
         if !planned.replace.is_empty() {
             diagnostics.extend(destroy::lost(&memory, &known));
-            private = memory;
             match session {
                 Some(session) => {
                     diagnostics.extend(foresight::against(&planned.after, &known, &session).await);
@@ -304,7 +308,7 @@ impl CallbackPipeline {
         Ok(PlanReply {
             planned: planned.value,
             requires_replace: planned.replace,
-            private,
+            private: memory,
             diagnostics,
         })
     }
@@ -352,7 +356,7 @@ impl CallbackPipeline {
         };
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
-        self.ends(&[&request.prior, &request.planned]);
+        self.begins(&request);
         let outcome = converge(
             &settings,
             &facts,

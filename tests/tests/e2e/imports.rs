@@ -188,6 +188,27 @@ async fn an_import_knows_its_own_key() -> Result<(), Error> {
     Ok(())
 }
 
+/// A key that a killed run has left is not the pipeline's, which works with one of the user's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_knows_the_users_key() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let mark = aws_sdk_kms::types::Tag::builder()
+        .tag_key("bellflower:pipeline")
+        .tag_value(format!("orders/devl/{}", stage.region()));
+    let left = stage.aws.kms.create_key().tags(mark.build().unwrap());
+    left.send().await.unwrap();
+    let given = stage.aws.kms.create_key().send().await.unwrap();
+    let given = given.key_metadata.unwrap().arn.unwrap();
+    stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
+    stage.terraform.apply()?;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    assert!(said.contains("Parts left by an earlier run"), "{said}");
+    assert_eq!(stage.state()?["kms_key_arn"], json!(given));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
 /// An alias of another name than the pipeline's may be somebody's: none is taken for its own, nor from whoever made it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_takes_no_alias_of_somebodys() -> Result<(), Error> {

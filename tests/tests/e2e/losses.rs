@@ -744,9 +744,9 @@ async fn a_destroy_that_was_too_slow_is_run_again() -> Result<(), Error> {
     Ok(())
 }
 
-/// A key may hold what XML does not: what cannot be deleted with others is deleted for itself.
+/// A key may hold what XML does not, as the emulator's cannot: what S3 does not delete with others is deleted for itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_of_an_odd_name_goes_too() -> Result<(), Error> {
+async fn what_cannot_be_deleted_together_goes_one_by_one() -> Result<(), Error> {
     let lines = "  bucket = { force_destroy = true }\n";
     let (stage, proxy) = Stage::behind_proxy(lines).await?;
     stage.terraform.apply()?;
