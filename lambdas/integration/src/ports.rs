@@ -113,12 +113,14 @@ pub struct CallError {
 /// Codes with which S3 refuses an object for what it is: encrypted with a key of the customer's own, or archived.
 const UNREADABLE: [&str; 2] = ["InvalidObjectState", "InvalidRequest"];
 
-/// Codes with which S3 refuses an object whose KMS key may not be used, among them the one it also has while a new role is not known everywhere.
-const DENIED: [&str; 4] = [
+/// Codes with which S3 refuses an object whose KMS key may not be used, among them the one it also has while a new role is not known everywhere, or whose bucket is
+/// gone.
+const DENIED: [&str; 5] = [
     "AccessDenied",
     "KMS.DisabledException",
     "KMS.KMSInvalidStateException",
     "KMS.NotFoundException",
+    "NoSuchBucket",
 ];
 
 impl CallError {

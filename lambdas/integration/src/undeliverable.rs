@@ -149,12 +149,17 @@ mod tests {
     /// What kept the message from being handled, say a disabled key, keeps nobody from ending its callback.
     #[tokio::test]
     async fn a_bucket_that_gives_nothing_away_does_not_keep_it_open() {
-        for refused in ["outbound/e-1/task_token.txt", "outbound/e-1/data.json"] {
+        for (refused, code) in [
+            ("outbound/e-1/task_token.txt", "KMS.DisabledException"),
+            ("outbound/e-1/data.json", "KMS.DisabledException"),
+            ("outbound/e-1/task_token.txt", "NoSuchBucket"),
+            ("outbound/e-1/data.json", "NoSuchBucket"),
+        ] {
             let store = Memory::with(&[
                 ("outbound/e-1/task_token.txt", "AQB8a"),
                 ("outbound/e-1/data.json", "{}"),
             ]);
-            store.refuse(refused, "KMS.DisabledException");
+            store.refuse(refused, code);
             let machine = Machine::default();
             let (done, _) = run(&store, &machine, async |exchanges| {
                 exchanges.undeliverable("m-1", BODY).await

@@ -421,7 +421,14 @@ fn there(blueprint: &Blueprint, findings: &Findings) -> Vec<String> {
     let ours = ours(findings);
     let is_there = |node: &&Node| ours.get(&node.path).is_some_and(Option::is_some);
     let there = blueprint.nodes.iter().filter(is_there);
-    there.map(|node| node.part.title()).collect()
+    // A key may not have the alias that it is to have.
+    let title = |node: &Node| {
+        let known = ours.get(&node.path).and_then(Option::as_ref);
+        let id = known.and_then(|known| known.get("key_id")?.as_str());
+        let id = id.map(|id| format!(" ({id})")).unwrap_or_default();
+        format!("{}{id}", node.part.title())
+    };
+    there.map(title).collect()
 }
 
 /// Where the work notes what it has done; Terraform gets the state from it if the work does not get to its end.

@@ -562,6 +562,22 @@ mod tests {
     }
 
     #[test]
+    fn dead_letters_are_kept_longer_than_their_way() {
+        let told = |kept: i64| {
+            let given =
+                json!({"name": "orders", "dead_letter_queue": {"message_retention_seconds": kept}});
+            found(&given)
+        };
+        // 360 s, 5 and 3 times.
+        assert_eq!(told(2881), []);
+        let short = told(2880);
+        assert!(
+            short.len() == 1 && short[0].0 == "dead_letter_queue.message_retention_seconds",
+            "{short:?}"
+        );
+    }
+
+    #[test]
     fn two_parts_of_one_name_are_told() {
         let given =
             json!({"name": "orders", "queue": {"name": "q"}, "dead_letter_queue": {"name": "q"}});

@@ -10,6 +10,7 @@ use super::subscriptions::subscriptions;
 use super::table::complaint;
 use super::{complain, path};
 use crate::parts::tags;
+use crate::pipeline::blueprint::UNDELIVERABLE_RECEIVES;
 use crate::pipeline::schema::{ALL_ALARMS, Field, Origin, ROTATION_PERIOD, Shape, fields};
 
 /// The configuration, asked for known values only.
@@ -95,6 +96,7 @@ const TOGETHER: &[Together] = &[
     expiry,
     batching,
     lost_in_the_queue,
+    lost_on_the_way,
     alarms,
     subscriptions,
     tags,
@@ -296,6 +298,28 @@ fn batching(view: &View, found: &mut Diagnostics) {
 }
 
 /// Warns of settings by which work would be gone before anybody hears of it, or be turned away.
+/// The queue of what could not be handled keeps messages as long as the dead-letter queue does, counted from when they were sent.
+fn lost_on_the_way(view: &View, found: &mut Diagnostics) {
+    let at = "dead_letter_queue.message_retention_seconds";
+    let (Some(kept), Some(hidden), Some(times)) = (
+        view.number(at),
+        view.number("queue.visibility_timeout_seconds"),
+        view.number("dead_letter_queue.max_receive_count"),
+    ) else {
+        return;
+    };
+    let times = times.saturating_add(UNDELIVERABLE_RECEIVES);
+    if kept > hidden.saturating_mul(times) {
+        return;
+    }
+    let detail = format!(
+        "A message that cannot be handled is received up to {times} times, {hidden} s apart, before it is in the dead-letter queue for inspection, and is gone {kept} s after it was sent. Its execution may then wait for its \
+         time-out, and no alarm goes off. {at} should be more than {hidden} times {times}, better days."
+    );
+    let summary = "Messages end before they are dead letters";
+    found.push(Diagnostic::warning(summary, detail).at(path(at)));
+}
+
 fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
     let mut warn = |at: &str, summary: &str, detail: String| {
         found.push(Diagnostic::warning(summary, detail).at(path(at)));
