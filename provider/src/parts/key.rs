@@ -19,6 +19,8 @@ use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 const GONE: &[&str] = &["NotFoundException"];
 const DENIED: &[&str] = &["AccessDeniedException"];
 const POLICY_NAME: &str = "default";
+/// The ARN of the other key that has this one's alias, among what was found.
+pub const ALIAS_OF: &str = "alias_of";
 /// How long KMS may not show the key of an alias that is there.
 const SHOWS_WITHIN: Duration = Duration::from_secs(20);
 /// How long KMS may not list a key that it has made.
@@ -120,6 +122,17 @@ async fn listed(key_id: &str, alias: &str, aws: &Aws) -> Result<Option<Tags>, Fa
     Ok(answer.map(|answer| pairs(answer.tags.unwrap_or_default())))
 }
 
+/// What an alias names.
+#[derive(Debug, PartialEq, Eq)]
+enum Alias {
+    /// The key in question.
+    Its,
+    /// Another one, of this ARN.
+    Of(String),
+    /// Nothing, as far as it was asked.
+    Unknown,
+}
+
 impl Key {
     /// The key of this id or alias; none when it is not there or on its way out.
     async fn describe(&self, aws: &Aws, key_id: &str) -> Result<Option<KeyMetadata>, Failure> {
@@ -165,26 +178,23 @@ impl Key {
         Ok(result)
     }
 
-    /// The key, and whether its alias is as it should be. A key whose id is not known yet is found by its alias or, where a run ended before
-    /// it had one, by its mark.
-    async fn find(&self, aws: &Aws) -> Result<Option<(KeyMetadata, bool)>, Failure> {
+    /// The key, and what its alias names. A key whose id is not known yet is found by its alias or, where a run ended before it had one, by its mark.
+    async fn find(&self, aws: &Aws) -> Result<Option<(KeyMetadata, Alias)>, Failure> {
         let Some(id) = &self.key_id else {
             let (named, orphan) =
                 tokio::try_join!(self.describe(aws, &self.alias), self.orphan(aws))?;
-            let named = named.map(|key| (key, true));
-            return Ok(named.or(orphan.map(|key| (key, false))));
+            let named = named.map(|key| (key, Alias::Its));
+            return Ok(named.or(orphan.map(|key| (key, Alias::Unknown))));
         };
         let named = self.describe(aws, &self.alias).await?;
-        if let Some(key) = named
-            .as_ref()
-            .filter(|key| key.key_id == *id || key.arn.as_ref() == Some(id))
-        {
-            return Ok(Some((key.clone(), true)));
+        let is_known = |key: &&KeyMetadata| key.key_id == *id || key.arn.as_ref() == Some(id);
+        if let Some(key) = named.as_ref().filter(is_known) {
+            return Ok(Some((key.clone(), Alias::Its)));
         }
-        let known = self.describe(aws, id).await?;
-        Ok(known
-            .map(|key| (key, false))
-            .or(named.map(|key| (key, true))))
+        let other = named.as_ref().and_then(|key| key.arn.clone());
+        let other = other.map_or(Alias::Unknown, Alias::Of);
+        let known = self.describe(aws, id).await?.map(|key| (key, other));
+        Ok(known.or(named.map(|key| (key, Alias::Its))))
     }
 
     async fn ids(&self, aws: &Aws) -> Result<Vec<String>, Failure> {
@@ -394,7 +404,7 @@ impl Part<Aws> for Key {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let Some((key, named)) = Box::pin(self.find(aws)).await? else {
+        let Some((key, names)) = Box::pin(self.find(aws)).await? else {
             return Ok(None);
         };
         let id = key.key_id.as_str();
@@ -408,7 +418,7 @@ impl Part<Aws> for Key {
         let get_rotation = || aws.kms.get_key_rotation_status().key_id(id).send();
         // Another alias of the key is somebody else's business; that ours is missing is mended, not a name that changed.
         let alias = async {
-            let is_named = named || {
+            let is_named = names == Alias::Its || {
                 let aliases = self.aliases(aws, Some(id)).await?;
                 aliases.iter().any(|alias| alias.0 == self.alias)
             };
@@ -444,6 +454,9 @@ impl Part<Aws> for Key {
             "arn": key.arn.clone().unwrap_or_default(),
             "key_id": id,
         });
+        if let Alias::Of(other) = names {
+            attributes.insert(ALIAS_OF.to_owned(), other.into());
+        }
         Ok(Some(Found {
             attributes,
             owner: self.tags.owner_of(&tags),

@@ -48,8 +48,9 @@ use place::{home, met, stated, supposed, whereabouts};
 use plan::{Known, key_arn, settled};
 use settings::Settings;
 use words::{
-    all_told, cut_short, in_part, made_anew, missing, not_configured, not_foreseen, not_ours,
-    not_shown, other_code, since, to_be_twice, told, too_late, unfinished, unmarked,
+    alias_elsewhere, all_told, cut_short, in_part, made_anew, missing, not_configured,
+    not_foreseen, not_ours, not_shown, other_code, since, to_be_twice, told, too_late, unfinished,
+    unmarked,
 };
 
 /// The resource's name.
@@ -218,6 +219,7 @@ impl CallbackPipeline {
         }
         disown(&blueprint, &mut findings);
         let mut warnings = unmarked(&blueprint, &findings);
+        warnings.extend(alias_elsewhere(&blueprint, &findings));
         if imported {
             // What there is of arguments is what they are.
             match state::state(&base, &blueprint, &ours(&findings)) {

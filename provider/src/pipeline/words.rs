@@ -9,6 +9,7 @@ use super::blueprint::Blueprint;
 use super::claims::Taken;
 use super::state;
 use crate::engine::Failure;
+use crate::parts::key::ALIAS_OF;
 use crate::parts::tags::MARK;
 
 pub fn told(failure: &Failure) -> Diagnostic {
@@ -51,6 +52,18 @@ pub fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
         Diagnostic::warning(failure.object.clone(), detail)
     };
     refusals(blueprint, findings).iter().map(told).collect()
+}
+
+/// Warns of an alias that is another key's, which an apply does not take from that.
+pub fn alias_elsewhere(blueprint: &Blueprint, findings: &Findings) -> Option<Diagnostic> {
+    let key = blueprint.node(&["key".to_owned()])?;
+    let other = findings.get(&key.path)?.as_ref()?.text(ALIAS_OF);
+    let detail = format!(
+        "The alias of the pipeline's key, {}, is of another key, {other}. An apply fails for that: give `key.alias` another name, or point the alias back with `aws kms update-alias` if nothing needs it there.",
+        key.part.name()
+    );
+    let path = Path::root().attribute("key").attribute("alias");
+    (!other.is_empty()).then(|| Diagnostic::warning("The alias of another key", detail).at(path))
 }
 
 /// That nobody has looked whether there is room for what is to replace the pipeline.

@@ -265,6 +265,8 @@ async fn an_alias_that_was_moved_is_left_where_it_is() -> Result<(), Error> {
     let theirs = theirs.key_metadata.unwrap();
     let point = |id: &str| kms.update_alias().alias_name(alias).target_key_id(id);
     point(&theirs.key_id).send().await.unwrap();
+    let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("The alias of another key"), "{said}");
     let said = stage.terraform.run(&APPLY)?.flat();
     assert!(
         said.contains("aws kms update-alias") && said.contains(theirs.arn.as_deref().unwrap()),
