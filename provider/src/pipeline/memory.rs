@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::apply::Findings;
 use super::blueprint::{Blueprint, Path};
+use super::named;
 use super::state::discreet;
 use crate::engine::{Attributes, Found, Owner};
 
@@ -126,10 +127,8 @@ impl Memories {
 /// What tells an object of the state from others, as far as its memory goes.
 #[must_use]
 pub fn of(state: &Map<String, Json>) -> Option<String> {
-    let text = |name: &str| state.get(name).and_then(Json::as_str);
-    let (name, environment) = (text("name")?, text("environment")?);
-    let made_at = text("made_at").unwrap_or_default();
-    Some(format!("{name}/{environment} {made_at}"))
+    let made_at = state.get("made_at").and_then(Json::as_str);
+    Some(format!("{} {}", named(state)?, made_at.unwrap_or_default()))
 }
 
 /// Whether the process that has started this one was told to destroy.

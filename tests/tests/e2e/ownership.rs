@@ -131,6 +131,19 @@ async fn two_pipelines_that_are_to_be_one_both_stay() -> Result<(), Error> {
         let other = other.replacen("\"this\"", "\"other\"", 1);
         format!("{}resource {other}", Stage::text("", name[0], lines[0]))
     };
+    let refused = |text: &str, told: &str| -> Result<(), Error> {
+        stage.terraform.rewrite(text)?;
+        let run = stage
+            .terraform
+            .run(&["apply", "-auto-approve", "-no-color"])?;
+        let said = run.flat();
+        assert_eq!(run.code, 1, "{said}");
+        assert!(
+            said.contains(told) && !said.contains("Destroying"),
+            "{said}"
+        );
+        Ok(())
+    };
     stage.terraform.rewrite(&both(["one", "two"], ["", ""]))?;
     stage.terraform.apply()?;
     let topic = "  topic = { name = \"alerts\" }\n";
@@ -153,16 +166,7 @@ async fn two_pipelines_that_are_to_be_one_both_stay() -> Result<(), Error> {
             "makes the SQS queue \"work\"",
         ),
     ] {
-        stage.terraform.rewrite(&text)?;
-        let run = stage
-            .terraform
-            .run(&["apply", "-auto-approve", "-no-color"])?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{said}");
-        assert!(
-            said.contains(told) && !said.contains("Destroying"),
-            "{said}"
-        );
+        refused(&text, told)?;
     }
     stage.terraform.rewrite(&both(["one", "two"], ["", ""]))?;
     stage.terraform.apply()?;
@@ -176,16 +180,7 @@ async fn two_pipelines_that_are_to_be_one_both_stay() -> Result<(), Error> {
             "makes the SNS topic \"alerts\"",
         ),
     ] {
-        stage.terraform.rewrite(&text)?;
-        let run = stage
-            .terraform
-            .run(&["apply", "-auto-approve", "-no-color"])?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{said}");
-        assert!(
-            said.contains(told) && !said.contains("Destroying"),
-            "{said}"
-        );
+        refused(&text, told)?;
     }
     stage.terraform.rewrite(&both(["one", "two"], ["", ""]))?;
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));

@@ -297,7 +297,6 @@ fn batching(view: &View, found: &mut Diagnostics) {
     }
 }
 
-/// Warns of settings by which work would be gone before anybody hears of it, or be turned away.
 /// The queue of what could not be handled keeps messages as long as the dead-letter queue does, counted from when they were sent.
 fn lost_on_the_way(view: &View, found: &mut Diagnostics) {
     let at = "dead_letter_queue.message_retention_seconds";
@@ -320,6 +319,7 @@ fn lost_on_the_way(view: &View, found: &mut Diagnostics) {
     found.push(Diagnostic::warning(summary, detail).at(path(at)));
 }
 
+/// Warns of settings by which work would be gone before anybody hears of it, or be turned away.
 fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
     let mut warn = |at: &str, summary: &str, detail: String| {
         found.push(Diagnostic::warning(summary, detail).at(path(at)));
