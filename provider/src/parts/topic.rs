@@ -20,6 +20,9 @@ const GONE: &[&str] = &[
     "ResourceNotFoundException",
 ];
 
+/// Under which name a topic that was found tells how many subscriptions it has, confirmed or not.
+pub const SUBSCRIBERS: &str = "subscribers";
+
 /// How an SNS topic should be.
 #[derive(Debug, Clone, Serialize)]
 pub struct Topic {
@@ -155,8 +158,13 @@ impl Part<Aws> for Topic {
             policy: policy::settled(&text("Policy").unwrap_or_default(), Some(&self.policy)),
             tags: tags.clone(),
         };
+        let count = |name: &str| have.get(name)?.parse::<i64>().ok();
+        let counts = ["SubscriptionsConfirmed", "SubscriptionsPending"].map(count);
+        let mut attributes = properties(&found);
+        let subscribers: i64 = counts.into_iter().flatten().sum();
+        attributes.insert(SUBSCRIBERS.to_owned(), subscribers.into());
         Ok(Some(Found {
-            attributes: properties(&found),
+            attributes,
             owner: self.tags.owner_of(&tags),
         }))
     }

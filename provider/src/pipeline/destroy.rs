@@ -20,7 +20,7 @@ use super::{
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
 use crate::parts::tags::MARK;
-use crate::parts::{Aws, queue};
+use crate::parts::{Aws, queue, topic};
 
 /// Another resource of the same name makes the pipeline, and this one is to be taken down.
 fn made_elsewhere(settings: &Settings) -> Diagnostic {
@@ -61,7 +61,7 @@ pub(super) fn held_by_another(settings: &Settings) -> Diagnostic {
     Diagnostic::warning("Pipeline made anew", detail)
 }
 
-/// What a destroy, also one for a replacement, takes away for good, as far as the refresh of the same run has seen it: the messages in the queues.
+/// What a destroy, also one for a replacement, takes away for good, as far as the refresh of the same run has seen it: the messages in the queues, and what others have subscribed to the topic.
 pub(super) fn lost(private: &[u8], known: &Known) -> Diagnostics {
     let seen = || {
         let blueprint = plan::recorded(known.prior.as_ref()?, known)?;
@@ -70,21 +70,41 @@ pub(super) fn lost(private: &[u8], known: &Known) -> Diagnostics {
     let Some((findings, blueprint)) = seen() else {
         return Vec::new();
     };
-    let told = |node: &Node| {
-        let found = findings.get(&node.path)?.as_ref()?;
-        let count = found.attributes.get(queue::MESSAGES)?.as_i64()?;
-        (found.owner == Owner::Us && count > 0)
-            .then(|| format!("{}: about {count}", node.part.title()))
+    let found = |node: &Node| {
+        let found = findings.get(&node.path)?.as_ref();
+        found.filter(|found| found.owner == Owner::Us)
     };
-    let told: Vec<String> = blueprint.nodes.iter().filter_map(told).collect();
-    if told.is_empty() {
-        return Vec::new();
+    let messages = |node: &Node| {
+        let count = found(node)?.attributes.get(queue::MESSAGES)?.as_i64()?;
+        (count > 0).then(|| format!("{}: about {count}", node.part.title()))
+    };
+    let is_own = |node: &&Node| node.path[0] == "subscriptions" && found(node).is_some();
+    let own = i64::try_from(blueprint.nodes.iter().filter(is_own).count()).unwrap_or_default();
+    let subscribers = |node: &Node| {
+        let all = found(node)?.attributes.get(topic::SUBSCRIBERS)?.as_i64()?;
+        (all > own).then(|| format!("{}: {}", node.part.title(), all - own))
+    };
+    let listed = |of: &dyn Fn(&Node) -> Option<String>| -> Vec<String> {
+        blueprint.nodes.iter().filter_map(of).collect()
+    };
+    let mut told = Vec::new();
+    let messages = listed(&messages);
+    if !messages.is_empty() {
+        let detail = format!(
+            "Messages go with their queues, and nothing brings them back: {}. What failed for good is in the dead-letter queue.",
+            messages.join(", ")
+        );
+        told.push(Diagnostic::warning("Messages in the queues", detail));
     }
-    let detail = format!(
-        "Messages go with their queues, and nothing brings them back: {}. What failed for good is in the dead-letter queue.",
-        told.join(", ")
-    );
-    vec![Diagnostic::warning("Messages in the queues", detail)]
+    let others = listed(&subscribers);
+    if !others.is_empty() {
+        let detail = format!(
+            "Subscriptions go with their topic, also those that others have made and that are none of this pipeline's arguments: {}. They have to be made again for a new topic.",
+            others.join(", ")
+        );
+        told.push(Diagnostic::warning("Subscriptions of others", detail));
+    }
+    told
 }
 
 /// What there is to take down; nothing where the pipeline that stands was made anew since.

@@ -28,6 +28,9 @@ struct Memory {
     /// Whether the pipeline that stands is another than the state's, and there is no more to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     another: bool,
+    /// The ARN of the pipeline's own key, where the state knew it and it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost_key: Option<String>,
     parts: Vec<Part>,
 }
 
@@ -89,10 +92,15 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
             mark,
         }
     };
+    let lost_key = blueprint.node(&["key".to_owned()]).filter(|key| {
+        let found = findings.get(&key.path);
+        found.is_some_and(Option::is_none)
+    });
     let memory = Memory {
         seen_at: now(),
         run: run().unwrap_or_default(),
         another: false,
+        lost_key: lost_key.and_then(|key| key.part.tagged_as().map(str::to_owned)),
         parts: findings.iter().map(part).collect(),
     };
     serde_json::to_vec(&memory).unwrap_or_default()
@@ -159,6 +167,13 @@ pub fn of_another() -> Vec<u8> {
 pub fn is_of_another(bytes: &[u8]) -> bool {
     let memory = serde_json::from_slice(bytes);
     memory.is_ok_and(|memory: Memory| memory.another)
+}
+
+/// The ARN of the pipeline's own key, where the last refresh has not found it.
+#[must_use]
+pub fn lost_key(bytes: &[u8]) -> Option<String> {
+    let memory: Memory = serde_json::from_slice(bytes).ok()?;
+    memory.lost_key
 }
 
 /// Reads findings back; none when there are none, when they are too old, or when they are not of all parts of this blueprint.

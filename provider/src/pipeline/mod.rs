@@ -280,6 +280,7 @@ impl CallbackPipeline {
                 &request.prior,
                 &planned.value,
                 planned.replace.is_empty(),
+                memory::lost_key(&memory).as_deref(),
             ));
             let unknown = warnings::of_unknown_names(&request.config, &request.prior);
             diagnostics.extend(unknown);
@@ -288,7 +289,8 @@ impl CallbackPipeline {
             let found = validate::validate_planned(&request.config, &planned.value, place);
             diagnostics.extend(found);
         }
-        if let Some(session) = &session {
+        // Terraform asks for the plan of what replaces another, too.
+        if let Some(session) = session.as_ref().filter(|_| planned.replace.is_empty()) {
             diagnostics.extend(foresight::given_key(&request.config, session).await);
         }
         let id = tree_of(&planned.value).as_ref().and_then(named);

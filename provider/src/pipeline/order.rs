@@ -16,7 +16,7 @@ use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
 use super::state::{self, Observed};
-use super::words::{all_told, another_stands, key_gone, told, twice};
+use super::words::{all_told, another_stands, in_the_way, key_gone, told, twice};
 use super::{Tree, elsewhere, settings_of};
 use crate::documents::Place;
 use crate::engine::Failure;
@@ -146,7 +146,7 @@ impl Order {
             still_forgotten(prior, &self.blueprint, &mut findings);
         }
         disown(&self.blueprint, &mut findings);
-        let against = all_told(&refusals(&self.blueprint, &findings));
+        let against = in_the_way(refusals(&self.blueprint, &findings), self.prior.is_some());
         if !against.is_empty() {
             return Err(against);
         }

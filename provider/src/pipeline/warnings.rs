@@ -6,11 +6,16 @@ use super::schema::{Field, Origin, Shape, fields, subscription};
 use super::validate::path;
 use crate::parts::subscription::discreet;
 
-/// What a user should know of a change of a pipeline that exists, be it in place or by a replacement.
-pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
+/// What a user should know of a change of a pipeline that exists, be it in place or by a replacement, and whose own key may be `lost`.
+pub fn of_change(
+    prior: &Value,
+    planned: &Value,
+    in_place: bool,
+    lost: Option<&str>,
+) -> Diagnostics {
     let mut found = Vec::new();
     lost_callbacks(prior, planned, in_place, &mut found);
-    found.extend(lost_key(prior, planned));
+    found.extend(lost_key(prior, planned, lost));
     if in_place {
         found.extend(short_lived(prior, planned));
         unconfirmed(prior, planned, &mut found);
@@ -86,7 +91,7 @@ fn short_lived(prior: &Value, planned: &Value) -> Option<Diagnostic> {
 }
 
 /// Warns where the pipeline's own key is not there any more, and what is encrypted with it is.
-fn lost_key(prior: &Value, planned: &Value) -> Option<Diagnostic> {
+fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagnostic> {
     let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
     let own = planned
         .get("key")
@@ -101,8 +106,13 @@ fn lost_key(prior: &Value, planned: &Value) -> Option<Diagnostic> {
     {
         return None;
     }
-    let detail = "The pipeline's KMS key is not there, or waits for its deletion, and an apply makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \
-                  that waits for its deletion can be had back: `aws kms cancel-key-deletion` with its id, before the apply, which then enables it.";
+    let which = lost.map(|arn| format!(", {arn},")).unwrap_or_default();
+    let id = lost.and_then(|arn| arn.rsplit_once('/'));
+    let id = id.map_or("ITS-ID", |(_, id)| id);
+    let detail = format!(
+        "The pipeline's KMS key{which} is not there, or waits for its deletion, and an apply makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \
+         that waits for its deletion can be had back: `aws kms cancel-key-deletion --key-id {id}`, before the apply, which then enables it."
+    );
     Some(Diagnostic::warning("Open callbacks would be lost", detail).at(path("key")))
 }
 

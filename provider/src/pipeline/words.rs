@@ -46,12 +46,31 @@ pub fn not_configured() -> Diagnostics {
 pub fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let told = |failure: &Failure| {
         let detail = format!(
-            "{}. It counts as missing: an apply is refused, and a destroy leaves it. If it is this pipeline's, give it back its tag {MARK}; a dashboard has that in the text of its first widget.",
-            failure.message
+            "{}. It counts as missing: an apply is refused, and a destroy leaves it. {}",
+            failure.message,
+            give_back()
         );
         Diagnostic::warning(failure.object.clone(), detail)
     };
     refusals(blueprint, findings).iter().map(told).collect()
+}
+
+fn give_back() -> String {
+    format!(
+        "If it is this pipeline's, give it back its tag {MARK}; a dashboard has that in the text of its first widget."
+    )
+}
+
+/// The parts that are not ours, where an apply would make or change them: what is there already, or of a pipeline that `is_known` and may have lost its mark.
+pub fn in_the_way(refusals: Vec<Failure>, is_known: bool) -> Diagnostics {
+    let more = |failure: Failure| {
+        let advice = failure.advice.clone().unwrap_or_default();
+        let advice = format!("{} {advice}", give_back());
+        failure.advise(advice)
+    };
+    let known = |failure| if is_known { more(failure) } else { failure };
+    let refusals: Vec<Failure> = refusals.into_iter().map(known).collect();
+    all_told(&refusals)
 }
 
 /// Warns of an alias that is another key's, which an apply does not take from that.

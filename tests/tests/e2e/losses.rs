@@ -312,15 +312,28 @@ async fn an_alarm_of_a_killed_run_goes() -> Result<(), Error> {
     Ok(())
 }
 
-/// Messages are nothing that stands against a destroy. It tells how many go, before it is approved.
+/// Messages and what others have subscribed are nothing that stands against a destroy. It tells how many go, before it is approved.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_destroy_tells_of_messages_in_the_queues() -> Result<(), Error> {
-    let lines = |name: &str| format!("  dead_letter_queue = {{ name = \"{name}\" }}\n");
+async fn a_destroy_tells_of_messages_and_of_subscriptions_of_others() -> Result<(), Error> {
+    let lines = |name: &str| {
+        format!(
+            "  dead_letter_queue = {{ name = \"{name}\" }}\n  subscriptions = {{\n    ops = {{ protocol = \"email\", endpoint = \"ops@example.com\" }}\n  }}\n"
+        )
+    };
     let stage = Stage::new(&lines("dead")).await?;
     stage.terraform.apply()?;
     let planned = || stage.terraform.expect(&["plan", "-destroy", "-no-color"]);
     let said = planned()?.flat();
     assert!(!said.contains("Messages in the queues"), "{said}");
+    assert!(!said.contains("Subscriptions of others"), "{said}");
+    somebody::queue(&stage.aws, "theirs").await;
+    let theirs = stage.arn("sqs", "theirs");
+    let subscribe = stage.aws.sns.subscribe().protocol("sqs").endpoint(theirs);
+    let topic = stage.arn("sns", &stage.names.topic);
+    subscribe.topic_arn(&topic).send().await.unwrap();
+    let said = planned()?.flat();
+    let others = format!("SNS topic \"{}\": 1.", stage.names.topic);
+    assert!(said.contains(&others), "{said}");
     send(&stage, "dead").await;
     send(&stage, "dead").await;
     let counted = "SQS queue \"dead\": about 2.";

@@ -89,6 +89,9 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     let said = run.flat();
     assert_eq!(run.code, 1, "{said}");
     assert!(said.contains(&names.queue) && said.contains(MARK), "{said}");
+    // The plan says how to go on, and so does the refusal.
+    let refused = &said[said.find("Error:").unwrap_or_default()..];
+    assert!(refused.contains("give it back its tag"), "{said}");
     let run = stage.terraform.destroy()?;
     assert!(run.flat().contains(&names.queue), "{}", run.flat());
     let left = stage.left().await?;

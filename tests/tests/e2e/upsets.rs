@@ -640,6 +640,12 @@ async fn a_missing_key_is_said_to_be_made() -> Result<(), Error> {
     let schedule = stage.aws.kms.schedule_key_deletion();
     let schedule = schedule.key_id(key.as_str().unwrap_or_default());
     schedule.send().await.unwrap();
+    let plan = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    let way_on = format!(
+        "aws kms cancel-key-deletion --key-id {}",
+        key.as_str().unwrap_or_default()
+    );
+    assert!(plan.contains(&way_on), "{plan}");
     let refresh = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
     for _ in 0..2 {
         stage.terraform.expect(&refresh)?;
