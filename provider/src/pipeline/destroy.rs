@@ -6,10 +6,9 @@ use std::sync::atomic::Ordering;
 use serde_json::Value as Json;
 use tfplugin::{ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 
-use super::apply::{
-    Deadline, Findings, disown, look_again, machine, ours, recognise, still_forgotten, take_down,
-};
+use super::apply::{Deadline, still_forgotten, take_down};
 use super::blueprint::{self, Blueprint, Node};
+use super::findings::{Findings, disown, look_again, machine, ours, recognise};
 use super::order::made_since;
 use super::plan::{self, Known};
 use super::settings::Settings;

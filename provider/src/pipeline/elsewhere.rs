@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use bellflower_contract::env;
 
-use super::apply::{Findings, ours};
 use super::blueprint::{self, Blueprint};
+use super::findings::{Findings, ours};
 use crate::engine::Failure;
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::{Aws, bucket, state_machine};

@@ -7,9 +7,9 @@ use futures::future::join_all;
 use tfplugin::{Diagnostic, Diagnostics, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{Findings, recognise, refusals, seen};
 use super::blueprint::{self, Blueprint, Identity, Node};
 use super::elsewhere;
+use super::findings::{Findings, recognise, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
 use super::words::{all_told, key_of_no_use};

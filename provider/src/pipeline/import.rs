@@ -7,8 +7,9 @@ use futures::future::join_all;
 use serde_json::{Map, Value as Json, json};
 use tfplugin::{Diagnostic, Diagnostics};
 
-use super::apply::{Findings, Outcome, look};
+use super::apply::Outcome;
 use super::blueprint::{Blueprint, Facts};
+use super::findings::{Findings, look};
 use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use super::apply::Findings;
 use super::blueprint::{Blueprint, Path};
+use super::findings::Findings;
 use super::named;
 use super::state::discreet;
 use crate::engine::{Attributes, Found, Owner};

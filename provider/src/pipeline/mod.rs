@@ -5,6 +5,7 @@ pub mod blueprint;
 mod claims;
 mod destroy;
 mod elsewhere;
+mod findings;
 mod foresight;
 mod import;
 mod memory;
@@ -34,13 +35,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
 use crate::engine::Owner;
-use apply::{
-    Deadline, Findings, Progress, converge, disown, for_looks, look_well, ours, recognise,
-    still_forgotten,
-};
+use apply::{Deadline, Progress, converge, still_forgotten};
 use blueprint::{Blueprint, Facts, Node};
 use claims::{Claims, Intents};
 use destroy::held_by_another;
+use findings::{Findings, disown, for_looks, look_well, ours, recognise};
 use memory::Memories;
 use order::{Order, made_since};
 use packages::Packages;
@@ -209,7 +208,7 @@ impl CallbackPipeline {
         }
         // An import brings none with it.
         if settings.made_at.is_none() {
-            settings.made_at = apply::made_at(&findings);
+            settings.made_at = findings::made_at(&findings);
             blueprint = Blueprint::of(&settings, &facts);
             base.insert("made_at".to_owned(), json!(settings.made_at));
         }

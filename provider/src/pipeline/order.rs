@@ -6,12 +6,12 @@ use std::time::SystemTime;
 use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path};
 
-use super::apply::{
-    Findings, disown, look_again, look_for, machine, made_at, ours, recognise, refusals,
-    remove_surplus, seen_later, still_forgotten,
-};
+use super::apply::{remove_surplus, still_forgotten};
 use super::blueprint::{self, Blueprint, Facts, Node};
 use super::claims::{Claims, Making};
+use super::findings::{
+    Findings, disown, look_again, look_for, machine, made_at, ours, recognise, refusals, seen_later,
+};
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;

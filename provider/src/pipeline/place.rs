@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics};
 
 use super::Tree;
-use super::apply::Findings;
 use super::blueprint::{self, Blueprint};
+use super::findings::Findings;
 use super::schema::{self, Field, Origin, Shape};
 use super::words::told;
 use crate::config::Session;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tfplugin::{Diagnostic, Diagnostics, Path, Value, Work};
 
-use super::apply::{Deadline, Findings, Outcome, refusals};
+use super::apply::{Deadline, Outcome};
 use super::blueprint::Blueprint;
 use super::claims::Taken;
+use super::findings::{Findings, refusals};
 use super::state;
 use crate::engine::Failure;
 use crate::parts::key::ALIAS_OF;
