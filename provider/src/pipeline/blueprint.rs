@@ -945,18 +945,15 @@ impl Builder<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::pipeline::schema::{fields, with_defaults};
 
-    /// The emulator keeps no metric math, so nothing but this sees what the alarm adds up.
-    #[test]
-    fn executions_that_failed_timed_out_or_were_aborted_are_one_alarm() {
-        let Value::Object(given) = json!({"name": "orders"}) else {
-            unreachable!()
-        };
+    /// What follows from a name alone.
+    pub fn orders() -> Blueprint {
+        let given = Map::from_iter([("name".to_owned(), json!("orders"))]);
         let settings = Settings::read(&with_defaults(fields(), &given)).unwrap();
         let facts = Facts {
             place: Place {
@@ -964,12 +961,18 @@ mod tests {
                 region: "eu-west-1".into(),
                 account: "123456789012".into(),
             },
-            key_arn: String::new(),
+            key_arn: "arn:aws:kms:eu-west-1:123456789012:key/1".into(),
             key_id: None,
             tags: BTreeMap::new(),
             packages: Packages::recorded(&settings),
         };
-        let blueprint = Blueprint::of(&settings, &facts);
+        Blueprint::of(&settings, &facts)
+    }
+
+    /// The emulator keeps no metric math, so nothing but this sees what the alarm adds up.
+    #[test]
+    fn executions_that_failed_timed_out_or_were_aborted_are_one_alarm() {
+        let blueprint = orders();
         let path = ["alarms", "executions_failed"].map(str::to_owned);
         let desired = blueprint.node(&path).unwrap().part.desired();
         let queries = desired["metric_query"].as_array().unwrap();

@@ -281,13 +281,15 @@ fn both<'a>(intent: &Intent, mut others: impl Iterator<Item = &'a Intent>) -> Op
     })
 }
 
+/// The kinds that are called after what they are of.
+const FOLLOW: [&str; 3] = [
+    "CloudWatch alarm",
+    "Lambda event source mapping",
+    "CloudWatch log group",
+];
+
 /// A part that two have, best one that is called by a name of its own.
 fn shared(parts: &BTreeSet<Identity>, theirs: &BTreeSet<Identity>) -> Option<Identity> {
-    const FOLLOW: [&str; 3] = [
-        "CloudWatch alarm",
-        "Lambda event source mapping",
-        "CloudWatch log group",
-    ];
     let both = || parts.intersection(theirs);
     let named = both().find(|(kind, _)| !FOLLOW.contains(kind));
     named.or_else(|| both().next()).cloned()
@@ -295,6 +297,7 @@ fn shared(parts: &BTreeSet<Identity>, theirs: &BTreeSet<Identity>) -> Option<Ide
 
 #[cfg(test)]
 mod tests {
+    use super::super::blueprint::tests::orders;
     use super::*;
     use futures::FutureExt as _;
 
@@ -305,6 +308,20 @@ mod tests {
     fn parts(names: &[&str]) -> BTreeSet<Identity> {
         let part = |name: &&str| ("SQS queue", (*name).to_owned());
         names.iter().map(part).collect()
+    }
+
+    #[test]
+    fn what_is_called_after_others_is_told_last() {
+        let all = orders().identities();
+        let (follow, named): (Vec<_>, Vec<_>) =
+            all.iter().partition(|(kind, _)| FOLLOW.contains(kind));
+        let kinds: BTreeSet<&str> = follow.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, BTreeSet::from(FOLLOW));
+        let bucket = named.iter().find(|(kind, _)| *kind == "S3 bucket");
+        let two = [follow[0].clone(), (*bucket.unwrap()).clone()];
+        assert_eq!(shared(&all, &BTreeSet::from(two)), bucket.copied().cloned());
+        let one = BTreeSet::from([follow[0].clone()]);
+        assert_eq!(shared(&all, &one), Some(follow[0].clone()));
     }
 
     #[test]

@@ -207,27 +207,9 @@ pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::blueprint::tests::orders;
     use super::*;
     use serde_json::json;
-
-    fn blueprint() -> Blueprint {
-        use super::super::settings::Settings;
-        use super::super::{blueprint::Facts, packages::Packages};
-        let given = serde_json::Map::from_iter([("name".to_owned(), json!("orders"))]);
-        let settings = Settings::read(&given).unwrap();
-        let facts = Facts {
-            place: crate::documents::Place {
-                partition: "aws".into(),
-                region: "eu-west-1".into(),
-                account: "123456789012".into(),
-            },
-            key_arn: "arn:aws:kms:eu-west-1:123456789012:key/1".into(),
-            key_id: None,
-            tags: std::collections::BTreeMap::new(),
-            packages: Packages::recorded(&settings),
-        };
-        Blueprint::of(&settings, &facts)
-    }
 
     fn findings(blueprint: &Blueprint) -> Findings {
         let each = |node: &super::super::blueprint::Node| {
@@ -256,7 +238,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_back_while_it_is_fresh() {
-        let blueprint = blueprint();
+        let blueprint = orders();
         let findings = findings(&blueprint);
         let known = read(&written(&blueprint, &findings), &blueprint).unwrap();
         for (path, found) in &findings {
@@ -268,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_is_old_or_not_whole_is_not_believed() {
-        let blueprint = blueprint();
+        let blueprint = orders();
         let mut findings = findings(&blueprint);
         let bytes = written(&blueprint, &findings);
         let mut others: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
