@@ -19,8 +19,6 @@ use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 const GONE: &[&str] = &["NotFoundException"];
 const DENIED: &[&str] = &["AccessDeniedException"];
 const POLICY_NAME: &str = "default";
-/// The ARN of the other key that has this one's alias, among what was found.
-pub const ALIAS_OF: &str = "alias_of";
 /// How long KMS may not show the key of an alias that is there.
 const SHOWS_WITHIN: Duration = Duration::from_secs(20);
 /// How long KMS may not list a key that it has made.
@@ -90,6 +88,15 @@ pub async fn named(alias: &str, aws: &Aws) -> Result<Option<Named>, Failure> {
     }))
 }
 
+/// Which other key than this one has this alias and keeps it, as far as one may see: one that waits for its deletion gives it to the pipeline whose it was.
+pub async fn holder(alias: &str, key_id: &str, aws: &Aws) -> Option<String> {
+    match described(alias, alias, aws).await {
+        Ok(Some(key)) if key.key_id != key_id && !is_going(key.key_state.as_ref()) => key.arn,
+        Err(failure) if failure.is(DENIED) => Some("a key that may not be looked at".to_owned()),
+        _ => None,
+    }
+}
+
 /// Whether this key is there and does not wait for its deletion, or does not let that be seen.
 pub async fn stands(key_id: &str, aws: &Aws) -> bool {
     let key = described(key_id, key_id, aws).await;
@@ -120,17 +127,6 @@ async fn listed(key_id: &str, alias: &str, aws: &Aws) -> Result<Option<Tags>, Fa
     let pairs =
         |tags: Vec<Tag>| Tags::listed(tags.into_iter().map(|tag| (tag.tag_key, tag.tag_value)));
     Ok(answer.map(|answer| pairs(answer.tags.unwrap_or_default())))
-}
-
-/// What an alias names.
-#[derive(Debug, PartialEq, Eq)]
-enum Alias {
-    /// The key in question.
-    Its,
-    /// Another one, of this ARN.
-    Of(String),
-    /// Nothing, as far as it was asked.
-    Unknown,
 }
 
 impl Key {
@@ -178,23 +174,25 @@ impl Key {
         Ok(result)
     }
 
-    /// The key, and what its alias names. A key whose id is not known yet is found by its alias or, where a run ended before it had one, by its mark.
-    async fn find(&self, aws: &Aws) -> Result<Option<(KeyMetadata, Alias)>, Failure> {
+    /// The key, and whether it was found by its alias. A key whose id is not known yet is found by that or, where a run ended before it had one, by its mark.
+    async fn find(&self, aws: &Aws) -> Result<Option<(KeyMetadata, bool)>, Failure> {
         let Some(id) = &self.key_id else {
             let (named, orphan) =
                 tokio::try_join!(self.describe(aws, &self.alias), self.orphan(aws))?;
-            let named = named.map(|key| (key, Alias::Its));
-            return Ok(named.or(orphan.map(|key| (key, Alias::Unknown))));
+            let named = named.map(|key| (key, true));
+            return Ok(named.or(orphan.map(|key| (key, false))));
         };
-        let named = self.describe(aws, &self.alias).await?;
+        let named = match self.describe(aws, &self.alias).await {
+            // The alias may be that of a key which nobody but its owner may look at.
+            Err(failure) if failure.is(DENIED) => None,
+            named => named?,
+        };
         let is_known = |key: &&KeyMetadata| key.key_id == *id || key.arn.as_ref() == Some(id);
         if let Some(key) = named.as_ref().filter(is_known) {
-            return Ok(Some((key.clone(), Alias::Its)));
+            return Ok(Some((key.clone(), true)));
         }
-        let other = named.as_ref().and_then(|key| key.arn.clone());
-        let other = other.map_or(Alias::Unknown, Alias::Of);
-        let known = self.describe(aws, id).await?.map(|key| (key, other));
-        Ok(known.or(named.map(|key| (key, Alias::Its))))
+        let known = self.describe(aws, id).await?.map(|key| (key, false));
+        Ok(known.or(named.map(|key| (key, true))))
     }
 
     async fn ids(&self, aws: &Aws) -> Result<Vec<String>, Failure> {
@@ -278,7 +276,15 @@ impl Key {
             other => return other.map(drop),
         };
         let named = || described(&self.alias, &self.alias, aws);
-        let Some(key) = aws.patiently(SHOWS_WITHIN, named).await? else {
+        let named = match aws.patiently(SHOWS_WITHIN, named).await {
+            Err(denied) if denied.is(DENIED) => {
+                return Err(failure.advise(format!(
+                    "The alias is of a key that may not be looked at: give `key.alias` another name, or have the alias pointed at {key_id} by whom it belongs to."
+                )));
+            }
+            named => named?,
+        };
+        let Some(key) = named else {
             return Err(failure.advise(
                 "KMS does not tell yet which key the alias is of, so it was left as it is: apply once more.",
             ));
@@ -404,7 +410,7 @@ impl Part<Aws> for Key {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let Some((key, names)) = Box::pin(self.find(aws)).await? else {
+        let Some((key, by_alias)) = Box::pin(self.find(aws)).await? else {
             return Ok(None);
         };
         let id = key.key_id.as_str();
@@ -418,7 +424,7 @@ impl Part<Aws> for Key {
         let get_rotation = || aws.kms.get_key_rotation_status().key_id(id).send();
         // Another alias of the key is somebody else's business; that ours is missing is mended, not a name that changed.
         let alias = async {
-            let is_named = names == Alias::Its || {
+            let is_named = by_alias || {
                 let aliases = self.aliases(aws, Some(id)).await?;
                 aliases.iter().any(|alias| alias.0 == self.alias)
             };
@@ -454,9 +460,6 @@ impl Part<Aws> for Key {
             "arn": key.arn.clone().unwrap_or_default(),
             "key_id": id,
         });
-        if let Alias::Of(other) = names {
-            attributes.insert(ALIAS_OF.to_owned(), other.into());
-        }
         Ok(Some(Found {
             attributes,
             owner: self.tags.owner_of(&tags),

@@ -215,6 +215,17 @@ struct Standing {
     leg: bool,
 }
 
+/// What is known of the plan of something new.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It replaces what stands, as the plan of that said, which told what there is to tell.
+    Foreseen,
+    /// It replaces what stands, for reasons of Terraform's own. Of this plan Terraform tells errors alone.
+    Forced,
+    /// It replaces nothing, or something of which no plan was asked for.
+    New,
+}
+
 impl Intents {
     /// Notes what the pipeline that is called `now` is to be, instead of what was noted before. Answers what another one is to be, too, where one of the two would
     /// be destroyed for it.
@@ -238,20 +249,27 @@ impl Intents {
         taken
     }
 
-    /// Notes a pipeline that is to be made, be it in the place of one that stands. Answers what another one is to be, too, which would be destroyed for it.
-    pub fn create(&self, intent: Intent) -> Option<Taken> {
+    /// Notes a pipeline that is to be made, be it in the place of one that stands. Answers what is known of its plan.
+    ///
+    /// # Errors
+    /// What another one is to be, too, which would be destroyed for it.
+    pub fn create(&self, intent: Intent) -> Result<Creation, Taken> {
         let mut noted = self.noted();
         let mut standing = noted.standing.values_mut();
         // By its name alone: where the place is not known, or something is ignored, Terraform asks for another one.
         if let Some(own) = standing.find(|own| own.leg && own.intent.0 == intent.0) {
-            // All else was looked at with what it replaces.
+            // Twins were looked for with what it replaces.
             own.leg = false;
-            return None;
+            return Ok(if own.replaced {
+                Creation::Foreseen
+            } else {
+                Creation::Forced
+            });
         }
         let standing = noted.standing.values().filter(|other| other.replaced);
         let taken = both(&intent, standing.map(|other| &other.intent));
         noted.new.push(intent);
-        taken
+        taken.map_or(Ok(Creation::New), Err)
     }
 
     /// Notes that what stands under this name is to be no more.
@@ -366,11 +384,11 @@ mod tests {
             intents.note("a".to_owned(), intent("same", &["q"]), true),
             None
         );
-        assert_eq!(intents.create(intent("same", &[])), None);
-        assert!(is_taken(intents.create(intent("same", &["q"]))));
+        assert_eq!(intents.create(intent("same", &[])), Ok(Creation::Foreseen));
+        assert!(is_taken(intents.create(intent("same", &["q"])).err()));
         // Also where the new one came first.
         let intents = Intents::default();
-        assert_eq!(intents.create(intent("same", &["q"])), None);
+        assert_eq!(intents.create(intent("same", &["q"])), Ok(Creation::New));
         assert!(is_taken(intents.note(
             "a".to_owned(),
             intent("same", &["q"]),
@@ -382,10 +400,10 @@ mod tests {
             intents.note("a".to_owned(), intent("a", &["q"]), false),
             None
         );
-        assert_eq!(intents.create(intent("b", &["q"])), None);
+        assert_eq!(intents.create(intent("b", &["q"])), Ok(Creation::New));
         // What was made is not new any more.
         let intents = Intents::default();
-        assert_eq!(intents.create(intent("a", &["q"])), None);
+        assert_eq!(intents.create(intent("a", &["q"])), Ok(Creation::New));
         intents.made("a");
         assert_eq!(
             intents.note("a".to_owned(), intent("a", &["q"]), true),

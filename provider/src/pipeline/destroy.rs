@@ -9,6 +9,7 @@ use tfplugin::{ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 use super::apply::{Deadline, still_forgotten, take_down};
 use super::blueprint::{self, Blueprint, Node};
 use super::findings::{Findings, disown, look_again, machine, ours, recognise};
+use super::foresight::glanced;
 use super::order::made_since;
 use super::plan::{self, Known};
 use super::settings::Settings;
@@ -60,15 +61,28 @@ pub(super) fn held_by_another(settings: &Settings) -> Diagnostic {
     Diagnostic::warning("Pipeline made anew", detail)
 }
 
-/// What a destroy, also one for a replacement, takes away for good, as far as the refresh of the same run has seen it: the messages in the queues, and what others have subscribed to the topic.
-pub(super) fn lost(private: &[u8], known: &Known) -> Diagnostics {
-    let seen = || {
-        let blueprint = plan::recorded(known.prior.as_ref()?, known)?;
-        Some((memory::read(private, &blueprint)?, blueprint))
-    };
-    let Some((findings, blueprint)) = seen() else {
+/// The kinds of parts with which something goes for good, and what tells how much.
+const HOLD: [&str; 3] = ["SQS queue", "SNS topic", "SNS subscription"];
+
+/// What a destroy, also one for a replacement, takes away for good, as the refresh of the same run has seen it, or as a look tells where there was none.
+pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session>) -> Diagnostics {
+    let prior = known.prior.as_ref();
+    let Some(blueprint) = prior.and_then(|prior| plan::recorded(prior, known)) else {
         return Vec::new();
     };
+    let findings = match (memory::read(private, &blueprint), session) {
+        (Some(findings), _) => findings,
+        (None, Some(session)) => {
+            let hold = |node: &&Node| HOLD.contains(&node.part.kind());
+            glanced(blueprint.nodes.iter().filter(hold), session).await
+        }
+        (None, None) => return Vec::new(),
+    };
+    goes(&blueprint, &findings)
+}
+
+/// What goes for good with what was found: the messages in the queues, and what others have subscribed to the topic.
+fn goes(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let found = |node: &Node| {
         let found = findings.get(&node.path)?.as_ref();
         found.filter(|found| found.owner == Owner::Us)
@@ -291,10 +305,14 @@ impl CallbackPipeline {
         if let Err(diagnostics) = free {
             return kept(diagnostics);
         }
-        let left = unmarked(&blueprint, &findings);
+        let mut left = unmarked(&blueprint, &findings);
+        if !memory::is_told(&request.private) {
+            left.extend(goes(&blueprint, &findings));
+        }
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
         self.ends(&request.prior);
+        self.is_past(&request.prior);
         let outcome = take_down(blueprint, findings, &aws, &progress).await;
         if outcome.failures.is_empty() && outcome.skipped.is_empty() {
             claim.is_gone(settings.made_at);

@@ -12,7 +12,7 @@ use super::elsewhere;
 use super::findings::{Findings, recognise, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
-use super::words::{all_told, key_of_no_use};
+use super::words::{alias_elsewhere, all_told, key_of_no_use};
 use crate::config::Session;
 use crate::engine::{Failure, Owner, belongs};
 use crate::parts::tags::MARK;
@@ -118,13 +118,44 @@ fn alias_stays(key: &Node) -> Failure {
 /// What is wrong with a key of the user's own.
 pub async fn given_key(config: &Value, session: &Session) -> Option<Diagnostic> {
     let arn = config.get("kms_key_arn")?.as_str()?;
-    // Once and not for long: it is for a warning alone.
-    let once = Aws {
+    let why = tokio::time::timeout(GLANCE, key::trouble(arn, &once(session))).await;
+    Some(key_of_no_use(arn, why.ok()??))
+}
+
+/// What there is of these parts, as far as it can be seen at once.
+pub async fn glanced(nodes: impl Iterator<Item = &Node>, session: &Session) -> Findings {
+    let aws = &once(session);
+    let looks = nodes.map(|node| async move {
+        let look = tokio::time::timeout(GLANCE, seen(&[node], aws)).await;
+        look.ok()?.ok()
+    });
+    join_all(looks)
+        .await
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect()
+}
+
+/// Whose the alias is that the pipeline's key, which is there, has lost or is to get, where it is another key's.
+pub async fn wanted_alias(prior: &Value, planned: &Value, session: &Session) -> Option<Diagnostic> {
+    let of = |tree: &Value, name: &str| Some(tree.get("key")?.get(name)?.as_str()?.to_owned());
+    let (alias, id) = (of(planned, "alias")?, of(prior, "key_id")?);
+    if of(prior, "alias").is_some_and(|now| now == alias) {
+        return None;
+    }
+    let aws = once(session);
+    let look = key::holder(&alias, &id, &aws);
+    let other = tokio::time::timeout(GLANCE, look).await.ok()??;
+    Some(alias_elsewhere(&alias, &other))
+}
+
+/// For what is told as a warning alone: nothing is asked twice.
+fn once(session: &Session) -> Aws {
+    Aws {
         max_retries: Some(0),
         ..session.aws(CancellationToken::new())
-    };
-    let why = tokio::time::timeout(GLANCE, key::trouble(arn, &once)).await;
-    Some(key_of_no_use(arn, why.ok()??))
+    }
 }
 
 fn not_in_time(node: &Node) -> Failure {

@@ -4,7 +4,7 @@
 //! state, and it believes that if it is of its own run and not old. What a state or a saved plan has kept of another run is not believed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ struct Memory {
     /// The ARN of the pipeline's own key, where the state knew it and it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost_key: Option<String>,
+    /// Whether the plan has told what goes for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    told: bool,
     parts: Vec<Part>,
 }
 
@@ -100,6 +103,7 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
         seen_at: now(),
         run: run().unwrap_or_default(),
         another: false,
+        told: false,
         lost_key: lost_key.and_then(|key| key.part.tagged_as().map(str::to_owned)),
         parts: findings.iter().map(part).collect(),
     };
@@ -109,7 +113,10 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
 /// What the refreshes of this process have seen. A plan in the same process takes it from here, and hands it on to the destroy. The state has it only where
 /// Terraform was called to destroy, which plans in another process: a state that every refresh changes is never up to date, nor is a plan saved beside it.
 #[derive(Debug, Default)]
-pub struct Memories(Mutex<BTreeMap<String, Vec<u8>>>);
+pub struct Memories {
+    seen: Mutex<BTreeMap<String, Vec<u8>>>,
+    standing: Mutex<BTreeMap<String, Map<String, Json>>>,
+}
 
 impl Memories {
     /// Notes what was seen of an object. Answers what the state is to have of it.
@@ -119,17 +126,38 @@ impl Memories {
         } else {
             Vec::new()
         };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(of, memory);
+        lock(&self.seen).insert(of, memory);
         kept
     }
 
     /// What was seen of an object.
     #[must_use]
     pub fn of(&self, of: &str) -> Option<Vec<u8>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(of).cloned()
+        lock(&self.seen).get(of).cloned()
     }
+
+    /// Notes a state that this process was shown. Of what replaces its object for reasons of Terraform's own, a taint or `-replace`, the plan is asked for as of
+    /// something new.
+    pub fn stands(&self, state: &Map<String, Json>) {
+        if let Some(named) = named(state) {
+            lock(&self.standing).insert(named, state.clone());
+        }
+    }
+
+    /// The state of the object of this name.
+    #[must_use]
+    pub fn standing(&self, named: &str) -> Option<Map<String, Json>> {
+        lock(&self.standing).get(named).cloned()
+    }
+
+    /// Notes that the object of this name is gone, or another by now.
+    pub fn ended(&self, named: &str) {
+        lock(&self.standing).remove(named);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What tells an object of the state from others, as far as its memory goes.
@@ -167,6 +195,24 @@ pub fn of_another() -> Vec<u8> {
 pub fn is_of_another(bytes: &[u8]) -> bool {
     let memory = serde_json::from_slice(bytes);
     memory.is_ok_and(|memory: Memory| memory.another)
+}
+
+/// Writes down that the plan has told what goes for good.
+#[must_use]
+pub fn told(bytes: &[u8]) -> Vec<u8> {
+    let memory: Memory = serde_json::from_slice(bytes).unwrap_or_default();
+    let memory = Memory {
+        told: true,
+        ..memory
+    };
+    serde_json::to_vec(&memory).unwrap_or_default()
+}
+
+/// Whether the plan has told what goes for good.
+#[must_use]
+pub fn is_told(bytes: &[u8]) -> bool {
+    let memory = serde_json::from_slice(bytes);
+    memory.is_ok_and(|memory: Memory| memory.told)
 }
 
 /// The ARN of the pipeline's own key, where the last refresh has not found it.

@@ -37,7 +37,7 @@ use crate::config::{Session, Shared};
 use crate::engine::Owner;
 use apply::{Deadline, Progress, converge, still_forgotten};
 use blueprint::{Blueprint, Facts, Node};
-use claims::{Claims, Intents};
+use claims::{Claims, Creation, Intents};
 use destroy::held_by_another;
 use findings::{Findings, disown, for_looks, look_well, ours, recognise};
 use memory::Memories;
@@ -47,9 +47,8 @@ use place::{home, met, stated, supposed, whereabouts};
 use plan::{Known, key_arn, settled};
 use settings::Settings;
 use words::{
-    alias_elsewhere, all_told, cut_short, in_part, made_anew, missing, not_configured,
-    not_foreseen, not_ours, not_shown, other_code, since, to_be_twice, told, too_late, unfinished,
-    unmarked,
+    all_told, cut_short, in_part, made_anew, missing, not_configured, not_foreseen, not_ours,
+    not_shown, other_code, since, to_be_twice, told, too_late, unfinished, unmarked,
 };
 
 /// The resource's name.
@@ -124,6 +123,14 @@ impl CallbackPipeline {
         self.ends(&request.prior);
         if let Some(id) = tree_of(&request.planned).as_ref().and_then(named) {
             self.intents.made(&id);
+            self.memories.ended(&id);
+        }
+    }
+
+    /// What a refresh has seen of an object is not so any more.
+    fn is_past(&self, prior: &Value) {
+        if let Some(now) = tree_of(prior).as_ref().and_then(named) {
+            self.memories.ended(&now);
         }
     }
 
@@ -132,6 +139,11 @@ impl CallbackPipeline {
         if let Some(now) = tree_of(prior).as_ref().and_then(named) {
             self.intents.end(&now);
         }
+    }
+
+    /// What a refresh of this process has seen of an object.
+    fn seen_of(&self, state: Option<&Tree>) -> Option<Vec<u8>> {
+        self.memories.of(&memory::of(state?)?)
     }
 
     async fn session(&self) -> Result<Arc<Session>, Diagnostics> {
@@ -218,7 +230,6 @@ impl CallbackPipeline {
         }
         disown(&blueprint, &mut findings);
         let mut warnings = unmarked(&blueprint, &findings);
-        warnings.extend(alias_elsewhere(&blueprint, &findings));
         if imported {
             // What there is of arguments is what they are.
             match state::state(&base, &blueprint, &ours(&findings)) {
@@ -234,6 +245,9 @@ impl CallbackPipeline {
             warnings.extend(import::by_other_names(others));
         }
         let state = state::state(&base, &blueprint, &ours(&findings));
+        if let Some(state) = &state {
+            self.memories.stands(state);
+        }
         let memory = memory::written(&blueprint, &findings);
         let memory = match state.as_ref().and_then(memory::of) {
             Some(of) => self.memories.note(of, memory),
@@ -250,18 +264,22 @@ impl CallbackPipeline {
             ..Known::default()
         };
         known.place = known.prior.as_ref().and_then(stated);
-        let of = known.prior.as_ref().and_then(memory::of);
-        let memory = of.and_then(|of| self.memories.of(&of));
+        if let Some(prior) = &known.prior {
+            self.memories.stands(prior);
+        }
+        let session = self.shared.session().await;
+        let memory = self.seen_of(known.prior.as_ref());
         let memory = memory.unwrap_or_else(|| request.private.clone());
         if request.config.is_null() {
             self.ends(&request.prior);
+            let session = session.ok().flatten();
             return Ok(PlanReply {
-                diagnostics: destroy::lost(&memory, &known),
-                private: memory,
+                diagnostics: destroy::lost(&memory, &known, session.as_deref()).await,
+                private: memory::told(&memory),
                 ..PlanReply::default()
             });
         }
-        let session = self.shared.session().await?;
+        let session = session?;
         if let Some(session) = &session {
             known.place = Some(home(session, known.prior.as_ref()).await?);
             known.default_tags = Some(session.config.default_tags());
@@ -288,19 +306,40 @@ impl CallbackPipeline {
             let found = validate::validate_planned(&request.config, &planned.value, place);
             diagnostics.extend(found);
         }
-        // Terraform asks for the plan of what replaces another, too.
-        if let Some(session) = session.as_ref().filter(|_| planned.replace.is_empty()) {
-            diagnostics.extend(foresight::given_key(&request.config, session).await);
+        let replaces = !planned.replace.is_empty();
+        if let Some(session) = &session {
+            let prior = if replaces {
+                &Value::Null
+            } else {
+                &request.prior
+            };
+            let alias = foresight::wanted_alias(prior, &planned.value, session);
+            let key = foresight::given_key(&request.config, session);
+            let (alias, key) = tokio::join!(alias, key);
+            diagnostics.extend(alias.into_iter().chain(key));
         }
         let id = tree_of(&planned.value).as_ref().and_then(named);
         let intent = (id.clone(), planned.after.alone());
-        let twin = match known.prior.as_ref().and_then(named) {
-            Some(now) => self.intents.note(now, intent, !planned.replace.is_empty()),
-            None => self.intents.create(intent),
+        let (twin, creation) = match known.prior.as_ref().and_then(named) {
+            Some(now) => (self.intents.note(now, intent, replaces), None),
+            None => match self.intents.create(intent) {
+                Ok(creation) => (None, Some(creation)),
+                Err(taken) => (Some(taken), None),
+            },
         };
-        diagnostics.extend(twin.map(|taken| to_be_twice(taken, &id.unwrap_or_default())));
-        if !planned.replace.is_empty() {
-            diagnostics.extend(destroy::lost(&memory, &known));
+        let standing = || self.memories.standing(id.as_deref()?);
+        // What Terraform replaces for reasons of its own, it plans as something new.
+        if matches!(creation, Some(Creation::New | Creation::Forced)) {
+            known.prior = standing();
+            known.place = known.place.or(known.prior.as_ref().and_then(stated));
+        }
+        let mut private = memory;
+        if replaces || (creation.is_some() && known.prior.is_some()) {
+            let seen = self.seen_of(known.prior.as_ref()).unwrap_or_default();
+            diagnostics.extend(destroy::lost(&seen, &known, session.as_deref()).await);
+            if creation != Some(Creation::Forced) {
+                private = memory::told(&private);
+            }
             match session {
                 Some(session) => {
                     diagnostics.extend(foresight::against(&planned.after, &known, &session).await);
@@ -308,10 +347,11 @@ impl CallbackPipeline {
                 None => diagnostics.push(not_foreseen()),
             }
         }
+        diagnostics.extend(twin.map(|taken| to_be_twice(taken, &id.unwrap_or_default())));
         Ok(PlanReply {
             planned: planned.value,
             requires_replace: planned.replace,
-            private: memory,
+            private,
             diagnostics,
         })
     }

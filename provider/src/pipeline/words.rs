@@ -10,7 +10,6 @@ use super::claims::Taken;
 use super::findings::{Findings, refusals};
 use super::state;
 use crate::engine::Failure;
-use crate::parts::key::ALIAS_OF;
 use crate::parts::tags::MARK;
 
 pub fn told(failure: &Failure) -> Diagnostic {
@@ -74,16 +73,13 @@ pub fn in_the_way(refusals: Vec<Failure>, is_known: bool) -> Diagnostics {
     all_told(&refusals)
 }
 
-/// Warns of an alias that is another key's, which an apply does not take from that.
-pub fn alias_elsewhere(blueprint: &Blueprint, findings: &Findings) -> Option<Diagnostic> {
-    let key = blueprint.node(&["key".to_owned()])?;
-    let other = findings.get(&key.path)?.as_ref()?.text(ALIAS_OF);
+/// That the alias that the pipeline's key is to get is another key's.
+pub fn alias_elsewhere(alias: &str, other: &str) -> Diagnostic {
     let detail = format!(
-        "The alias of the pipeline's key, {}, is of another key, {other}. An apply fails for that: give `key.alias` another name, or point the alias back with `aws kms update-alias` if nothing needs it there.",
-        key.part.name()
+        "The alias that the pipeline's key is to have, {alias}, is of {other}. An apply fails for that: give `key.alias` another name, or point the alias back with `aws kms update-alias` if nothing needs it there."
     );
     let path = Path::root().attribute("key").attribute("alias");
-    (!other.is_empty()).then(|| Diagnostic::warning("The alias of another key", detail).at(path))
+    Diagnostic::warning("The alias of another key", detail).at(path)
 }
 
 /// That nobody has looked whether there is room for what is to replace the pipeline.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{Error, Plan, Stage, eventually};
+use bellflower_tests::{ADDRESS, Error, Plan, Stage, eventually};
 use serde_json::{Value, json};
 
 use super::somebody::{self, messages, put, send, state_of_key};
@@ -274,9 +274,55 @@ async fn an_alias_that_was_moved_is_left_where_it_is() -> Result<(), Error> {
     );
     let named = kms.describe_key().key_id(alias).send().await.unwrap();
     assert_eq!(named.key_metadata.unwrap().key_id, theirs.key_id);
+    // The advice is taken: nothing is left to warn of.
+    stage.set("  key = { alias = \"alias/mine\" }\n")?;
+    for words in [&["plan", "-no-color"][..], &APPLY] {
+        let said = stage.terraform.expect(words)?.flat();
+        assert!(!said.contains("The alias of another key"), "{said}");
+    }
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    kms.delete_alias()
+        .alias_name("alias/mine")
+        .send()
+        .await
+        .unwrap();
+    stage.set("")?;
+    let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("The alias of another key"), "{said}");
     point(own).send().await.unwrap();
     stage.terraform.apply()?;
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// A key of another team's may let nobody else look at it, and may have the alias by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_that_may_not_be_looked_at_ends_nothing() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let (kms, alias) = (&stage.aws.kms, &stage.names.key_alias);
+    let theirs = kms.create_key().send().await.unwrap().key_metadata.unwrap();
+    let point = kms.update_alias().alias_name(alias);
+    point.target_key_id(&theirs.key_id).send().await.unwrap();
+    let denied = Fault::error(
+        400,
+        "AccessDeniedException",
+        "no resource-based policy allows it",
+    );
+    proxy.inject(Rule::before(denied).on("kms:DescribeKey").object(alias));
+    let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("a key that may not be looked at"), "{said}");
+    let said = stage.terraform.run(&APPLY)?.flat();
+    assert!(
+        said.contains("kms:CreateAlias") && said.contains("may not be looked at"),
+        "{said}"
+    );
+    stage.set("  key = { alias = \"alias/mine\" }\n")?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    let named = kms.describe_key().key_id(alias).send().await.unwrap();
+    assert_eq!(named.key_metadata.unwrap().key_id, theirs.key_id);
     Ok(())
 }
 
@@ -341,6 +387,89 @@ async fn a_destroy_tells_of_messages_and_of_subscriptions_of_others() -> Result<
     assert!(said.contains(counted), "{said}");
     let said = stage.terraform.expect(&DESTROY)?.flat();
     assert!(said.contains(counted), "{said}");
+    Ok(())
+}
+
+/// Terraform replaces for reasons of its own, too, and plans that as something new: what would be lost or stands in the way is told all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_of_terraforms_own_is_foreseen() -> Result<(), Error> {
+    let text = |revision: u8, lines: &str| {
+        let trigger =
+            format!("resource \"terraform_data\" \"revision\" {{\n  input = {revision}\n}}\n");
+        let lifecycle =
+            "  lifecycle {\n    replace_triggered_by = [terraform_data.revision]\n  }\n";
+        format!(
+            "{trigger}{}",
+            Stage::text("", "orders", &format!("{lines}{lifecycle}"))
+        )
+    };
+    let stage = Stage::new("").await?;
+    stage.terraform.rewrite(&text(1, ""))?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let dead = &stage.names.dead_letter_queue;
+    send(&stage, dead).await;
+    let counted = format!("SQS queue \"{dead}\": about 1.");
+    let replace = format!("-replace={ADDRESS}");
+    let forced = |tainted: bool| -> Result<Vec<String>, Error> {
+        let plan = |more: &[&str]| {
+            let words = [&["plan", "-no-color"][..], more].concat();
+            Ok::<_, Error>(stage.terraform.run(&words)?.flat())
+        };
+        if tainted {
+            stage.terraform.expect(&["taint", ADDRESS])?;
+            let said = plan(&[])?;
+            stage.terraform.expect(&["untaint", ADDRESS])?;
+            return Ok(vec![said]);
+        }
+        Ok(vec![
+            plan(&[&replace])?,
+            plan(&[&replace, "-refresh=false"])?,
+        ])
+    };
+    let all = |lines: &str| -> Result<Vec<String>, Error> {
+        stage.terraform.rewrite(&text(2, lines))?;
+        let mut said = vec![stage.terraform.run(&["plan", "-no-color"])?.flat()];
+        stage.terraform.rewrite(&text(1, lines))?;
+        said.extend(forced(false)?);
+        said.extend(forced(true)?);
+        Ok(said)
+    };
+    let plain = all("")?;
+    for said in &plain {
+        assert!(said.contains("1 to destroy"), "{said}");
+        assert!(!said.contains("cannot be made"), "{said}");
+    }
+    // Of the plans that it forces Terraform tells errors alone.
+    let tainted = plain.last().unwrap();
+    assert!(tainted.contains(&counted), "{tainted}");
+    let body = r#"{"widgets": []}"#;
+    let theirs = stage.aws.cloudwatch.put_dashboard().dashboard_name("team");
+    theirs.dashboard_body(body).send().await.unwrap();
+    for said in all("  dashboard = { dashboard_name = \"team\" }\n")? {
+        assert!(said.contains("A replacement that cannot be made"), "{said}");
+        assert!(said.contains("CloudWatch dashboard \"team\""), "{said}");
+    }
+    stage.terraform.expect(&["taint", ADDRESS])?;
+    let run = stage.terraform.run(&APPLY)?;
+    assert_eq!(run.code, 1, "{}", run.flat());
+    assert_eq!(stage.observe().await, before);
+
+    // Where nothing is in its way it is made. What no plan has told the apply does, once.
+    stage.terraform.rewrite(&text(1, ""))?;
+    let said = stage.terraform.expect(&APPLY)?.flat();
+    assert_eq!(said.matches(&counted).count(), 1, "{said}");
+    send(&stage, dead).await;
+    let words = [&APPLY[..], &[&replace]].concat();
+    let said = stage.terraform.expect(&words)?.flat();
+    assert_eq!(said.matches(&counted).count(), 1, "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    send(&stage, dead).await;
+    let text = Stage::text("", "orders", "");
+    let without = text.split_once("resource ").map(|(without, _)| without);
+    stage.terraform.rewrite(without.unwrap_or_default())?;
+    let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains(&counted), "{said}");
     Ok(())
 }
 
