@@ -281,6 +281,7 @@ fn known(state: &Value) -> Known {
         default_tags: Some([("team".to_owned(), "parcels".to_owned())].into()),
         prior: tree(state),
         exact: state.clone(),
+        ..Known::default()
     }
 }
 

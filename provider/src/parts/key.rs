@@ -17,7 +17,10 @@ use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
 const GONE: &[&str] = &["NotFoundException"];
-const DENIED: &[&str] = &["AccessDeniedException"];
+/// What KMS answers to who may not ask.
+pub const DENIED: &[&str] = &["AccessDeniedException"];
+/// What is known of a key that KMS does not show.
+pub const HIDDEN: &str = "a key that may not be looked at";
 const POLICY_NAME: &str = "default";
 /// How long KMS may not show the key of an alias that is there.
 const SHOWS_WITHIN: Duration = Duration::from_secs(20);
@@ -92,7 +95,7 @@ pub async fn named(alias: &str, aws: &Aws) -> Result<Option<Named>, Failure> {
 pub async fn holder(alias: &str, key_id: &str, aws: &Aws) -> Option<String> {
     match described(alias, alias, aws).await {
         Ok(Some(key)) if key.key_id != key_id && !is_going(key.key_state.as_ref()) => key.arn,
-        Err(failure) if failure.is(DENIED) => Some("a key that may not be looked at".to_owned()),
+        Err(failure) if failure.is(DENIED) => Some(HIDDEN.to_owned()),
         _ => None,
     }
 }

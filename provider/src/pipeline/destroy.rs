@@ -112,10 +112,13 @@ fn goes(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let others = listed(&subscribers);
     if !others.is_empty() {
         let detail = format!(
-            "Subscriptions go with their topic, also those that others have made and that are none of this pipeline's arguments: {}. They have to be made again for a new topic.",
+            "Subscriptions go with their topic, also those that the state does not tell of: {}. Those that others have made have to be made again for a new topic.",
             others.join(", ")
         );
-        told.push(Diagnostic::warning("Subscriptions of others", detail));
+        told.push(Diagnostic::warning(
+            "Other subscriptions of the topic",
+            detail,
+        ));
     }
     told
 }

@@ -12,7 +12,7 @@ use super::elsewhere;
 use super::findings::{Findings, recognise, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
-use super::words::{alias_elsewhere, all_told, key_of_no_use};
+use super::words::{ANOTHER_ALIAS, alias_elsewhere, all_told, key_of_no_use};
 use crate::config::Session;
 use crate::engine::{Failure, Owner, belongs};
 use crate::parts::tags::MARK;
@@ -83,9 +83,12 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
                     failures.push(alias_stays(key));
                 }
             }
-            Ok(Some(found)) => {
-                let mark = found.tags.0.get(MARK).map(String::as_str);
-                failures.push(belongs(key.part.as_ref(), mark));
+            Ok(Some(found)) => failures.push(match found.tags.0.get(MARK) {
+                Some(mark) => belongs(key.part.as_ref(), Some(mark)),
+                None => alias_taken(key, &format!("another key, {}", found.id)),
+            }),
+            Err(failure) if failure.is(key::DENIED) => {
+                failures.push(alias_taken(key, key::HIDDEN));
             }
             Err(failure) => failures.push(failure),
         }
@@ -113,6 +116,12 @@ fn alias_stays(key: &Node) -> Failure {
     Failure::refusal(key.part.title(), message).advise(format!(
         "Remove it first, `aws kms delete-alias --alias-name {alias}`, or have the key back: `aws kms cancel-key-deletion`."
     ))
+}
+
+/// Somebody's alias is left where it is, and so is his key.
+fn alias_taken(key: &Node, whose: &str) -> Failure {
+    let message = format!("its alias is of {whose}, so it was left as it is");
+    Failure::refusal(key.part.title(), message).advise(ANOTHER_ALIAS)
 }
 
 /// What is wrong with a key of the user's own.

@@ -168,7 +168,8 @@ pub fn of(state: &Map<String, Json>) -> Option<String> {
 }
 
 /// Whether the process that has started this one was told to destroy.
-fn destroys() -> bool {
+#[must_use]
+pub fn destroys() -> bool {
     let parent = std::os::unix::process::parent_id();
     let told = std::fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
     let mut told = told.split(|byte| *byte == 0);

@@ -257,6 +257,28 @@ impl CallbackPipeline {
         Ok((refreshed, warnings))
     }
 
+    /// The plan of an end.
+    async fn end(
+        &self,
+        request: &PlanRequest,
+        memory: Vec<u8>,
+        known: &Known,
+        session: Option<&Session>,
+    ) -> PlanReply {
+        self.ends(&request.prior);
+        let lost = destroy::lost(&memory, known, session).await;
+        let private = if lost.is_empty() {
+            memory
+        } else {
+            memory::told(&memory)
+        };
+        PlanReply {
+            private,
+            diagnostics: lost,
+            ..PlanReply::default()
+        }
+    }
+
     async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
         let mut known = Known {
             prior: tree_of(&request.prior),
@@ -271,19 +293,20 @@ impl CallbackPipeline {
         let memory = self.seen_of(known.prior.as_ref());
         let memory = memory.unwrap_or_else(|| request.private.clone());
         if request.config.is_null() {
-            self.ends(&request.prior);
             let session = session.ok().flatten();
-            return Ok(PlanReply {
-                diagnostics: destroy::lost(&memory, &known, session.as_deref()).await,
-                private: memory::told(&memory),
-                ..PlanReply::default()
-            });
+            return Ok(self.end(request, memory, &known, session.as_deref()).await);
         }
         let session = session?;
         if let Some(session) = &session {
             known.place = Some(home(session, known.prior.as_ref()).await?);
             known.default_tags = Some(session.config.default_tags());
         }
+        if known.prior.is_none() {
+            let given = tree_of(&request.config).unwrap_or_default();
+            let named = named(&schema::with_defaults(schema::fields(), &given));
+            known.standing = named.and_then(|named| self.memories.standing(&named));
+        }
+        known.destroys = memory::destroys();
         let mut planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
         if let Value::Map(value) = &mut planned.value
             && memory::is_of_another(&request.private)
@@ -327,19 +350,19 @@ impl CallbackPipeline {
                 Err(taken) => (Some(taken), None),
             },
         };
-        let standing = || self.memories.standing(id.as_deref()?);
         // What Terraform replaces for reasons of its own, it plans as something new.
         if matches!(creation, Some(Creation::New | Creation::Forced)) {
-            known.prior = standing();
+            known.prior = known.standing.take();
             known.place = known.place.or(known.prior.as_ref().and_then(stated));
         }
         let mut private = memory;
         if replaces || (creation.is_some() && known.prior.is_some()) {
             let seen = self.seen_of(known.prior.as_ref()).unwrap_or_default();
-            diagnostics.extend(destroy::lost(&seen, &known, session.as_deref()).await);
-            if creation != Some(Creation::Forced) {
+            let lost = destroy::lost(&seen, &known, session.as_deref()).await;
+            if !lost.is_empty() && creation != Some(Creation::Forced) {
                 private = memory::told(&private);
             }
+            diagnostics.extend(lost);
             match session {
                 Some(session) => {
                     diagnostics.extend(foresight::against(&planned.after, &known, &session).await);

@@ -40,6 +40,10 @@ pub struct Known {
     pub prior: Option<Map<String, Json>>,
     /// The same with all digits of its numbers.
     pub exact: Value,
+    /// The state of a pipeline of the same name that this one may replace, where Terraform plans it as something new.
+    pub standing: Option<Map<String, Json>>,
+    /// Whether Terraform was called to destroy, before which it asks for an ordinary plan.
+    pub destroys: bool,
 }
 
 /// The planned value, and the arguments whose change forces a replacement.
@@ -62,7 +66,7 @@ pub struct Planned {
 pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let fields = fields();
     key_or_none(config)?;
-    not_its_own_key(config, known.prior.as_ref())?;
+    not_its_own_key(config, known.prior.as_ref().or(known.standing.as_ref()))?;
     let (absent, mut blueprint, lost) = evaluate(config, known, StandIn::Absent)?;
     let (odd, otherwise, _) = evaluate(config, known, StandIn::Odd)?;
     let before = known
@@ -272,8 +276,7 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
         .clone()
         .unwrap_or_else(|| [(odd("tag"), ODD.to_owned())].into());
     let tags = all_tags(&defaults, settings.tags.as_ref());
-    let (packages, lost) =
-        packages(config, &settings, known.prior.as_ref(), stand_in).map_err(NoPackage::told)?;
+    let (packages, lost) = packages(config, &settings, known, stand_in).map_err(NoPackage::told)?;
     let facts = Facts {
         place,
         key_arn: key_arn(&settings, known.prior.as_ref()).unwrap_or_else(|| odd("key")),
@@ -310,9 +313,10 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
 fn packages(
     config: &Value,
     settings: &Settings,
-    prior: Option<&Map<String, Json>>,
+    known: &Known,
     stand_in: StandIn,
 ) -> Result<(Packages, Vec<NoPackage>), NoPackage> {
+    let prior = known.prior.as_ref();
     let unknown = |function: &str| {
         let names = [
             "filename",
@@ -346,7 +350,7 @@ fn packages(
             return Ok(stand_in());
         }
         match find(&settings) {
-            Err(none) if none.is_deployed(config, prior) => {
+            Err(none) if known.destroys || none.is_deployed(config, prior) => {
                 lost.push(none);
                 Ok(stand_in())
             }

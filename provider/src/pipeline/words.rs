@@ -73,10 +73,13 @@ pub fn in_the_way(refusals: Vec<Failure>, is_known: bool) -> Diagnostics {
     all_told(&refusals)
 }
 
+/// The ways on where an alias is another key's.
+pub const ANOTHER_ALIAS: &str = "Give `key.alias` another name, or point the alias back with `aws kms update-alias` if nothing needs it there.";
+
 /// That the alias that the pipeline's key is to get is another key's.
 pub fn alias_elsewhere(alias: &str, other: &str) -> Diagnostic {
     let detail = format!(
-        "The alias that the pipeline's key is to have, {alias}, is of {other}. An apply fails for that: give `key.alias` another name, or point the alias back with `aws kms update-alias` if nothing needs it there."
+        "The alias that the pipeline's key is to have, {alias}, is of {other}. An apply fails for that. {ANOTHER_ALIAS}"
     );
     let path = Path::root().attribute("key").attribute("alias");
     Diagnostic::warning("The alias of another key", detail).at(path)

@@ -8,6 +8,7 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, Error, Plan, Stage, eventually};
 use serde_json::{Value, json};
 
+use super::in_place;
 use super::somebody::{self, messages, put, send, state_of_key};
 
 const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
@@ -274,6 +275,17 @@ async fn an_alias_that_was_moved_is_left_where_it_is() -> Result<(), Error> {
     );
     let named = kms.describe_key().key_id(alias).send().await.unwrap();
     assert_eq!(named.key_metadata.unwrap().key_id, theirs.key_id);
+    // Nor does a replacement want it removed, or his key.
+    let replace = ["plan", "-no-color", &format!("-replace={ADDRESS}")];
+    let run = stage.terraform.run(&replace)?;
+    let said = run.flat();
+    assert_eq!(run.code, 1, "{said}");
+    let advice = "Give `key.alias` another name";
+    assert!(
+        said.contains(advice) && said.contains(&theirs.key_id),
+        "{said}"
+    );
+    assert!(!said.contains("remove the object"), "{said}");
     // The advice is taken: nothing is left to warn of.
     stage.set("  key = { alias = \"alias/mine\" }\n")?;
     for words in [&["plan", "-no-color"][..], &APPLY] {
@@ -371,7 +383,7 @@ async fn a_destroy_tells_of_messages_and_of_subscriptions_of_others() -> Result<
     let planned = || stage.terraform.expect(&["plan", "-destroy", "-no-color"]);
     let said = planned()?.flat();
     assert!(!said.contains("Messages in the queues"), "{said}");
-    assert!(!said.contains("Subscriptions of others"), "{said}");
+    assert!(!said.contains("Other subscriptions of the topic"), "{said}");
     somebody::queue(&stage.aws, "theirs").await;
     let theirs = stage.arn("sqs", "theirs");
     let subscribe = stage.aws.sns.subscribe().protocol("sqs").endpoint(theirs);
@@ -469,6 +481,57 @@ async fn a_replacement_of_terraforms_own_is_foreseen() -> Result<(), Error> {
     let without = text.split_once("resource ").map(|(without, _)| without);
     stage.terraform.rewrite(without.unwrap_or_default())?;
     let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains(&counted), "{said}");
+    Ok(())
+}
+
+/// Before a destroy Terraform asks for an ordinary plan, of what is tainted or to be replaced as of something new: that needs code, and the destroy does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destroy_of_what_is_tainted_or_replaced_needs_no_code() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let zip = stage.terraform.directory().join("f.zip");
+    let lines = "  processing = { filename = \"f.zip\", handler = \"h.handler\", runtime = \"python3.12\" }\n";
+    for is_tainted in [true, false] {
+        std::fs::write(&zip, in_place::zip("one").0).unwrap();
+        stage.set(lines)?;
+        stage.terraform.apply()?;
+        std::fs::remove_file(&zip).unwrap();
+        if is_tainted {
+            stage.terraform.expect(&["taint", ADDRESS])?;
+        } else {
+            stage
+                .terraform
+                .rewrite(&Stage::text("", "parcels", lines))?;
+        }
+        let said = stage.terraform.run(&APPLY)?.flat();
+        assert!(said.contains("Error: No code for the function"), "{said}");
+        stage.terraform.destroy()?;
+        assert_eq!(stage.left().await?, Vec::<String>::new());
+    }
+    Ok(())
+}
+
+/// A plan that had nothing to tell keeps no apply from telling what goes by then. A tainted pipeline's own key is its own, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_plan_has_told_the_apply_tells() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["arn"].clone();
+    stage.terraform.expect(&["taint", ADDRESS])?;
+    stage.set(&format!("  kms_key_arn = {key}\n"))?;
+    let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("The pipeline's own key"), "{said}");
+    stage.terraform.expect(&["untaint", ADDRESS])?;
+    stage.set("")?;
+
+    let dead = &stage.names.dead_letter_queue;
+    let counted = format!("SQS queue \"{dead}\": about 1.");
+    let planned = stage
+        .terraform
+        .expect(&["plan", "-destroy", "-no-color", "-out=p"])?;
+    assert!(!planned.flat().contains("Messages in the queues"));
+    send(&stage, dead).await;
+    let said = stage.terraform.expect(&["apply", "-no-color", "p"])?.flat();
     assert!(said.contains(&counted), "{said}");
     Ok(())
 }
