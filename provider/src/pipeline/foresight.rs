@@ -100,7 +100,7 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
     }
     if !told.is_empty() {
         let detail = "It would destroy the pipeline that stands, before it makes the new one. Where what is in its way goes with the same run, let that go in a run of its own first; to destroy the pipeline \
-                      as it is, run `terraform destroy -refresh=false`. Where what is in its way is an object of this resource that is still to be destroyed (\"deposed\" in the plan), apply the configuration that made the present one first.";
+                      as it is, run `terraform destroy`. Where what is in its way is an object of this resource that is still to be destroyed (\"deposed\" in the plan), apply the configuration that made the present one first.";
         told.push(Diagnostic::error(
             "A replacement that cannot be made",
             detail,

@@ -364,13 +364,17 @@ impl CallbackPipeline {
             }
             diagnostics.extend(lost);
             match session {
+                // A destroy makes nothing, so that nothing is in its way.
+                _ if known.destroys => {}
                 Some(session) => {
                     diagnostics.extend(foresight::against(&planned.after, &known, &session).await);
                 }
                 None => diagnostics.push(not_foreseen()),
             }
         }
-        diagnostics.extend(twin.map(|taken| to_be_twice(taken, &id.unwrap_or_default())));
+        if let Some(taken) = twin.filter(|_| !known.destroys) {
+            diagnostics.push(to_be_twice(taken, &id.unwrap_or_default()));
+        }
         Ok(PlanReply {
             planned: planned.value,
             requires_replace: planned.replace,

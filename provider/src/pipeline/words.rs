@@ -193,7 +193,7 @@ pub fn twice(taken: Taken, id: &str) -> Diagnostic {
 pub fn to_be_twice(taken: Taken, id: &str) -> Diagnostic {
     let mut told = twice(taken, id);
     told.detail.push_str(
-        " An apply would destroy what each of them is now, and make one. To destroy them as they are, run `terraform destroy -refresh=false`.",
+        " An apply would destroy what each of them is now, and make one. To destroy them as they are, run `terraform destroy`.",
     );
     told
 }

@@ -485,28 +485,36 @@ async fn a_replacement_of_terraforms_own_is_foreseen() -> Result<(), Error> {
     Ok(())
 }
 
-/// Before a destroy Terraform asks for an ordinary plan, of what is tainted or to be replaced as of something new: that needs code, and the destroy does not.
+/// Before a destroy Terraform asks for an ordinary plan, of what is tainted or to be replaced as of something new: that needs code and room, and the destroy does not.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_destroy_of_what_is_tainted_or_replaced_needs_no_code() -> Result<(), Error> {
+async fn a_destroy_of_what_is_tainted_or_replaced_needs_neither_code_nor_room() -> Result<(), Error>
+{
     let stage = Stage::new("").await?;
     let zip = stage.terraform.directory().join("f.zip");
-    let lines = "  processing = { filename = \"f.zip\", handler = \"h.handler\", runtime = \"python3.12\" }\n";
-    for is_tainted in [true, false] {
+    let code = "  processing = { filename = \"f.zip\", handler = \"h.handler\", runtime = \"python3.12\" }\n";
+    let theirs = stage.aws.cloudwatch.put_dashboard().dashboard_name("team");
+    let theirs = theirs.dashboard_body(r#"{"widgets": []}"#);
+    theirs.send().await.unwrap();
+    let room = "  dashboard = { dashboard_name = \"team\" }\n";
+    let left = stage.left().await?;
+    for (name, lines, refusal) in [
+        ("orders", code, "Error: No code for the function"),
+        ("parcels", code, "Error: No code for the function"),
+        ("orders", room, "Error: A replacement that cannot be made"),
+        ("parcels", room, "Error: A replacement that cannot be made"),
+    ] {
         std::fs::write(&zip, in_place::zip("one").0).unwrap();
-        stage.set(lines)?;
+        stage.set(if lines == code { code } else { "" })?;
         stage.terraform.apply()?;
         std::fs::remove_file(&zip).unwrap();
-        if is_tainted {
+        if name == "orders" {
             stage.terraform.expect(&["taint", ADDRESS])?;
-        } else {
-            stage
-                .terraform
-                .rewrite(&Stage::text("", "parcels", lines))?;
         }
+        stage.terraform.rewrite(&Stage::text("", name, lines))?;
         let said = stage.terraform.run(&APPLY)?.flat();
-        assert!(said.contains("Error: No code for the function"), "{said}");
+        assert!(said.contains(refusal), "{said}");
         stage.terraform.destroy()?;
-        assert_eq!(stage.left().await?, Vec::<String>::new());
+        assert_eq!(stage.left().await?, left);
     }
     Ok(())
 }
