@@ -206,6 +206,25 @@ struct Noted {
     new: Vec<Intent>,
 }
 
+impl Noted {
+    /// Notes what the pipeline that is called `now` is to be. Answers what another one is to be, too, where one of the two would be destroyed for it.
+    fn stands(&mut self, now: String, intent: Intent, replaced: bool, leg: bool) -> Option<Taken> {
+        let others = self.standing.iter().filter(|(of, _)| **of != now);
+        let standing = others
+            .map(|(_, other)| other)
+            .filter(|other| replaced || other.replaced);
+        let new = self.new.iter().filter(|_| replaced);
+        let taken = both(&intent, standing.map(|other| &other.intent).chain(new));
+        let standing = Standing {
+            intent,
+            replaced,
+            leg,
+        };
+        self.standing.insert(now, standing);
+        taken
+    }
+}
+
 #[derive(Debug)]
 struct Standing {
     intent: Intent,
@@ -220,9 +239,9 @@ struct Standing {
 pub enum Creation {
     /// It replaces what stands, as the plan of that said, which told what there is to tell.
     Foreseen,
-    /// It replaces what stands, for reasons of Terraform's own. Of this plan Terraform tells errors alone.
+    /// It replaces what stands, for reasons of Terraform's own, which tells errors of this plan alone.
     Forced,
-    /// It replaces nothing, or something of which no plan was asked for.
+    /// It replaces nothing, or what is tainted, of which no plan is asked for as of a change.
     New,
 }
 
@@ -230,23 +249,7 @@ impl Intents {
     /// Notes what the pipeline that is called `now` is to be, instead of what was noted before. Answers what another one is to be, too, where one of the two would
     /// be destroyed for it.
     pub fn note(&self, now: String, intent: Intent, replaced: bool) -> Option<Taken> {
-        let mut noted = self.noted();
-        let others = noted.standing.iter().filter(|(of, _)| **of != now);
-        let standing = others
-            .map(|(_, other)| other)
-            .filter(|other| replaced || other.replaced);
-        let new = noted.new.iter().filter(|_| replaced);
-        let taken = both(&intent, standing.map(|other| &other.intent).chain(new));
-        let leg = true;
-        noted.standing.insert(
-            now,
-            Standing {
-                intent,
-                replaced,
-                leg,
-            },
-        );
-        taken
+        self.noted().stands(now, intent, replaced, true)
     }
 
     /// Notes a pipeline that is to be made, be it in the place of one that stands. Answers what is known of its plan.
@@ -255,16 +258,17 @@ impl Intents {
     /// What another one is to be, too, which would be destroyed for it.
     pub fn create(&self, intent: Intent) -> Result<Creation, Taken> {
         let mut noted = self.noted();
-        let mut standing = noted.standing.values_mut();
+        let mut standing = noted.standing.iter_mut();
         // By its name alone: where the place is not known, or something is ignored, Terraform asks for another one.
-        if let Some(own) = standing.find(|own| own.leg && own.intent.0 == intent.0) {
-            // Twins were looked for with what it replaces.
-            own.leg = false;
-            return Ok(if own.replaced {
-                Creation::Foreseen
-            } else {
-                Creation::Forced
-            });
+        if let Some((now, own)) = standing.find(|(_, own)| own.leg && own.intent.0 == intent.0) {
+            if own.replaced {
+                // Twins were looked for with what it replaces.
+                own.leg = false;
+                return Ok(Creation::Foreseen);
+            }
+            let now = now.clone();
+            let taken = noted.stands(now, intent, true, false);
+            return taken.map_or(Ok(Creation::Forced), Err);
         }
         let standing = noted.standing.values().filter(|other| other.replaced);
         let taken = both(&intent, standing.map(|other| &other.intent));
@@ -394,6 +398,23 @@ mod tests {
             intent("same", &["q"]),
             true
         )));
+        // And where Terraform forces the replacement.
+        let intents = Intents::default();
+        assert_eq!(
+            intents.note("a".to_owned(), intent("a", &["q"]), false),
+            None
+        );
+        assert_eq!(intents.create(intent("b", &["q"])), Ok(Creation::New));
+        let part = intents.create(intent("a", &["q"])).err();
+        assert!(matches!(part, Some(Taken::Part(_))));
+        let intents = Intents::default();
+        assert_eq!(
+            intents.note("a".to_owned(), intent("a", &["q"]), false),
+            None
+        );
+        assert_eq!(intents.create(intent("a", &["q"])), Ok(Creation::Forced));
+        let part = intents.create(intent("b", &["q"])).err();
+        assert!(matches!(part, Some(Taken::Part(_))));
         // What stays as it is is not destroyed for what is new.
         let intents = Intents::default();
         assert_eq!(

@@ -12,7 +12,7 @@ use super::elsewhere;
 use super::findings::{Findings, recognise, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
-use super::words::{ANOTHER_ALIAS, alias_elsewhere, all_told, key_of_no_use};
+use super::words::{ANOTHER_ALIAS, alias_elsewhere, all_told, in_the_way, key_of_no_use};
 use crate::config::Session;
 use crate::engine::{Failure, Owner, belongs};
 use crate::parts::tags::MARK;
@@ -63,7 +63,13 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
             }
         }
     }
-    failures.extend(refusals(after, &findings));
+    // What keeps its name may be the pipeline's own and have lost its tag.
+    let keeps = |failure: &Failure| {
+        let mut own = before.iter().flat_map(|before| &before.nodes);
+        own.any(|node| node.part.title() == failure.object)
+    };
+    let (kept, new) = refusals(after, &findings).into_iter().partition(keeps);
+    failures.extend::<Vec<Failure>>(new);
     // Without its alias a key would be looked for among all there are.
     let key = after.node(&["key".to_owned()]);
     if let (Some(key), Some(mark)) = (key, after.mark()) {
@@ -87,13 +93,14 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
                 Some(mark) => belongs(key.part.as_ref(), Some(mark)),
                 None => alias_taken(key, &format!("another key, {}", found.id)),
             }),
-            Err(failure) if failure.is(key::DENIED) => {
+            Err(failure) if failure.is(key::DENIED) && failure.operation == "kms:DescribeKey" => {
                 failures.push(alias_taken(key, key::HIDDEN));
             }
             Err(failure) => failures.push(failure),
         }
     }
-    let mut told = all_told(&failures);
+    let mut told = in_the_way(kept, true);
+    told.extend(all_told(&failures));
     match already(after, before.as_ref(), &own, &findings, &aws).await {
         Ok(found) => told.extend(found),
         Err(failure) => told.push(super::told(&failure)),

@@ -172,13 +172,16 @@ pub fn of(state: &Map<String, Json>) -> Option<String> {
 pub fn destroys() -> bool {
     let parent = std::os::unix::process::parent_id();
     let told = std::fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
-    let mut told = told.split(|byte| *byte == 0);
-    told.any(|word| {
-        matches!(
-            word,
-            b"destroy" | b"-destroy" | b"--destroy" | b"-destroy=true"
-        )
-    })
+    let words: Vec<&[u8]> = told.split(|byte| *byte == 0).skip(1).collect();
+    is_to_destroy(&words)
+}
+
+/// Whether these arguments of Terraform have it destroy.
+fn is_to_destroy(words: &[&[u8]]) -> bool {
+    let command = words.iter().find(|word| !word.starts_with(b"-"));
+    let mut words = words.iter();
+    command == Some(&&b"destroy"[..])
+        || words.any(|word| matches!(*word, b"-destroy" | b"--destroy" | b"-destroy=true"))
 }
 
 /// Writes down that the pipeline that stands is another than the state's.
@@ -292,6 +295,31 @@ mod tests {
             let (found, known) = (found.as_ref(), known[path].as_ref());
             assert_eq!(found.map(|f| &f.attributes), known.map(|f| &f.attributes));
             assert_eq!(found.map(|f| &f.owner), known.map(|f| &f.owner));
+        }
+    }
+
+    #[test]
+    fn only_the_command_or_its_option_destroys() {
+        let is = |line: &str| {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            is_to_destroy(&words)
+        };
+        for line in [
+            "destroy -auto-approve",
+            "-chdir=x destroy",
+            "apply -destroy",
+            "plan -out p --destroy",
+            "plan -destroy=true",
+        ] {
+            assert!(is(line), "{line}");
+        }
+        for line in [
+            "plan -out destroy",
+            "apply destroy",
+            "plan -destroy=false",
+            "",
+        ] {
+            assert!(!is(line), "{line}");
         }
     }
 

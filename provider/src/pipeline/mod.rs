@@ -146,6 +146,16 @@ impl CallbackPipeline {
         self.memories.of(&memory::of(state?)?)
     }
 
+    /// The state of the pipeline of the name that is configured, where this process has seen it.
+    fn standing(&self, config: &Value) -> Option<Tree> {
+        let is_unknown = |name| config.get(name).is_some_and(Value::is_unknown);
+        if ["name", "environment"].into_iter().any(is_unknown) {
+            return None;
+        }
+        let given = schema::with_defaults(schema::fields(), &tree_of(config)?);
+        self.memories.standing(&named(&given)?)
+    }
+
     async fn session(&self) -> Result<Arc<Session>, Diagnostics> {
         self.shared.session().await?.ok_or_else(not_configured)
     }
@@ -245,6 +255,7 @@ impl CallbackPipeline {
             warnings.extend(import::by_other_names(others));
         }
         let state = state::state(&base, &blueprint, &ours(&findings));
+        self.is_past(&request.state);
         if let Some(state) = &state {
             self.memories.stands(state);
         }
@@ -302,9 +313,7 @@ impl CallbackPipeline {
             known.default_tags = Some(session.config.default_tags());
         }
         if known.prior.is_none() {
-            let given = tree_of(&request.config).unwrap_or_default();
-            let named = named(&schema::with_defaults(schema::fields(), &given));
-            known.standing = named.and_then(|named| self.memories.standing(&named));
+            known.standing = self.standing(&request.config);
         }
         known.destroys = memory::destroys();
         let mut planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
@@ -357,12 +366,14 @@ impl CallbackPipeline {
         }
         let mut private = memory;
         if replaces || (creation.is_some() && known.prior.is_some()) {
-            let seen = self.seen_of(known.prior.as_ref()).unwrap_or_default();
-            let lost = destroy::lost(&seen, &known, session.as_deref()).await;
-            if !lost.is_empty() && creation != Some(Creation::Forced) {
-                private = memory::told(&private);
+            if creation != Some(Creation::Forced) {
+                let seen = self.seen_of(known.prior.as_ref()).unwrap_or_default();
+                let lost = destroy::lost(&seen, &known, session.as_deref()).await;
+                if !lost.is_empty() {
+                    private = memory::told(&private);
+                }
+                diagnostics.extend(lost);
             }
-            diagnostics.extend(lost);
             match session {
                 // A destroy makes nothing, so that nothing is in its way.
                 _ if known.destroys => {}

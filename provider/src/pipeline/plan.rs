@@ -66,7 +66,9 @@ pub struct Planned {
 pub fn plan(config: &Value, known: &Known) -> Result<Planned, Diagnostic> {
     let fields = fields();
     key_or_none(config)?;
-    not_its_own_key(config, known.prior.as_ref().or(known.standing.as_ref()))?;
+    if !known.destroys {
+        not_its_own_key(config, known.prior.as_ref().or(known.standing.as_ref()))?;
+    }
     let (absent, mut blueprint, lost) = evaluate(config, known, StandIn::Absent)?;
     let (odd, otherwise, _) = evaluate(config, known, StandIn::Odd)?;
     let before = known
@@ -309,7 +311,7 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
 
 /// The code, or a stand-in while what it depends on is unknown, and the code that is lost: it was deployed from where it is no more. Its
 /// stand-in lets the plan say that an apply would change something, and lets a destroy be planned: Terraform asks for the plan of a change
-/// before it, without saying that it is for a destroy, and heeds no warnings then.
+/// before it, and its command line alone says that it is for a destroy.
 fn packages(
     config: &Value,
     settings: &Settings,

@@ -108,10 +108,12 @@ fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagno
     }
     let which = lost.map(|arn| format!(", {arn},")).unwrap_or_default();
     let id = lost.and_then(|arn| arn.rsplit_once('/'));
-    let id = id.map_or("ITS-ID", |(_, id)| id);
+    let id = id.map_or("` with its id".to_owned(), |(_, id)| {
+        format!(" --key-id {id}`")
+    });
     let detail = format!(
         "The pipeline's KMS key{which} is not there, or waits for its deletion, and an apply makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \
-         that waits for its deletion can be had back: `aws kms cancel-key-deletion --key-id {id}`, before the apply, which then enables it."
+         that waits for its deletion can be had back: `aws kms cancel-key-deletion{id}, before the apply, which then enables it."
     );
     Some(Diagnostic::warning("Open callbacks would be lost", detail).at(path("key")))
 }
