@@ -259,8 +259,13 @@ impl Intents {
     pub fn create(&self, intent: Intent) -> Result<Creation, Taken> {
         let mut noted = self.noted();
         let mut standing = noted.standing.iter_mut();
-        // By its name alone: where the place is not known, or something is ignored, Terraform asks for another one.
-        if let Some((now, own)) = standing.find(|(_, own)| own.leg && own.intent.0 == intent.0) {
+        // By its name alone: where the place is not known, or something is ignored, Terraform asks for another one. Where its name is not known, it is one of the same parts.
+        let is_leg = |own: &Standing| {
+            let (name, parts) = &own.intent;
+            let is_same = name.is_some() || !parts.is_disjoint(&intent.1);
+            own.leg && *name == intent.0 && is_same
+        };
+        if let Some((now, own)) = standing.find(|(_, own)| is_leg(own)) {
             if own.replaced {
                 // Twins were looked for with what it replaces.
                 own.leg = false;
@@ -415,6 +420,12 @@ mod tests {
         assert_eq!(intents.create(intent("a", &["q"])), Ok(Creation::Forced));
         let part = intents.create(intent("b", &["q"])).err();
         assert!(matches!(part, Some(Taken::Part(_))));
+        // Of two whose names are not known each is itself.
+        let intents = Intents::default();
+        let unknown = |name: &str| (None, parts(&[name]));
+        assert_eq!(intents.note("a".to_owned(), unknown("q"), true), None);
+        assert_eq!(intents.create(unknown("r")), Ok(Creation::New));
+        assert_eq!(intents.create(unknown("q")), Ok(Creation::Foreseen));
         // What stays as it is is not destroyed for what is new.
         let intents = Intents::default();
         assert_eq!(
