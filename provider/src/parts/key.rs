@@ -282,7 +282,7 @@ impl Key {
         let named = match aws.patiently(SHOWS_WITHIN, named).await {
             Err(denied) if denied.is(DENIED) => {
                 return Err(failure.advise(format!(
-                    "The alias is of a key that may not be looked at: give `key.alias` another name, or have the alias pointed at {key_id} by whom it belongs to."
+                    "The alias is of {HIDDEN}: give `key.alias` another name, or have the alias pointed at {key_id} by whom it belongs to."
                 )));
             }
             named => named?,

@@ -68,8 +68,9 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
         let mut own = before.iter().flat_map(|before| &before.nodes);
         own.any(|node| node.part.title() == failure.object)
     };
-    let (kept, new) = refusals(after, &findings).into_iter().partition(keeps);
-    failures.extend::<Vec<Failure>>(new);
+    let refusals = refusals(after, &findings).into_iter();
+    let (kept, new): (Vec<_>, Vec<_>) = refusals.partition(keeps);
+    failures.extend(new);
     // Without its alias a key would be looked for among all there are.
     let key = after.node(&["key".to_owned()]);
     if let (Some(key), Some(mark)) = (key, after.mark()) {

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use tfplugin::Diagnostic;
 
 use super::blueprint::{Blueprint, Path};
 use super::findings::Findings;
@@ -48,6 +49,17 @@ struct Part {
     /// Whose, where it told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mark: Option<String>,
+}
+
+impl Memory {
+    /// What is written there; where nothing is, one that is too old to be believed.
+    fn of(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_default()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
 }
 
 fn now() -> u64 {
@@ -107,7 +119,7 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
         lost_key: lost_key.and_then(|key| key.part.tagged_as().map(str::to_owned)),
         parts: findings.iter().map(part).collect(),
     };
-    serde_json::to_vec(&memory).unwrap_or_default()
+    memory.bytes()
 }
 
 /// What the refreshes of this process have seen. A plan in the same process takes it from here, and hands it on to the destroy. The state has it only where
@@ -191,45 +203,44 @@ pub fn of_another() -> Vec<u8> {
         another: true,
         ..Memory::default()
     };
-    serde_json::to_vec(&memory).unwrap_or_default()
+    memory.bytes()
 }
 
 /// Whether the last refresh has seen another pipeline than the state's. Of whichever run that was: who acts on it looks again.
 #[must_use]
 pub fn is_of_another(bytes: &[u8]) -> bool {
-    let memory = serde_json::from_slice(bytes);
-    memory.is_ok_and(|memory: Memory| memory.another)
+    Memory::of(bytes).another
 }
 
-/// Writes down that the plan has told what goes for good.
+/// Writes down that the plan has told what is lost for good, where anything is.
 #[must_use]
-pub fn told(bytes: &[u8]) -> Vec<u8> {
-    let memory: Memory = serde_json::from_slice(bytes).unwrap_or_default();
+pub fn told(bytes: Vec<u8>, lost: &[Diagnostic]) -> Vec<u8> {
+    if lost.is_empty() {
+        return bytes;
+    }
     let memory = Memory {
         told: true,
-        ..memory
+        ..Memory::of(&bytes)
     };
-    serde_json::to_vec(&memory).unwrap_or_default()
+    memory.bytes()
 }
 
-/// Whether the plan has told what goes for good.
+/// Whether the plan has told what is lost for good.
 #[must_use]
 pub fn is_told(bytes: &[u8]) -> bool {
-    let memory = serde_json::from_slice(bytes);
-    memory.is_ok_and(|memory: Memory| memory.told)
+    Memory::of(bytes).told
 }
 
 /// The ARN of the pipeline's own key, where the last refresh has not found it.
 #[must_use]
 pub fn lost_key(bytes: &[u8]) -> Option<String> {
-    let memory: Memory = serde_json::from_slice(bytes).ok()?;
-    memory.lost_key
+    Memory::of(bytes).lost_key
 }
 
 /// Reads findings back; none when there are none, when they are too old, or when they are not of all parts of this blueprint.
 #[must_use]
 pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {
-    let memory: Memory = serde_json::from_slice(bytes).ok()?;
+    let memory = Memory::of(bytes);
     if now().checked_sub(memory.seen_at)? > FRESH.as_secs() || memory.run != run()? {
         return None;
     }

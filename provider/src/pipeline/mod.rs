@@ -100,6 +100,11 @@ fn named(tree: &Tree) -> Option<String> {
     Some(format!("{}/{}", text("name")?, text("environment")?))
 }
 
+/// The same of a value.
+fn named_by(value: &Value) -> Option<String> {
+    named(&tree_of(value)?)
+}
+
 /// The time limit of an operation, from the `timeouts` block.
 fn limit(tree: &Tree, operation: &str) -> Duration {
     let text = tree
@@ -121,7 +126,7 @@ impl CallbackPipeline {
     /// What was planned for an object is done now, and what was to be new is there.
     fn begins(&self, request: &ApplyRequest) {
         self.ends(&request.prior);
-        if let Some(id) = tree_of(&request.planned).as_ref().and_then(named) {
+        if let Some(id) = named_by(&request.planned) {
             self.intents.made(&id);
             self.memories.ended(&id);
         }
@@ -129,14 +134,14 @@ impl CallbackPipeline {
 
     /// What a refresh has seen of an object is not so any more.
     fn is_past(&self, prior: &Value) {
-        if let Some(now) = tree_of(prior).as_ref().and_then(named) {
+        if let Some(now) = named_by(prior) {
             self.memories.ended(&now);
         }
     }
 
     /// What was planned for an object is done now.
     fn ends(&self, prior: &Value) {
-        if let Some(now) = tree_of(prior).as_ref().and_then(named) {
+        if let Some(now) = named_by(prior) {
             self.intents.end(&now);
         }
     }
@@ -278,13 +283,8 @@ impl CallbackPipeline {
     ) -> PlanReply {
         self.ends(&request.prior);
         let lost = destroy::lost(&memory, known, session).await;
-        let private = if lost.is_empty() {
-            memory
-        } else {
-            memory::told(&memory)
-        };
         PlanReply {
-            private,
+            private: memory::told(memory, &lost),
             diagnostics: lost,
             ..PlanReply::default()
         }
@@ -323,12 +323,13 @@ impl CallbackPipeline {
             // An apply refuses, and there has to be one: an error here would end a destroy, too.
             value.insert("made_at".to_owned(), Value::Unknown);
         }
+        let replaces = !planned.replace.is_empty();
         let mut diagnostics = planned.warnings;
         if !request.prior.is_null() {
             diagnostics.extend(warnings::of_change(
                 &request.prior,
                 &planned.value,
-                planned.replace.is_empty(),
+                !replaces,
                 memory::lost_key(&memory).as_deref(),
             ));
             let unknown = warnings::of_unknown_names(&request.config, &request.prior);
@@ -338,7 +339,6 @@ impl CallbackPipeline {
             let found = validate::validate_planned(&request.config, &planned.value, place);
             diagnostics.extend(found);
         }
-        let replaces = !planned.replace.is_empty();
         if let Some(session) = &session {
             let prior = if replaces {
                 &Value::Null
@@ -350,7 +350,7 @@ impl CallbackPipeline {
             let (alias, key) = tokio::join!(alias, key);
             diagnostics.extend(alias.into_iter().chain(key));
         }
-        let id = tree_of(&planned.value).as_ref().and_then(named);
+        let id = named_by(&planned.value);
         let intent = (id.clone(), planned.after.alone());
         let (twin, creation) = match known.prior.as_ref().and_then(named) {
             Some(now) => (self.intents.note(now, intent, replaces), None),
@@ -369,9 +369,7 @@ impl CallbackPipeline {
             if creation != Some(Creation::Forced) {
                 let seen = self.seen_of(known.prior.as_ref()).unwrap_or_default();
                 let lost = destroy::lost(&seen, &known, session.as_deref()).await;
-                if !lost.is_empty() {
-                    private = memory::told(&private);
-                }
+                private = memory::told(private, &lost);
                 diagnostics.extend(lost);
             }
             match session {

@@ -62,14 +62,11 @@ fn give_back() -> String {
 }
 
 /// The parts that are not ours, where an apply would make or change them: what is there already, or of a pipeline that `is_known` and may have lost its mark.
-pub fn in_the_way(refusals: Vec<Failure>, is_known: bool) -> Diagnostics {
-    let more = |failure: Failure| {
-        let advice = failure.advice.clone().unwrap_or_default();
-        let advice = format!("{} {advice}", give_back());
-        failure.advise(advice)
-    };
-    let known = |failure| if is_known { more(failure) } else { failure };
-    let refusals: Vec<Failure> = refusals.into_iter().map(known).collect();
+pub fn in_the_way(mut refusals: Vec<Failure>, is_known: bool) -> Diagnostics {
+    for refusal in refusals.iter_mut().filter(|_| is_known) {
+        let advice = refusal.advice.take().unwrap_or_default();
+        refusal.advice = Some(format!("{} {advice}", give_back()));
+    }
     all_told(&refusals)
 }
 
