@@ -12,6 +12,12 @@ use crate::{Error, environment};
 /// The hosts under which Terraform and OpenTofu look for `bellflower/bellflower`.
 const REGISTRIES: [&str; 2] = ["registry.terraform.io", "registry.opentofu.org"];
 
+/// `terraform apply` that asks nobody.
+pub const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
+
+/// `terraform destroy` that asks nobody.
+pub const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-no-color"];
+
 /// What a command wrote, and how it ended.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -290,6 +296,20 @@ impl Terraform {
         }
     }
 
+    /// Runs a command that must be refused, and tells its words as [`Run::flat`] does.
+    ///
+    /// # Errors
+    /// When it is not, or by a panic; the error carries its output.
+    pub fn refuse(&self, arguments: &[&str]) -> Result<String, Error> {
+        let run = self.run(arguments)?;
+        let said = run.flat();
+        if run.code == 1 && !said.contains("panicked") {
+            Ok(said)
+        } else {
+            Err(failed(arguments, &run))
+        }
+    }
+
     /// `terraform init`.
     ///
     /// # Errors
@@ -303,7 +323,7 @@ impl Terraform {
     /// # Errors
     /// When it fails.
     pub fn apply(&self) -> Result<Run, Error> {
-        self.expect(&["apply", "-auto-approve", "-no-color"])
+        self.expect(&APPLY)
     }
 
     /// `terraform plan`.
@@ -325,7 +345,7 @@ impl Terraform {
     /// # Errors
     /// When it fails.
     pub fn destroy(&self) -> Result<Run, Error> {
-        self.expect(&["destroy", "-auto-approve", "-no-color"])
+        self.expect(&DESTROY)
     }
 
     /// `terraform import`.

@@ -11,7 +11,7 @@ use super::point::{Kind, Point};
 use super::run::{self, Harmed};
 use super::{CHANGED, Cycle, Outcome, UNCHANGED, foreign};
 use crate::proxy::{Call, Play, Proxy};
-use crate::{Error, Plan, Run, Stage, differences, inventory};
+use crate::{APPLY, DESTROY, Error, Plan, Run, Stage, differences, inventory};
 
 /// How long the provider may take to end when it is asked to, and Terraform to write that down on a busy machine.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -22,9 +22,6 @@ const SLOW: Duration = Duration::from_secs(10);
 
 /// After so many cycles the account is begun anew: keys stay for days, and every listing of keys would take longer.
 const CYCLES: usize = 40;
-
-const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
-const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-no-color"];
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

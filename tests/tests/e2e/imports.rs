@@ -2,13 +2,10 @@
 
 use aws_sdk_kms::types::KeyState;
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, Error, Plan, Stage};
+use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage};
 use serde_json::{Value, json};
 
 use super::somebody::{messages, put, send, state_of_key};
-
-const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
-const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-no-color"];
 
 fn actions(stage: &Stage) -> Result<Value, Error> {
     Ok(stage.change()?["actions"].clone())
@@ -56,9 +53,7 @@ async fn a_destroy_after_an_import_leaves_no_bucket_without_its_key() -> Result<
     put(&stage, "my-own-bucket-78", "outbound/1/data.json").await;
     stage.terraform.expect(&["state", "rm", ADDRESS])?;
     stage.terraform.import(ADDRESS, "orders")?;
-    let run = stage.terraform.run(&DESTROY)?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
+    let said = stage.terraform.refuse(&DESTROY)?;
     assert!(
         said.contains("my-own-bucket-78") && said.contains("Nothing was destroyed"),
         "{said}"
@@ -76,7 +71,7 @@ async fn an_import_makes_no_second_state_machine() -> Result<(), Error> {
     stage.terraform.expect(&["state", "rm", ADDRESS])?;
     stage.terraform.import(ADDRESS, "orders")?;
     stage.set("")?;
-    let said = stage.terraform.run(&APPLY)?.flat();
+    let said = stage.terraform.refuse(&APPLY)?;
     assert!(
         said.contains("A state machine of another name") && said.contains("stateMachine:mine"),
         "{said}"
@@ -103,9 +98,7 @@ async fn an_import_forgets_no_bucket() -> Result<(), Error> {
     assert!(said.contains("Not all parts were looked for"), "{said}");
     for command in [&DESTROY, &APPLY] {
         stage.set("")?;
-        let run = stage.terraform.run(command)?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{said}");
+        let said = stage.terraform.refuse(command)?;
         assert!(said.contains("my-own-bucket-79"), "{said}");
     }
     let buckets = stage.aws.s3.list_buckets().send().await.unwrap().buckets;

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use aws_sdk_s3::primitives::ByteStream;
 use base64::Engine as _;
-use bellflower_tests::{Error, PIPELINE_ALARMS, Plan, Run, Stage, differences};
+use bellflower_tests::{DESTROY, Error, PIPELINE_ALARMS, Plan, Run, Stage, differences};
 use serde_json::{Value, json};
 
 use super::arguments::{arguments, hcl, put};
@@ -472,15 +472,8 @@ async fn what_only_destroy_shows() -> Result<(), Error> {
     let before = stage.observe().await;
     let call = stage.aws.s3.put_object().bucket(&stage.names.bucket);
     call.key("outbound/1/data.json").send().await.unwrap();
-    let refused = stage
-        .terraform
-        .run(&["destroy", "-auto-approve", "-no-color"])?;
-    assert_eq!(refused.code, 1, "{}", refused.stdout);
-    assert!(
-        refused.flat().contains(&stage.names.bucket),
-        "{}",
-        refused.stderr
-    );
+    let said = stage.terraform.refuse(&DESTROY)?;
+    assert!(said.contains(&stage.names.bucket), "{said}");
 
     applied_in_place(
         &stage,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use bellflower_tests::{
-    ADDRESS, Error, Pipeline, Plan, Run, Stage, Terraform, differences, eventually,
+    ADDRESS, APPLY, DESTROY, Error, Pipeline, Plan, Run, Stage, Terraform, differences, eventually,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
@@ -19,14 +19,6 @@ fn assert_no_changes(terraform: &Terraform) -> Result<(), Error> {
         Plan::NoChanges => Ok(()),
         Plan::Changes(text) => panic!("the plan was to be empty:\n{text}"),
     }
-}
-
-/// A failed command's words, on one line.
-fn refused(run: &Run) -> String {
-    let text = run.flat();
-    assert_eq!(run.code, 1, "{text}");
-    assert!(!text.contains("panicked"), "{text}");
-    text
 }
 
 async fn assert_nothing_is_left(stage: &Stage) -> Result<(), Error> {
@@ -78,7 +70,7 @@ async fn created_imported_destroyed() -> Result<(), Error> {
 
         // Somebody else with the same configuration must not take it over unawares.
         let other = fresh(&stage, arguments)?;
-        let said = refused(&other.run(&["apply", "-auto-approve", "-no-color"])?);
+        let said = other.refuse(&APPLY)?;
         assert!(
             said.contains("terraform import") && said.contains("orders/devl"),
             "{said}"
@@ -182,7 +174,9 @@ async fn what_cannot_be_imported_says_why() -> Result<(), Error> {
         ("Not A Name", &["NAME/ENVIRONMENT"]),
         ("a/b/c", &["NAME/ENVIRONMENT"]),
     ] {
-        let said = refused(&stage.terraform.run(&["import", "-no-color", ADDRESS, id])?);
+        let said = stage
+            .terraform
+            .refuse(&["import", "-no-color", ADDRESS, id])?;
         for word in words {
             assert!(said.contains(word), "{id}: {said}");
         }
@@ -196,7 +190,6 @@ async fn destroy_loses_nothing_unasked() -> Result<(), Error> {
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
     let pipeline = stage.pipeline()?;
-    let destroy = ["destroy", "-auto-approve", "-no-color"];
 
     stage
         .aws
@@ -209,7 +202,7 @@ async fn destroy_loses_nothing_unasked() -> Result<(), Error> {
         .await
         .unwrap();
     let before = stage.observe().await;
-    let said = refused(&stage.terraform.run(&destroy)?);
+    let said = stage.terraform.refuse(&DESTROY)?;
     for word in [
         pipeline.bucket.as_str(),
         "inbound/somebody/notes.txt",
@@ -227,7 +220,7 @@ async fn destroy_loses_nothing_unasked() -> Result<(), Error> {
     let execution = pipeline.start("{}").await?;
     let id = pipeline.new_exchange(&[], LIMIT).await?;
     let before = stage.observe().await;
-    let said = refused(&stage.terraform.run(&destroy)?);
+    let said = stage.terraform.refuse(&DESTROY)?;
     for word in [&stage.names.state_machine, &pipeline.bucket, &id] {
         assert!(said.contains(word.as_str()), "no {word} in: {said}");
     }
@@ -267,9 +260,7 @@ async fn assert_works(stage: &Stage) -> Result<(), Error> {
 async fn a_killed_apply_is_taken_up_again() -> Result<(), Error> {
     use std::os::unix::process::CommandExt as _;
     let stage = Stage::new("").await?;
-    let mut apply = stage
-        .terraform
-        .command(&["apply", "-auto-approve", "-no-color"]);
+    let mut apply = stage.terraform.command(&APPLY);
     let apply = apply.process_group(0).stdout(std::process::Stdio::null());
     let mut child = apply.spawn().expect("Terraform starts");
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
@@ -314,9 +305,7 @@ async fn a_killed_apply_is_taken_up_again() -> Result<(), Error> {
 async fn an_interrupted_apply_loses_nothing() -> Result<(), Error> {
     use std::os::unix::process::CommandExt as _;
     let stage = Stage::new("").await?;
-    let mut apply = stage
-        .terraform
-        .command(&["apply", "-auto-approve", "-no-color"]);
+    let mut apply = stage.terraform.command(&APPLY);
     let child = apply
         .process_group(0)
         .stdout(std::process::Stdio::piped())

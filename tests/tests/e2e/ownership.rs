@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, Error, Plan, Stage, Terraform, differences};
+use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, Terraform, differences};
 use serde_json::{Value, json};
 
 use super::somebody;
@@ -21,9 +21,7 @@ async fn roles_of_another_region_are_left_alone() -> Result<(), Error> {
     let before = stage.left().await?;
     let text = Stage::text("  region = \"eu-central-1\"\n", "orders", arguments);
     let elsewhere = Terraform::configuration(&text, &stage.emulator.environment())?;
-    let run = elsewhere.run(&["apply", "-auto-approve", "-no-color"])?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
+    let said = elsewhere.refuse(&APPLY)?;
     for words in ["orders-at-work", "orders-between", "orders-in-charge"] {
         assert!(said.contains(words), "no {words} in: {said}");
     }
@@ -83,11 +81,7 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     let call = aws.sqs.set_queue_attributes().queue_url(&url);
     let call = call.attributes(aws_sdk_sqs::types::QueueAttributeName::DelaySeconds, "77");
     call.send().await.unwrap();
-    let run = stage
-        .terraform
-        .run(&["apply", "-auto-approve", "-no-color"])?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
+    let said = stage.terraform.refuse(&APPLY)?;
     assert!(said.contains(&names.queue) && said.contains(MARK), "{said}");
     // The plan says how to go on, and so does the refusal.
     let refused = &said[said.find("Error:").unwrap_or_default()..];
@@ -108,11 +102,7 @@ async fn two_of_one_name_in_one_configuration_are_refused() -> Result<(), Error>
         Stage::text("", "orders", "")
     );
     stage.terraform.rewrite(&twins)?;
-    let run = stage
-        .terraform
-        .run(&["apply", "-auto-approve", "-no-color"])?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
+    let said = stage.terraform.refuse(&APPLY)?;
     assert!(
         said.contains("Pipeline twice") || said.contains("Pipeline exists already"),
         "{said}"
@@ -136,11 +126,7 @@ async fn two_pipelines_that_are_to_be_one_both_stay() -> Result<(), Error> {
     };
     let refused = |text: &str, told: &str| -> Result<(), Error> {
         stage.terraform.rewrite(text)?;
-        let run = stage
-            .terraform
-            .run(&["apply", "-auto-approve", "-no-color"])?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{said}");
+        let said = stage.terraform.refuse(&APPLY)?;
         assert!(
             said.contains(told) && !said.contains("Destroying"),
             "{said}"
@@ -200,10 +186,7 @@ async fn two_pipelines_with_one_dashboard_are_refused() -> Result<(), Error> {
     let other = "resource \"bellflower_callback_pipeline\" \"other\" {\n  name      = \"parcels\"\n  dashboard = { dashboard_name = \"both\" }\n}\n";
     let both = format!("{}{other}", Stage::text("", "orders", lines));
     stage.terraform.rewrite(&both)?;
-    let apply = ["apply", "-auto-approve", "-no-color"];
-    let said = stage.terraform.run(&apply)?;
-    assert_eq!(said.code, 1, "{}", said.flat());
-    let told = said.flat();
+    let told = stage.terraform.refuse(&APPLY)?;
     assert!(
         told.contains("makes the CloudWatch dashboard \"both\""),
         "{told}"
@@ -211,7 +194,7 @@ async fn two_pipelines_with_one_dashboard_are_refused() -> Result<(), Error> {
     let listed = stage.terraform.run(&["state", "list"])?;
     assert_eq!(listed.stdout.lines().count(), 1, "{}", listed.stdout);
     // Later it carries the mark of the first.
-    let said = stage.terraform.run(&apply)?.flat();
+    let said = stage.terraform.refuse(&APPLY)?;
     assert!(said.contains("belongs to the pipeline"), "{said}");
     stage.terraform.destroy()?;
     assert_eq!(stage.left().await?, Vec::<String>::new());
@@ -224,7 +207,6 @@ async fn a_second_state_machine_is_no_second_pipeline() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy("  dashboard = {}\n").await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
-    let apply = ["apply", "-auto-approve", "-no-color"];
     let second = Terraform::configuration(
         &Stage::text("", "orders", ""),
         &stage.emulator.environment(),
@@ -235,9 +217,7 @@ async fn a_second_state_machine_is_no_second_pipeline() -> Result<(), Error> {
         "  state_machine = { name = \"second\", role = { name = \"second-role\" } }\n  dashboard = {}\n",
     ] {
         second.rewrite(&Stage::text("", "orders", lines))?;
-        let run = second.run(&apply)?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{said}");
+        let said = second.refuse(&APPLY)?;
         assert!(
             said.contains("Pipeline exists already") && said.contains(&stage.names.state_machine),
             "{said}"
@@ -253,7 +233,7 @@ async fn a_second_state_machine_is_no_second_pipeline() -> Result<(), Error> {
     stage.terraform.destroy()?;
     let denied = Fault::error(403, "AccessDeniedException", "denied");
     proxy.inject(Rule::before(denied).on("lambda:CreateFunction"));
-    assert_eq!(stage.terraform.run(&apply)?.code, 1);
+    stage.terraform.refuse(&APPLY)?;
     second.apply()?;
     second.destroy()?;
     // The log group of the first name is in the first state.
@@ -351,7 +331,7 @@ async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), E
     instances.push(deposed);
     for options in [&["-refresh=false"][..], &[]] {
         put_state(&stage, &both);
-        let apply = [&["apply", "-auto-approve", "-no-color"], options].concat();
+        let apply = [&APPLY, options].concat();
         let said = stage.terraform.expect(&apply)?.flat();
         assert!(said.contains("Pipeline made anew"), "{said}");
         assert_eq!(stage.observe().await, made);
@@ -361,7 +341,7 @@ async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), E
 
     for options in [&["-refresh=false"][..], &[]] {
         put_state(&stage, &old);
-        let destroy = [&["destroy", "-auto-approve", "-no-color"], options].concat();
+        let destroy = [&DESTROY, options].concat();
         let said = stage.terraform.expect(&destroy)?.flat();
         assert!(said.contains("Pipeline made anew"), "{said}");
         assert_eq!(stage.observe().await, made);
@@ -372,13 +352,14 @@ async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), E
     };
     assert!(said.contains("made_at"), "{said}");
     stage.terraform.expect(&["plan", "-out=the.plan"])?;
-    let run = stage.terraform.run(&["apply", "-no-color", "the.plan"])?;
-    assert_eq!(run.code, 1, "{}", run.flat());
-    assert!(run.flat().contains("terraform state rm"), "{}", run.flat());
+    let said = stage
+        .terraform
+        .refuse(&["apply", "-no-color", "the.plan"])?;
+    assert!(said.contains("terraform state rm"), "{said}");
     for options in [&["-refresh=false"][..], &[]] {
         stage.set("  queue = { delay_seconds = 7 }\n")?;
-        let apply = [&["apply", "-auto-approve", "-no-color"], options].concat();
-        let said = stage.terraform.run(&apply)?.flat();
+        let apply = [&APPLY, options].concat();
+        let said = stage.terraform.refuse(&apply)?;
         assert!(said.contains("terraform state rm"), "{said}");
         assert!(said.contains("terraform import"), "{said}");
         assert_eq!(stage.observe().await, made);
@@ -407,7 +388,6 @@ async fn what_was_made_anew_is_not_destroyed_by_an_older_state() -> Result<(), E
 /// A tainted object is to be destroyed, and Terraform hands over nothing but its state then. Where the pipeline was made whole by somebody else meanwhile, that is not it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tainted_object_destroys_nothing_that_was_made_since() -> Result<(), Error> {
-    let apply = ["apply", "-auto-approve", "-no-color"];
     let denied = || Fault::error(403, "AccessDeniedException", "denied");
     for options in [&["-refresh=false"][..], &[]] {
         let (stage, proxy) = Stage::behind_proxy("").await?;
@@ -415,16 +395,14 @@ async fn a_tainted_object_destroys_nothing_that_was_made_since() -> Result<(), E
         proxy.inject(Rule::before(denied()).on("sns:DeleteTopic"));
         // The second of them would destroy, and cannot.
         for _ in 0..2 {
-            assert_eq!(stage.terraform.run(&apply)?.code, 1);
+            stage.terraform.refuse(&APPLY)?;
         }
         proxy.clear();
         let text = Stage::text("", "orders", "");
         let other = Terraform::configuration(&text, &stage.emulator.environment())?;
         other.apply()?;
         let made = stage.observe().await;
-        let run = stage.terraform.run(&[&apply, options].concat())?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{said}");
+        let said = stage.terraform.refuse(&[&APPLY, options].concat())?;
         assert!(said.contains("Pipeline exists already"), "{said}");
         assert_eq!(stage.observe().await, made);
         assert!(matches!(other.plan()?, Plan::NoChanges));
@@ -449,7 +427,7 @@ async fn only_remains_are_taken_up() -> Result<(), Error> {
     let lines = "  queue = { name = \"second\" }\n  bucket = { force_destroy = true }\n";
     let text = Stage::text("", "orders", lines);
     let other = Terraform::configuration(&text, &stage.emulator.environment())?;
-    let said = other.run(&["apply", "-auto-approve", "-no-color"])?.flat();
+    let said = other.refuse(&APPLY)?;
     assert!(said.contains("Pipeline in use"), "{said}");
     let delete = stage.aws.s3.delete_object().bucket(bucket);
     let delete = delete.key("inbound/1/success.json");

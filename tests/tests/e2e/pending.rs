@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{Error, Stage, Terraform};
+use bellflower_tests::{APPLY, Error, Stage, Terraform};
 
 use super::somebody;
 
@@ -24,9 +24,7 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy(arguments).await?;
     let operator = Terraform::example("pending-callbacks", &proxy.environment())?;
 
-    let nothing = operator.run(&["apply", "-auto-approve", "-no-color"])?;
-    let said = nothing.flat();
-    assert_eq!(nothing.code, 1, "{said}");
+    let said = operator.refuse(&APPLY)?;
     assert!(said.contains("State machine not found"), "{said}");
     assert!(said.contains("name = \"orders\""), "{said}");
 
@@ -113,9 +111,7 @@ async fn a_wrong_question_is_told_at_its_place() -> Result<(), Error> {
         ("state_machine_arn = \"orders\"", "no ARN"),
     ] {
         terraform.rewrite(&text(arguments))?;
-        let run = terraform.run(&["validate", "-no-color"])?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{arguments}: {said}");
+        let said = terraform.refuse(&["validate", "-no-color"])?;
         assert!(said.contains(part), "{arguments}: {said}");
     }
     Ok(())

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bellflower_tests::{Error, Stage, Terraform, environment};
+use bellflower_tests::{APPLY, Error, Stage, Terraform, environment};
 use serde_json::Value;
 
 /// What is of the provider that applies, not of the state: the code it carries.
@@ -90,7 +90,7 @@ async fn states_of_every_release_are_read_and_at_rest() -> Result<(), Error> {
         );
 
         // With one it is found to be gone, and is made again and removed like any other.
-        terraform.expect(&["apply", "-auto-approve", "-no-color"])?;
+        terraform.expect(&APPLY)?;
         terraform.destroy()?;
         assert_eq!(stage.left().await?, Vec::<String>::new(), "{name}");
     }

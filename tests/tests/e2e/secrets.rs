@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bellflower_tests::{Aws, Error, Pipeline, Plan, Run, Stage, Terraform};
+use bellflower_tests::{APPLY, Aws, DESTROY, Error, Pipeline, Plan, Run, Stage, Terraform};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -129,10 +129,7 @@ async fn no_secret_and_no_task_token_is_written_anywhere() -> Result<(), Error> 
         "orders",
         &format!("{ARGUMENTS}\n  log_retention_in_days = 30"),
     ))?;
-    written.ran(
-        "a second apply",
-        &terraform.expect(&["apply", "-auto-approve", "-no-color"])?,
-    );
+    written.ran("a second apply", &terraform.expect(&APPLY)?);
     written.add("the state", shown(&terraform, None)?);
 
     // An apply that fails, in words of the provider's own.
@@ -153,10 +150,7 @@ async fn no_secret_and_no_task_token_is_written_anywhere() -> Result<(), Error> 
 
     written.add("the functions' logs", log_groups(&stage.aws).await);
     terraform.rewrite(&Stage::text(&provider(""), "orders", ARGUMENTS))?;
-    written.ran(
-        "destroy",
-        &terraform.expect(&["destroy", "-auto-approve", "-no-color"])?,
-    );
+    written.ran("destroy", &terraform.expect(&DESTROY)?);
     written.add(
         "the log of Terraform and the provider",
         std::fs::read_to_string(&log).unwrap(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellflower_tests::{Error, Plan, Stage, differences};
+use bellflower_tests::{APPLY, Error, Plan, Stage, differences};
 use serde_json::{Map, Value, json};
 
 use super::somebody;
@@ -772,11 +772,7 @@ async fn an_update_that_fails_can_be_gone_back_on() -> Result<(), Error> {
     stage.set(&format!("kms_key_arn = \"{other}\""))?;
     assert_eq!(stage.change()?["actions"], json!(["update"]), "in place");
 
-    let run = stage
-        .terraform
-        .run(&["apply", "-auto-approve", "-no-color"])?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
+    let said = stage.terraform.refuse(&APPLY)?;
     for words in [
         "Open callbacks would be lost",
         "logs:AssociateKmsKey",

@@ -8,7 +8,7 @@ use aws_sdk_iam::types::Tag;
 use aws_sdk_sfn::types::ExecutionStatus;
 use bellflower_tests::processes::providers_of;
 use bellflower_tests::proxy::{Fault, Play, Proxy, Rule};
-use bellflower_tests::{ADDRESS, Error, Plan, Stage, eventually};
+use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, eventually};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 
@@ -31,10 +31,7 @@ async fn own_names_are_kept_when_a_create_fails() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy(NAMED).await?;
     let denied = Fault::error(403, "AccessDeniedException", "denied");
     proxy.inject(Rule::before(denied).on("lambda:CreateFunction"));
-    let run = stage
-        .terraform
-        .run(&["apply", "-auto-approve", "-no-color"])?;
-    assert_eq!(run.code, 1, "{}", run.flat());
+    stage.terraform.refuse(&APPLY)?;
     assert_eq!(
         stage.state()?["processing"]["function_name"],
         "my-processing"
@@ -133,14 +130,12 @@ async fn another_region_is_refused() -> Result<(), Error> {
     stage.terraform.rewrite(&elsewhere)?;
     for arguments in [
         &["plan", "-no-color"][..],
-        &["apply", "-auto-approve", "-no-color"],
+        &APPLY,
         &["apply", "-auto-approve", "-no-color", "-refresh=false"],
-        &["destroy", "-auto-approve", "-no-color"],
+        &DESTROY,
         &["destroy", "-auto-approve", "-no-color", "-refresh=false"],
     ] {
-        let run = stage.terraform.run(arguments)?;
-        let said = run.flat();
-        assert_eq!(run.code, 1, "{arguments:?}: {said}");
+        let said = stage.terraform.refuse(arguments)?;
         assert!(
             said.contains("eu-west-1") && said.contains("eu-central-1"),
             "{said}"
@@ -237,8 +232,7 @@ async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
                 .on("states:ListExecutions")
                 .first(1),
         );
-        let destroy = ["destroy", "-auto-approve", "-no-color"];
-        let first = stage.terraform.run(&destroy)?;
+        let first = stage.terraform.run(&DESTROY)?;
         assert_eq!(late.count(), 1);
         if force {
             assert_eq!(first.code, 0, "{}", first.flat());
@@ -250,9 +244,7 @@ async fn executions_that_are_listed_late_do_not_stay() -> Result<(), Error> {
                 panic!("the plan is empty");
             };
             assert!(plan.contains("is DELETING, should be ACTIVE"), "{plan}");
-            let second = stage.terraform.run(&destroy)?;
-            let said = second.flat();
-            assert_eq!(second.code, 1, "{said}");
+            let said = stage.terraform.refuse(&DESTROY)?;
             assert!(
                 said.contains(&execution) && said.contains("an execution is running"),
                 "{said}"
@@ -315,11 +307,8 @@ async fn a_function_gets_its_new_role_in_the_next_run() -> Result<(), Error> {
         proxy.clear();
         let denied = Fault::error(403, "AccessDenied", "denied");
         proxy.inject(Rule::before(denied).on(operation));
-        let run = stage
-            .terraform
-            .run(&["apply", "-auto-approve", "-no-color"])?;
-        assert_eq!(run.code, 1, "{}", run.flat());
-        assert!(run.flat().contains(operation), "{}", run.flat());
+        let said = stage.terraform.refuse(&APPLY)?;
+        assert!(said.contains(operation), "{said}");
         assert!(matches!(stage.terraform.plan()?, Plan::Changes(_)));
     }
     proxy.clear();
@@ -379,9 +368,7 @@ async fn a_role_like_the_one_that_was_is_another() -> Result<(), Error> {
 async fn kill_at(stage: &Stage, proxy: &Proxy, rule: Rule, whole: bool) -> Result<(), Error> {
     use std::os::unix::process::CommandExt as _;
     let struck = proxy.inject(rule);
-    let mut apply = stage
-        .terraform
-        .command(&["apply", "-auto-approve", "-no-color"]);
+    let mut apply = stage.terraform.command(&APPLY);
     let apply = apply.process_group(0);
     let apply = apply.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = apply.spawn().expect("Terraform starts");
@@ -484,9 +471,9 @@ async fn what_is_made_anew_is_told() -> Result<(), Error> {
     call.send().await.unwrap();
     let role = &stage.names.processing_role;
     delete_role(&stage, role).await;
-    let run = stage.terraform.run(&["apply", "-no-color", "the.plan"])?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
+    let said = stage
+        .terraform
+        .refuse(&["apply", "-no-color", "the.plan"])?;
     for id in ["event_source.uuid", "processing.role.unique_id"] {
         assert!(said.contains(id), "{said}");
     }
@@ -536,11 +523,9 @@ async fn a_replacement_cannot_come_first() -> Result<(), Error> {
     stage.terraform.apply()?;
     let before = stage.left().await?;
     let replace = format!("-replace={ADDRESS}");
-    let run = stage
+    let said = stage
         .terraform
-        .run(&["apply", "-auto-approve", "-no-color", &replace])?;
-    let said = run.flat();
-    assert_eq!(run.code, 1, "{said}");
+        .refuse(&["apply", "-auto-approve", "-no-color", &replace])?;
     assert!(said.contains("create_before_destroy"), "{said}");
     assert_eq!(stage.left().await?, before);
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
@@ -584,8 +569,7 @@ async fn another_region_is_refused_by_what_is_left() -> Result<(), Error> {
     ] {
         proxy.inject(Rule::before(denied.clone()).on(operation));
     }
-    let destroy = ["destroy", "-auto-approve", "-no-color"];
-    assert_eq!(stage.terraform.run(&destroy)?.code, 1);
+    stage.terraform.refuse(&DESTROY)?;
     proxy.clear();
     let key = stage.state()?["key"]["key_id"].clone();
     if let Some(key) = key.as_str() {
@@ -617,13 +601,8 @@ async fn another_region_is_refused_by_what_is_left() -> Result<(), Error> {
     stage
         .terraform
         .rewrite(&Stage::text("  region = \"eu-central-1\"\n", "orders", ""))?;
-    let run = stage.terraform.run(&destroy)?;
-    assert_eq!(run.code, 1, "{}", run.flat());
-    assert!(
-        run.flat().contains("Another region or account"),
-        "{}",
-        run.flat()
-    );
+    let said = stage.terraform.refuse(&DESTROY)?;
+    assert!(said.contains("Another region or account"), "{said}");
     assert_eq!(stage.left().await?, before);
     stage.set("")?;
     stage.terraform.destroy()?;
@@ -681,8 +660,7 @@ async fn what_a_replacement_was_made_of_is_not_destroyed() -> Result<(), Error> 
     put.key("outbound/1/data.json").send().await.unwrap();
     stage.set(&lines("second"))?;
     // What holds something is no remains of a run.
-    let apply = ["apply", "-auto-approve", "-no-color"];
-    let said = stage.terraform.run(&apply)?.flat();
+    let said = stage.terraform.refuse(&APPLY)?;
     assert!(said.contains("Pipeline in use"), "{said}");
     let get = stage.aws.s3.head_object().bucket(&stage.names.bucket);
     get.key("outbound/1/data.json").send().await.unwrap();
@@ -765,20 +743,13 @@ async fn a_bucket_that_is_left_alone_is_not_forgotten_elsewhere() -> Result<(), 
     stage.terraform.apply()?;
     let denied = Fault::error(403, "AccessDenied", "denied");
     proxy.inject(Rule::before(denied).on("s3:DeleteBucket"));
-    let apply = ["apply", "-auto-approve", "-no-color"];
-    let destroy = ["destroy", "-auto-approve", "-no-color"];
-    assert_eq!(stage.terraform.run(&destroy)?.code, 1);
+    stage.terraform.refuse(&DESTROY)?;
     proxy.clear();
     let text = Stage::text("  region = \"eu-central-1\"\n", "orders", "");
     let block = text.find("resource").unwrap_or_default();
     stage.terraform.rewrite(&text[..block])?;
-    let run = stage.terraform.run(&apply)?;
-    assert_eq!(run.code, 1, "{}", run.flat());
-    assert!(
-        run.flat().contains("Another region or account"),
-        "{}",
-        run.flat()
-    );
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("Another region or account"), "{said}");
     stage.set(&lines)?;
     stage.terraform.destroy()?;
     let left = stage.left().await?;

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use bellflower_tests::chaos::{CHANGED, UNCHANGED};
 use bellflower_tests::proxy::{Call, Fault, Play, Proxy, Rule};
-use bellflower_tests::{Error, Plan, Run, Stage, differences};
-
-const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
+use bellflower_tests::{APPLY, Error, Plan, Run, Stage, differences};
 
 fn assert_no_changes(stage: &Stage) -> Result<(), Error> {
     match stage.terraform.plan()? {

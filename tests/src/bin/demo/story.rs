@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use bellflower_contract::SIMULATE_FAILURE_FIELD;
 use bellflower_tests::{
-    Aws, BusinessApplication, Error, Execution, MiniStack, Options, Pipeline, Run, Subscriber,
-    Terraform, eventually, inventory,
+    APPLY, Aws, BusinessApplication, DESTROY, Error, Execution, MiniStack, Options, Pipeline, Run,
+    Subscriber, Terraform, eventually, inventory,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -398,7 +398,7 @@ impl Workspace {
 
     fn apply(&self, telling: &Telling, aws: &Aws) -> Result<Pipeline, Error> {
         telling.line("terraform", &format!("apply examples/{EXAMPLE}"));
-        self.run(&["apply", "-auto-approve", "-no-color"], 0)?;
+        self.run(&APPLY, 0)?;
         let pipeline = Pipeline::new(aws.clone(), &self.terraform.resource(RESOURCE)?)?;
         telling.line("terraform", "applied");
         detail(&format!("state machine  {}", pipeline.state_machine_arn));
@@ -424,7 +424,7 @@ impl Workspace {
 
     fn destroy(&self, telling: &Telling) -> Result<(), Error> {
         telling.line("terraform", "destroy");
-        self.run(&["destroy", "-auto-approve", "-no-color"], 0)?;
+        self.run(&DESTROY, 0)?;
         telling.line("terraform", "destroyed");
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bellflower_tests::processes::{Usage, Watch, group_seconds};
 use bellflower_tests::proxy::{Call, Play, Proxy, sequence};
-use bellflower_tests::{Error, MiniStack, Options, Terraform, environment};
+use bellflower_tests::{APPLY, DESTROY, Error, MiniStack, Options, Terraform, environment};
 
 const REGION: &str = "eu-west-1";
 /// How long the proxy holds up each call.
@@ -32,17 +32,9 @@ resource "bellflower_callback_pipeline" "this" {
 
 /// A command, and the figures it should stay under: seconds, calls, calls in sequence.
 const COMMANDS: [(&str, &[&str], [f64; 3]); 3] = [
-    (
-        "apply",
-        &["apply", "-auto-approve", "-no-color"],
-        [3.0, 75.0, 12.0],
-    ),
+    ("apply", &APPLY, [3.0, 75.0, 12.0]),
     ("plan", &["plan", "-no-color"], [1.2, 45.0, f64::INFINITY]),
-    (
-        "destroy",
-        &["destroy", "-auto-approve", "-no-color"],
-        [4.0, 60.0, f64::INFINITY],
-    ),
+    ("destroy", &DESTROY, [4.0, 60.0, f64::INFINITY]),
 ];
 const MEMORY_TARGET: f64 = 40.0;
 
