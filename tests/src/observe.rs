@@ -361,6 +361,7 @@ async fn bucket_lifecycle(aws: &Aws, name: &str) -> Value {
             "prefix": prefix.or_else(|| and.and_then(|and| and.prefix())),
             "larger_than": larger.or_else(|| and.and_then(|and| and.object_size_greater_than())),
             "days": rule.expiration().and_then(|expiration| expiration.days()),
+            "noncurrent_days": rule.noncurrent_version_expiration().and_then(|expiration| expiration.noncurrent_days()),
         });
         (rule.id().unwrap_or_default().to_owned(), shown)
     };

@@ -9,6 +9,12 @@ use crate::engine::{Attributes, Failure, Owner};
 /// The tag every part carries that can carry tags; its value names the pipeline: `orders/devl/eu-west-1`.
 pub const MARK: &str = "bellflower:pipeline";
 
+/// What version 0.1.0 wrote for a mark: the same without the region.
+#[must_use]
+pub fn former(mark: &str) -> Option<&str> {
+    Some(mark.rsplit_once('/')?.0)
+}
+
 /// The tag that tells one pipeline from the next of the same name, on its state machine: when its making began.
 pub const MADE_AT: &str = "bellflower:made-at";
 

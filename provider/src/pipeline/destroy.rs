@@ -8,14 +8,15 @@ use tfplugin::{ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 
 use super::apply::{Deadline, still_forgotten, take_down};
 use super::blueprint::{self, Blueprint, Node};
-use super::findings::{Findings, disown, look_again, machine, ours, recognise};
+use super::findings::{Findings, disown, is_elses, look_again, machine, ours, recognise};
 use super::foresight::glanced;
 use super::order::made_since;
 use super::plan::{self, Known};
 use super::settings::Settings;
 use super::{
     CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, not_configured,
-    settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,
+    not_ours_any_more, settings_of, state, stop_with, supposed, told, tree_of, unfinished,
+    unmarked, value_of,
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
@@ -160,6 +161,9 @@ async fn seen(
         still_forgotten(prior, blueprint, &mut findings);
     }
     disown(blueprint, &mut findings);
+    if is_elses(prior, &findings) {
+        return Err(not_ours_any_more(blueprint, &findings));
+    }
     Ok(Some(findings))
 }
 
@@ -173,7 +177,7 @@ fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
         desired.contains_key(name) && (found == desired.get(name) || found == Some(&Json::Null))
     };
     let by_key = own_key && same("kms_master_key_id");
-    found.owner == Owner::SomeoneElse(None) && (by_key || same("role_arn"))
+    found.owner != Owner::Us && (by_key || same("role_arn"))
 }
 
 /// Whether nothing stands against the end: objects in the bucket, running executions, also where these have lost their mark.
@@ -197,11 +201,11 @@ async fn free(
                 return reason;
             }
             let message = format!(
-                "it has lost its tag {MARK}, would be left, and works with what goes; {}",
+                "it does not carry the tag {MARK} = {mark}, would be left, and works with what goes; {}",
                 reason.message
             );
             Failure::refusal(node.part.title(), message)
-                .advise("Give it back its tag, so that it goes too, or end what it holds.")
+                .advise("Give it the tag, so that it goes too, or end what it holds.")
         }));
     }
     let mut against = all_told(&reasons);

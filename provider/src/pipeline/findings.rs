@@ -10,7 +10,7 @@ use super::blueprint::{Blueprint, MACHINE, Node, Path};
 use super::state::{self, Observed};
 use crate::engine::{Changes, Failure, Found, Owner, refusal};
 use crate::parts::Aws;
-use crate::parts::tags::{MADE_AT, Tags};
+use crate::parts::tags::{MADE_AT, Tags, former};
 
 /// What was found of each part.
 pub type Findings = BTreeMap<Path, Option<Found>>;
@@ -227,21 +227,38 @@ pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
     alone.filter_map(refused).collect()
 }
 
-/// Takes a part for ours that has lost its mark: `before`, what a state tells of, has it, nobody's mark is on it, and it is known by what else it is.
+/// Takes a part for ours that `before`, what a state tells of, has, and that has lost its mark and is known by what else it is, or has the one that 0.1.0 gave it.
 pub fn recognise(before: &Blueprint, after: &Blueprint, findings: &mut Findings) {
+    let mark = before.mark().unwrap_or_default();
+    let is_its_own = |node: &Node, found: &Found| match &found.owner {
+        Owner::SomeoneElse(None) => node.part.is_known_by(&found.attributes),
+        Owner::SomeoneElse(Some(its)) => former(&mark) == Some(its),
+        Owner::Us => true,
+    };
     for node in &before.nodes {
         let same_name = |other: &Node| other.part.name() == node.part.name();
         if foreign(&node.joins, findings).is_some() {
             continue;
         }
         if let Some(Some(found)) = findings.get_mut(&node.path)
-            && found.owner == Owner::SomeoneElse(None)
             && after.node(&node.path).is_some_and(same_name)
-            && node.part.is_known_by(&found.attributes)
+            && is_its_own(node, found)
         {
             found.owner = Owner::Us;
         }
     }
+}
+
+/// Whether what stands is not the pipeline of the state: of bucket and state machine, which hold all there is to lose, one that was there stands, and none is ours.
+#[must_use]
+pub fn is_elses(prior: &Map<String, Json>, findings: &Findings) -> bool {
+    let holders = ["bucket", MACHINE].map(|place| vec![place.to_owned()]);
+    let stand = |path| Some((path, findings.get(path)?.as_ref()?));
+    let standing: Vec<(&Path, &Found)> = holders.iter().filter_map(stand).collect();
+    let was_there = standing
+        .iter()
+        .any(|(path, _)| state::was_there(prior, path));
+    was_there && standing.iter().all(|(_, found)| found.owner != Owner::Us)
 }
 
 /// What there is of ours.

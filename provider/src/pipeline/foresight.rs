@@ -12,7 +12,9 @@ use super::elsewhere;
 use super::findings::{Findings, recognise, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
-use super::words::{ANOTHER_ALIAS, alias_elsewhere, all_told, in_the_way, key_of_no_use};
+use super::words::{
+    ANOTHER_ALIAS, alias_elsewhere, all_told, in_the_way, key_of_no_use, not_foreseen,
+};
 use crate::config::Session;
 use crate::engine::{Failure, Owner, belongs};
 use crate::parts::tags::MARK;
@@ -24,7 +26,10 @@ const FORESIGHT: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_secs(5);
 
 /// What stands against the pipeline that is to replace one: it is told before that one is taken down for it.
-pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Diagnostics {
+pub async fn against(after: &Blueprint, known: &Known, session: Option<&Session>) -> Diagnostics {
+    let Some(session) = session else {
+        return vec![not_foreseen()];
+    };
     let before = known
         .prior
         .as_ref()
@@ -100,14 +105,15 @@ pub async fn against(after: &Blueprint, known: &Known, session: &Session) -> Dia
             Err(failure) => failures.push(failure),
         }
     }
-    let mut told = in_the_way(kept, true);
+    let mut told = in_the_way(kept, before.as_ref());
     told.extend(all_told(&failures));
     match already(after, before.as_ref(), &own, &findings, &aws).await {
         Ok(found) => told.extend(found),
         Err(failure) => told.push(super::told(&failure)),
     }
     if !told.is_empty() {
-        let detail = "It would destroy the pipeline that stands, before it makes the new one. Where what is in its way goes with the same run, let that go in a run of its own first; to destroy the pipeline \
+        let detail = "It would destroy the pipeline that stands, before it makes the new one. Where what is in its way is a pipeline of this configuration that only has another address now, as when one is taken out of a \
+                      `count`, move each in the state to its new one (`terraform state mv`, the first to an address that nothing has). Where it is to go, let it go in a run of its own first; to destroy the pipeline \
                       as it is, run `terraform destroy`. Where what is in its way is an object of this resource that is still to be destroyed (\"deposed\" in the plan), apply the configuration that made the present one first.";
         told.push(Diagnostic::error(
             "A replacement that cannot be made",
@@ -155,8 +161,13 @@ pub async fn glanced(nodes: impl Iterator<Item = &Node>, session: &Session) -> F
 }
 
 /// Whose the alias is that the pipeline's key, which is there, has lost or is to get, where it is another key's.
-pub async fn wanted_alias(prior: &Value, planned: &Value, session: &Session) -> Option<Diagnostic> {
+pub async fn wanted_alias(
+    prior: Option<&Value>,
+    planned: &Value,
+    session: &Session,
+) -> Option<Diagnostic> {
     let of = |tree: &Value, name: &str| Some(tree.get("key")?.get(name)?.as_str()?.to_owned());
+    let prior = prior?;
     let (alias, id) = (of(planned, "alias")?, of(prior, "key_id")?);
     if of(prior, "alias").is_some_and(|now| now == alias) {
         return None;

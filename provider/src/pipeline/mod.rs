@@ -34,20 +34,21 @@ use tfplugin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
+use crate::documents::Place;
 use crate::engine::Owner;
 use apply::{Deadline, Progress, converge, still_forgotten};
 use blueprint::{Blueprint, Facts, Node};
 use claims::{Claims, Creation, Intents};
 use destroy::held_by_another;
-use findings::{Findings, disown, for_looks, look_well, ours, recognise};
+use findings::{Findings, disown, for_looks, is_elses, look_well, ours, recognise};
 use memory::Memories;
 use order::{Order, made_since};
 use packages::Packages;
 use place::{home, met, stated, supposed, whereabouts};
-use plan::{Known, key_arn, settled};
+use plan::{Known, Planned, key_arn, settled};
 use settings::Settings;
 use words::{
-    all_told, cut_short, in_part, made_anew, missing, not_configured, not_foreseen, not_ours,
+    all_told, cut_short, in_part, made_anew, missing, not_configured, not_ours, not_ours_any_more,
     not_shown, other_code, since, to_be_twice, told, too_late, unfinished, unmarked,
 };
 
@@ -114,6 +115,54 @@ fn limit(tree: &Tree, operation: &str) -> Duration {
     let default = Duration::from_secs(if operation == "read" { 300 } else { 1200 });
     text.and_then(|text| humantime::parse_duration(text).ok())
         .unwrap_or(default)
+}
+
+/// What was looked for though it is switched off is on where it is there, and nothing that is missed where it is not.
+fn switch_on(base: &mut Tree, blueprint: &Blueprint, findings: &mut Findings) {
+    findings.retain(|path, found| {
+        let is_on = blueprint.node(path).is_some();
+        let is_there = found.as_ref().is_some_and(|found| found.owner == Owner::Us);
+        if !is_on && is_there {
+            let on = Tree::from_iter([("enabled".to_owned(), json!(true))]);
+            blueprint::graft(base, path, on);
+        }
+        is_on || is_there
+    });
+}
+
+/// What is to be said of a plan: what it loses or leaves, what of it AWS would refuse, what will be of no use.
+async fn remarks(
+    request: &PlanRequest,
+    planned: &Planned,
+    memory: &[u8],
+    place: Option<&Place>,
+    session: Option<&Session>,
+) -> Diagnostics {
+    let replaces = !planned.replace.is_empty();
+    let mut told = Vec::new();
+    if !request.prior.is_null() {
+        let lost = memory::lost_key(memory);
+        let change =
+            warnings::of_change(&request.prior, &planned.value, !replaces, lost.as_deref());
+        told.extend(change);
+        told.extend(warnings::of_unknown_names(&request.config, &request.prior));
+    }
+    if let Some(place) = place {
+        told.extend(validate::validate_planned(
+            &request.config,
+            &planned.value,
+            place,
+        ));
+    }
+    if let Some(session) = session {
+        // A replacement's key is a new one.
+        let own = (!replaces).then_some(&request.prior);
+        let alias = foresight::wanted_alias(own, &planned.value, session);
+        let key = foresight::given_key(&request.config, session);
+        let (alias, key) = tokio::join!(alias, key);
+        told.extend(alias.into_iter().chain(key));
+    }
+    told
 }
 
 /// What a refresh found.
@@ -211,15 +260,7 @@ impl CallbackPipeline {
             told
         })?;
         let mut blueprint = Blueprint::of(&settings, &facts);
-        findings.retain(|path, found| {
-            let is_on = blueprint.node(path).is_some();
-            let is_there = found.as_ref().is_some_and(|found| found.owner == Owner::Us);
-            if !is_on && is_there {
-                let on = Tree::from_iter([("enabled".to_owned(), json!(true))]);
-                blueprint::graft(&mut base, path, on);
-            }
-            is_on || is_there
-        });
+        switch_on(&mut base, &blueprint, &mut findings);
         settings = settings_of(&base).map_err(|error| vec![error])?;
         blueprint = Blueprint::of(&settings, &facts);
         let mark = blueprint::mark(&settings, &facts.place);
@@ -244,6 +285,10 @@ impl CallbackPipeline {
             still_forgotten(&base, &blueprint, &mut findings);
         }
         disown(&blueprint, &mut findings);
+        if !imported && is_elses(&base, &findings) {
+            // With nothing of its own to tell the state would lose it, and a destroy would be done with nothing destroyed.
+            return Err(not_ours_any_more(&blueprint, &findings));
+        }
         let mut warnings = unmarked(&blueprint, &findings);
         if imported {
             // What there is of arguments is what they are.
@@ -253,7 +298,7 @@ impl CallbackPipeline {
                     let settings = settings_of(&base).map_err(|error| vec![error])?;
                     blueprint = Blueprint::of(&settings, &facts);
                 }
-                None if !warnings.is_empty() => return Err(not_ours(&mark, warnings)),
+                None if !warnings.is_empty() => return Err(not_ours(&blueprint, &findings)),
                 None => {}
             }
             let others = import::others(&mark, &ours(&findings), &aws).await;
@@ -290,32 +335,46 @@ impl CallbackPipeline {
         }
     }
 
-    async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
-        let mut known = Known {
-            prior: tree_of(&request.prior),
-            exact: request.prior.clone(),
-            ..Known::default()
+    /// What a plan goes by beside the configuration.
+    async fn known(
+        &self,
+        request: &PlanRequest,
+        session: Option<&Session>,
+    ) -> Result<Known, Diagnostics> {
+        let prior = tree_of(&request.prior);
+        let place = match session {
+            Some(session) => Some(home(session, prior.as_ref()).await?),
+            None => prior.as_ref().and_then(stated),
         };
-        known.place = known.prior.as_ref().and_then(stated);
-        if let Some(prior) = &known.prior {
+        let standing = match prior {
+            Some(_) => None,
+            None => self.standing(&request.config),
+        };
+        Ok(Known {
+            place,
+            default_tags: session.map(|session| session.config.default_tags()),
+            prior,
+            exact: request.prior.clone(),
+            standing,
+            destroys: memory::destroys(),
+        })
+    }
+
+    async fn planned(&self, request: &PlanRequest) -> Result<PlanReply, Diagnostics> {
+        let session = self.shared.session().await;
+        let prior = tree_of(&request.prior);
+        if let Some(prior) = &prior {
             self.memories.stands(prior);
         }
-        let session = self.shared.session().await;
-        let memory = self.seen_of(known.prior.as_ref());
+        let memory = self.seen_of(prior.as_ref());
         let memory = memory.unwrap_or_else(|| request.private.clone());
         if request.config.is_null() {
+            let known = self.known(request, None).await?;
             let session = session.ok().flatten();
             return Ok(self.end(request, memory, &known, session.as_deref()).await);
         }
         let session = session?;
-        if let Some(session) = &session {
-            known.place = Some(home(session, known.prior.as_ref()).await?);
-            known.default_tags = Some(session.config.default_tags());
-        }
-        if known.prior.is_none() {
-            known.standing = self.standing(&request.config);
-        }
-        known.destroys = memory::destroys();
+        let mut known = self.known(request, session.as_deref()).await?;
         let mut planned = plan::plan(&request.config, &known).map_err(|error| vec![error])?;
         if let Value::Map(value) = &mut planned.value
             && memory::is_of_another(&request.private)
@@ -323,33 +382,11 @@ impl CallbackPipeline {
             // An apply refuses, and there has to be one: an error here would end a destroy, too.
             value.insert("made_at".to_owned(), Value::Unknown);
         }
+        let session = session.as_deref();
+        let mut diagnostics = std::mem::take(&mut planned.warnings);
+        diagnostics
+            .extend(remarks(request, &planned, &memory, known.place.as_ref(), session).await);
         let replaces = !planned.replace.is_empty();
-        let mut diagnostics = planned.warnings;
-        if !request.prior.is_null() {
-            diagnostics.extend(warnings::of_change(
-                &request.prior,
-                &planned.value,
-                !replaces,
-                memory::lost_key(&memory).as_deref(),
-            ));
-            let unknown = warnings::of_unknown_names(&request.config, &request.prior);
-            diagnostics.extend(unknown);
-        }
-        if let Some(place) = &known.place {
-            let found = validate::validate_planned(&request.config, &planned.value, place);
-            diagnostics.extend(found);
-        }
-        if let Some(session) = &session {
-            let prior = if replaces {
-                &Value::Null
-            } else {
-                &request.prior
-            };
-            let alias = foresight::wanted_alias(prior, &planned.value, session);
-            let key = foresight::given_key(&request.config, session);
-            let (alias, key) = tokio::join!(alias, key);
-            diagnostics.extend(alias.into_iter().chain(key));
-        }
         let id = named_by(&planned.value);
         let intent = (id.clone(), planned.after.alone());
         let (twin, creation) = match known.prior.as_ref().and_then(named) {
@@ -368,17 +405,13 @@ impl CallbackPipeline {
         if replaces || (creation.is_some() && known.prior.is_some()) {
             if creation != Some(Creation::Forced) {
                 let seen = self.seen_of(known.prior.as_ref()).unwrap_or_default();
-                let lost = destroy::lost(&seen, &known, session.as_deref()).await;
+                let lost = destroy::lost(&seen, &known, session).await;
                 private = memory::told(private, &lost);
                 diagnostics.extend(lost);
             }
-            match session {
-                // A destroy makes nothing, so that nothing is in its way.
-                _ if known.destroys => {}
-                Some(session) => {
-                    diagnostics.extend(foresight::against(&planned.after, &known, &session).await);
-                }
-                None => diagnostics.push(not_foreseen()),
+            // A destroy makes nothing, so that nothing is in its way.
+            if !known.destroys {
+                diagnostics.extend(foresight::against(&planned.after, &known, session).await);
             }
         }
         if let Some(taken) = twin.filter(|_| !known.destroys) {

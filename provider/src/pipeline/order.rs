@@ -146,7 +146,7 @@ impl Order {
             still_forgotten(prior, &self.blueprint, &mut findings);
         }
         disown(&self.blueprint, &mut findings);
-        let against = in_the_way(refusals(&self.blueprint, &findings), self.prior.is_some());
+        let against = in_the_way(refusals(&self.blueprint, &findings), self.before.as_ref());
         if !against.is_empty() {
             return Err(against);
         }

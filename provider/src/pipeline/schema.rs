@@ -453,7 +453,7 @@ fn bucket() -> Vec<Field> {
             "expiration_days",
             90,
             (0, 36500),
-            "Days after which objects of an exchange expire; 0 keeps them. It must be longer than the callback time-out.",
+            "Days after which objects of an exchange expire, and after that as many for their old versions where somebody switches versioning on; 0 keeps them. Empty files stay. It must be longer than the callback time-out.",
         ),
         text("policy", "The bucket policy, JSON.").computed(),
         arn("The bucket's ARN."),

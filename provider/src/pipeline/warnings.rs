@@ -26,7 +26,10 @@ pub fn of_change(
 
 /// Where the files of an exchange are, an exchange that is under way being looked for in the new place, and what opens them.
 const PLACES: [(&str, &str); 4] = [
-    ("task_token", "Their tokens stay where they are."),
+    (
+        "task_token",
+        "Their tokens stay where they are, and do not expire any more where that is `private/`.",
+    ),
     ("bucket.inbound_prefix", KEPT),
     ("bucket.outbound_prefix", KEPT),
     (

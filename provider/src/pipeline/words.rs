@@ -48,24 +48,27 @@ pub fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
         let detail = format!(
             "{}. It counts as missing: an apply is refused, and a destroy leaves it. {}",
             failure.message,
-            give_back()
+            give_back(blueprint.mark())
         );
         Diagnostic::warning(failure.object.clone(), detail)
     };
     refusals(blueprint, findings).iter().map(told).collect()
 }
 
-fn give_back() -> String {
+fn give_back(mark: Option<String>) -> String {
     format!(
-        "If it is this pipeline's, give it back its tag {MARK}; a dashboard has that in the text of its first widget."
+        "If it is this pipeline's, give it back its tag {MARK} = {}; a dashboard has that in the text of its first widget.",
+        mark.unwrap_or_default()
     )
 }
 
-/// The parts that are not ours, where an apply would make or change them: what is there already, or of a pipeline that `is_known` and may have lost its mark.
-pub fn in_the_way(mut refusals: Vec<Failure>, is_known: bool) -> Diagnostics {
-    for refusal in refusals.iter_mut().filter(|_| is_known) {
-        let advice = refusal.advice.take().unwrap_or_default();
-        refusal.advice = Some(format!("{} {advice}", give_back()));
+/// The parts that are not ours, where an apply would make or change them: what is there already, or of the pipeline that is `known` and may have lost its mark.
+pub fn in_the_way(mut refusals: Vec<Failure>, known: Option<&Blueprint>) -> Diagnostics {
+    if let Some(known) = known {
+        for refusal in &mut refusals {
+            let advice = refusal.advice.take().unwrap_or_default();
+            refusal.advice = Some(format!("{} {advice}", give_back(known.mark())));
+        }
     }
     all_told(&refusals)
 }
@@ -90,13 +93,26 @@ pub fn not_foreseen() -> Diagnostic {
 }
 
 /// That nothing of what has the names of the pipeline carries its mark, for whoever would import it.
-pub fn not_ours(mark: &str, unmarked: Diagnostics) -> Diagnostics {
-    let found: Vec<String> = unmarked.into_iter().map(|one| one.summary).collect();
+pub fn not_ours(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
+    vec![strangers(blueprint, findings, ", and import it then.")]
+}
+
+/// The same of a pipeline that a state tells of, for whoever would change or destroy it.
+pub fn not_ours_any_more(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
+    let way_on = ". Nothing was changed or destroyed, and the state keeps what it has. Where it is another's by now, take the object out of the state with `terraform state rm`, and remove \
+                  what is left of it by hand.";
+    vec![strangers(blueprint, findings, way_on)]
+}
+
+fn strangers(blueprint: &Blueprint, findings: &Findings, way_on: &str) -> Diagnostic {
+    let refusals = refusals(blueprint, findings);
+    let found: Vec<&str> = refusals.iter().map(|one| one.object.as_str()).collect();
     let detail = format!(
-        "What has the names of this pipeline does not carry its tag, {MARK} = {mark}: {}. Where it is this pipeline's, give it back the tag, and import it then.",
+        "What has the names of this pipeline does not carry its tag, {MARK} = {}: {}. Where it is this pipeline's, give it back the tag{way_on}",
+        blueprint.mark().unwrap_or_default(),
         found.join(", ")
     );
-    vec![Diagnostic::error("No part of this pipeline", detail)]
+    Diagnostic::error("No part of this pipeline", detail)
 }
 
 pub fn too_late(operation: &str, limit: Duration) -> Diagnostic {

@@ -22,7 +22,10 @@ async fn what_lost_its_mark_keeps_its_key() -> Result<(), Error> {
     open.send().await.unwrap();
     let said = stage.terraform.refuse(&DESTROY)?;
     assert!(said.contains("Nothing was destroyed"), "{said}");
-    assert!(said.contains("lost its tag bellflower:pipeline"), "{said}");
+    assert!(
+        said.contains("does not carry the tag bellflower:pipeline"),
+        "{said}"
+    );
     assert_eq!(state_of_key(&stage, key).await, KeyState::Enabled);
 
     // A bucket that somebody has made in its place, and that needs nothing of the pipeline's, is his.

@@ -150,7 +150,7 @@ fn groups(boundary: &str, bucket: &str, listener: &str) -> Vec<Vec<Row>> {
                     ),
                     (
                         "/bucket/lifecycle/bellflower-expire-private",
-                        json!({"status": "Enabled", "prefix": "private/", "larger_than": 0, "days": 90}),
+                        json!({"status": "Enabled", "prefix": "private/", "larger_than": 0, "days": 90, "noncurrent_days": 90}),
                     ),
                 ],
             ),
@@ -193,7 +193,15 @@ fn groups(boundary: &str, bucket: &str, listener: &str) -> Vec<Vec<Row>> {
                         json!(30),
                     ),
                     (
+                        "/bucket/lifecycle/bellflower-expire-inbound/noncurrent_days",
+                        json!(30),
+                    ),
+                    (
                         "/bucket/lifecycle/bellflower-expire-outbound/days",
+                        json!(30),
+                    ),
+                    (
+                        "/bucket/lifecycle/bellflower-expire-outbound/noncurrent_days",
                         json!(30),
                     ),
                 ],

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, ExpirationStatus, LifecycleExpiration, LifecycleRule,
-    LifecycleRuleAndOperator, LifecycleRuleFilter,
+    LifecycleRuleAndOperator, LifecycleRuleFilter, NoncurrentVersionExpiration,
 };
 use serde_json::{Value, json};
 
@@ -39,6 +39,7 @@ fn described_rule(rule: &LifecycleRule) -> Value {
         None => filter.and_then(|filter| filter.object_size_greater_than),
     };
     let expiration = rule.expiration.as_ref();
+    let noncurrent = rule.noncurrent_version_expiration.as_ref();
     let others: Vec<String> = [
         filter
             .and_then(|filter| filter.tag.as_ref())
@@ -65,9 +66,9 @@ fn described_rule(rule: &LifecycleRule) -> Value {
         Some(rule.noncurrent_version_transitions())
             .filter(|list| !list.is_empty())
             .map(|list| format!("{list:?}")),
-        rule.noncurrent_version_expiration
-            .as_ref()
-            .map(|expiration| format!("{expiration:?}")),
+        noncurrent
+            .and_then(|expiration| expiration.newer_noncurrent_versions)
+            .map(|kept| format!("{kept} noncurrent versions kept")),
     ]
     .into_iter()
     .flatten()
@@ -78,6 +79,7 @@ fn described_rule(rule: &LifecycleRule) -> Value {
         "prefix": prefix_of(rule),
         "object_size_greater_than": larger,
         "expiration_days": expiration.and_then(|expiration| expiration.days),
+        "noncurrent_version_expiration_days": noncurrent.and_then(|expiration| expiration.noncurrent_days),
         "abort_incomplete_multipart_upload_days":
             rule.abort_incomplete_multipart_upload.as_ref().and_then(|abort| abort.days_after_initiation),
         "others": others,
@@ -101,6 +103,10 @@ impl Bucket {
         let mut rules = Vec::new();
         if let (1.., Ok(days)) = (self.expiration_days, i32::try_from(self.expiration_days)) {
             let private = self.private_prefix.as_ref();
+            // Somebody may switch versioning on; without it there are none.
+            let noncurrent = NoncurrentVersionExpiration::builder()
+                .noncurrent_days(days)
+                .build();
             for (id, prefix) in [
                 ("inbound", &self.inbound_prefix),
                 ("outbound", &self.outbound_prefix),
@@ -116,7 +122,8 @@ impl Bucket {
                     .id(format!("bellflower-expire-{id}"))
                     .status(ExpirationStatus::Enabled)
                     .filter(LifecycleRuleFilter::builder().and(and).build())
-                    .expiration(LifecycleExpiration::builder().days(days).build());
+                    .expiration(LifecycleExpiration::builder().days(days).build())
+                    .noncurrent_version_expiration(noncurrent.clone());
                 rules.push(self.built(rule.build())?);
             }
         }
@@ -211,6 +218,7 @@ mod tests {
         assert!(differs(
             &|rule| rule.filter = Some(LifecycleRuleFilter::builder().prefix("inbound/").build())
         ));
+        assert!(differs(&|rule| rule.noncurrent_version_expiration = None));
         assert!(differs(
             &|rule| rule.transitions = Some(vec![Transition::builder().days(1).build()])
         ));

@@ -6,6 +6,7 @@
 mod gone;
 mod ground;
 mod harmless;
+mod marks;
 mod rows;
 mod shown;
 

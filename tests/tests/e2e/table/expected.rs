@@ -173,7 +173,7 @@ impl With<'_> {
 
     fn bucket(&self) -> Value {
         let arn = self.bucket_arn();
-        let expiry = |prefix: &str| json!({"status": "Enabled", "prefix": prefix, "larger_than": 0, "days": 90});
+        let expiry = |prefix: &str| json!({"status": "Enabled", "prefix": prefix, "larger_than": 0, "days": 90, "noncurrent_days": 90});
         json!({
             "location": self.stage.region(),
             "encryption": [{"algorithm": "aws:kms", "key": self.given.key_arn, "bucket_key": true}],
@@ -188,7 +188,7 @@ impl With<'_> {
             "lifecycle": {
                 "bellflower-expire-inbound": expiry("inbound/"),
                 "bellflower-expire-outbound": expiry("outbound/"),
-                "bellflower-abort-uploads": {"status": "Enabled", "prefix": "", "larger_than": null, "days": null},
+                "bellflower-abort-uploads": {"status": "Enabled", "prefix": "", "larger_than": null, "days": null, "noncurrent_days": null},
             },
             "notification": {
                 "functions": [{

@@ -546,11 +546,19 @@ fn expected_differences(stage: &Stage, boundary: &str) -> BTreeMap<String, Value
             json!(10),
         ),
         (
+            "/bucket/lifecycle/bellflower-expire-inbound/noncurrent_days",
+            json!(10),
+        ),
+        (
             "/bucket/lifecycle/bellflower-expire-outbound/prefix",
             json!("work/"),
         ),
         (
             "/bucket/lifecycle/bellflower-expire-outbound/days",
+            json!(10),
+        ),
+        (
+            "/bucket/lifecycle/bellflower-expire-outbound/noncurrent_days",
             json!(10),
         ),
         ("/bucket/objects/0", json!("answers/")),
