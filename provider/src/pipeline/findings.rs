@@ -249,16 +249,20 @@ pub fn recognise(before: &Blueprint, after: &Blueprint, findings: &mut Findings)
     }
 }
 
-/// Whether what stands is not the pipeline of the state: of bucket and state machine, which hold all there is to lose, one that was there stands, and none is ours.
+/// Whether what stands is not the pipeline of the state: of bucket and state machine, which hold all there is to lose, one that was there stands, none is ours, and
+/// of the rest most is not either. What a destroy left that was killed is ours, whoever has taken the bucket's name since.
 #[must_use]
 pub fn is_elses(prior: &Map<String, Json>, findings: &Findings) -> bool {
+    let is_ours = |found: &&Found| found.owner == Owner::Us;
     let holders = ["bucket", MACHINE].map(|place| vec![place.to_owned()]);
     let stand = |path| Some((path, findings.get(path)?.as_ref()?));
     let standing: Vec<(&Path, &Found)> = holders.iter().filter_map(stand).collect();
     let was_there = standing
         .iter()
         .any(|(path, _)| state::was_there(prior, path));
-    was_there && standing.iter().all(|(_, found)| found.owner != Owner::Us)
+    let all: Vec<&Found> = findings.values().flatten().collect();
+    let ours = all.iter().copied().filter(is_ours).count();
+    was_there && !standing.iter().any(|(_, found)| is_ours(found)) && ours * 2 < all.len()
 }
 
 /// What there is of ours.
