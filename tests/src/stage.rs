@@ -144,6 +144,14 @@ resource "bellflower_callback_pipeline" "this" {{
         self.terraform.rewrite(&Self::text("", "orders", arguments))
     }
 
+    /// Another configuration, in a directory with a state of its own, for the same account.
+    ///
+    /// # Errors
+    /// When its files cannot be written, or its init fails.
+    pub fn beside(&self, text: &str) -> Result<Terraform, Error> {
+        Terraform::configuration(text, &self.emulator.environment())
+    }
+
     /// The region everything is in.
     #[must_use]
     pub fn region(&self) -> &'static str {

@@ -8,13 +8,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::{Map, Value as Json};
+use tfplugin::Diagnostics;
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{Blueprint, Facts, Node, Path};
-use super::findings::{Findings, ours, recognise, sought};
+use super::findings::{Findings, disown, is_elses, ours, recognise, sought};
 use super::settings::Settings;
 use super::state::{self, DRIFT, FORGOTTEN, Observed, label};
+use super::words::not_ours_any_more;
 use crate::engine::graph::{self, reversed};
 use crate::engine::{Did, Failure, Found, Owner, ensure, remove};
 use crate::parts::Aws;
@@ -160,6 +162,24 @@ fn forget(blueprint: &Blueprint, made: &Path, observed: &mut Observed) {
             known.insert((*property).to_owned(), Json::Null);
         }
     }
+}
+
+/// Says of all that was found whose it is, by what a state tells of it.
+///
+/// # Errors
+/// That what stands is not the pipeline of the state.
+pub fn tell_whose(
+    prior: &Map<String, Json>,
+    blueprint: &Blueprint,
+    findings: &mut Findings,
+) -> Result<(), Diagnostics> {
+    recognise(blueprint, blueprint, findings);
+    still_forgotten(prior, blueprint, findings);
+    disown(blueprint, findings);
+    if is_elses(prior, findings) {
+        return Err(not_ours_any_more(blueprint, findings));
+    }
+    Ok(())
 }
 
 /// Takes from what was found what is to be written again: an earlier run could not, as that run's state tells, or the part it names was made anew since, by

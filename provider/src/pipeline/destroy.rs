@@ -6,17 +6,16 @@ use std::sync::atomic::Ordering;
 use serde_json::Value as Json;
 use tfplugin::{ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 
-use super::apply::{Deadline, still_forgotten, take_down};
+use super::apply::{Deadline, take_down, tell_whose};
 use super::blueprint::{self, Blueprint, Node};
-use super::findings::{Findings, disown, is_elses, look_again, machine, ours, recognise};
+use super::findings::{Findings, look_again, machine, ours};
 use super::foresight::glanced;
 use super::order::made_since;
 use super::plan::{self, Known};
 use super::settings::Settings;
 use super::{
     CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, not_configured,
-    not_ours_any_more, settings_of, state, stop_with, supposed, told, tree_of, unfinished,
-    unmarked, value_of,
+    settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
@@ -155,15 +154,8 @@ async fn seen(
     if since.map_err(|failure| vec![told(&failure)])?.is_some() {
         return Ok(None);
     }
-    recognise(blueprint, blueprint, &mut findings);
     // A destroy that does not get to its end leaves a state to go on from.
-    if let Some(prior) = &known.prior {
-        still_forgotten(prior, blueprint, &mut findings);
-    }
-    disown(blueprint, &mut findings);
-    if is_elses(prior, &findings) {
-        return Err(not_ours_any_more(blueprint, &findings));
-    }
+    tell_whose(prior, blueprint, &mut findings)?;
     Ok(Some(findings))
 }
 

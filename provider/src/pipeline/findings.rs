@@ -249,20 +249,19 @@ pub fn recognise(before: &Blueprint, after: &Blueprint, findings: &mut Findings)
     }
 }
 
-/// Whether what stands is not the pipeline of the state: of bucket and state machine, which hold all there is to lose, one that was there stands, none is ours, and
-/// of the rest most is not either. What a destroy left that was killed is ours, whoever has taken the bucket's name since.
+/// Whether what stands is not the pipeline of the state: of bucket and state machine, which hold all there is to lose, none is ours and one that was there stands, and
+/// most of all that stands is not ours either. What a destroy that was killed has left is ours, whoever has taken the bucket's name since.
 #[must_use]
 pub fn is_elses(prior: &Map<String, Json>, findings: &Findings) -> bool {
-    let is_ours = |found: &&Found| found.owner == Owner::Us;
-    let holders = ["bucket", MACHINE].map(|place| vec![place.to_owned()]);
-    let stand = |path| Some((path, findings.get(path)?.as_ref()?));
-    let standing: Vec<(&Path, &Found)> = holders.iter().filter_map(stand).collect();
-    let was_there = standing
+    let (own, others): (Vec<_>, Vec<_>) = findings
         .iter()
-        .any(|(path, _)| state::was_there(prior, path));
-    let all: Vec<&Found> = findings.values().flatten().collect();
-    let ours = all.iter().copied().filter(is_ours).count();
-    was_there && !standing.iter().any(|(_, found)| is_ours(found)) && ours * 2 < all.len()
+        .filter_map(|(path, found)| Some((path, &found.as_ref()?.owner)))
+        .partition(|(_, owner)| **owner == Owner::Us);
+    let holds = |path: &Path| *path == ["bucket"] || *path == [MACHINE];
+    let was_there = |path: &Path| holds(path) && state::was_there(prior, path);
+    own.len() < others.len()
+        && !own.iter().any(|(path, _)| holds(path))
+        && others.iter().any(|(path, _)| was_there(path))
 }
 
 /// What there is of ours.

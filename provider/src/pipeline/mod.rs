@@ -36,11 +36,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Session, Shared};
 use crate::documents::Place;
 use crate::engine::Owner;
-use apply::{Deadline, Progress, converge, still_forgotten};
+use apply::{Deadline, Progress, converge, tell_whose};
 use blueprint::{Blueprint, Facts, Node};
 use claims::{Claims, Creation, Intents};
 use destroy::held_by_another;
-use findings::{Findings, disown, for_looks, is_elses, look_well, ours, recognise};
+use findings::{Findings, disown, for_looks, look_well, ours};
 use memory::Memories;
 use order::{Order, made_since};
 use packages::Packages;
@@ -48,8 +48,8 @@ use place::{home, met, stated, supposed, whereabouts};
 use plan::{Known, Planned, key_arn, settled};
 use settings::Settings;
 use words::{
-    all_told, cut_short, in_part, made_anew, missing, not_configured, not_ours, not_ours_any_more,
-    not_shown, other_code, since, to_be_twice, told, too_late, unfinished, unmarked,
+    all_told, cut_short, in_part, made_anew, missing, not_configured, not_ours, not_shown,
+    other_code, since, to_be_twice, told, too_late, unfinished, unmarked,
 };
 
 /// The resource's name.
@@ -280,14 +280,11 @@ impl CallbackPipeline {
             blueprint = Blueprint::of(&settings, &facts);
             base.insert("made_at".to_owned(), json!(settings.made_at));
         }
-        if !imported {
-            recognise(&blueprint, &blueprint, &mut findings);
-            still_forgotten(&base, &blueprint, &mut findings);
-        }
-        disown(&blueprint, &mut findings);
-        if !imported && is_elses(&base, &findings) {
-            // With nothing of its own to tell the state would lose it, and a destroy would be done with nothing destroyed.
-            return Err(not_ours_any_more(&blueprint, &findings));
+        if imported {
+            disown(&blueprint, &mut findings);
+        } else {
+            // A state that was emptied for want of the mark would call a pipeline destroyed that stands.
+            tell_whose(&base, &blueprint, &mut findings)?;
         }
         let mut warnings = unmarked(&blueprint, &findings);
         if imported {

@@ -28,10 +28,7 @@ async fn assert_nothing_is_left(stage: &Stage) -> Result<(), Error> {
 
 /// A working directory with the same configuration and no state.
 fn fresh(stage: &Stage, arguments: &str) -> Result<Terraform, Error> {
-    Terraform::configuration(
-        &Stage::text("", "orders", arguments),
-        &stage.emulator.environment(),
-    )
+    stage.beside(&Stage::text("", "orders", arguments))
 }
 
 const ARGUMENTS: &str = r#"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, Terraform, differences};
+use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
 
 use super::somebody;
@@ -20,7 +20,7 @@ async fn roles_of_another_region_are_left_alone() -> Result<(), Error> {
     stage.terraform.apply()?;
     let before = stage.left().await?;
     let text = Stage::text("  region = \"eu-central-1\"\n", "orders", arguments);
-    let elsewhere = Terraform::configuration(&text, &stage.emulator.environment())?;
+    let elsewhere = stage.beside(&text)?;
     let said = elsewhere.refuse(&APPLY)?;
     for words in ["orders-at-work", "orders-between", "orders-in-charge"] {
         assert!(said.contains(words), "no {words} in: {said}");
@@ -207,10 +207,7 @@ async fn a_second_state_machine_is_no_second_pipeline() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy("  dashboard = {}\n").await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
-    let second = Terraform::configuration(
-        &Stage::text("", "orders", ""),
-        &stage.emulator.environment(),
-    )?;
+    let second = stage.beside(&Stage::text("", "orders", ""))?;
     // By what the role trusts, and where that is another's by what the dashboard shows.
     for lines in [
         "  state_machine = { name = \"second\" }\n",
@@ -287,7 +284,7 @@ async fn an_import_block_takes_it_over() -> Result<(), Error> {
         stage.terraform.apply()?;
         let block = format!("import {{\n  to = {ADDRESS}\n  id = \"{id}\"\n}}\n");
         let text = Stage::text("", "orders", arguments) + &block;
-        let other = Terraform::configuration(&text, &stage.emulator.environment())?;
+        let other = stage.beside(&text)?;
         let applied = other.apply()?;
         let words = "1 imported, 0 added, 0 changed, 0 destroyed";
         assert!(applied.stdout.contains(words), "{}", applied.stdout);
@@ -399,7 +396,7 @@ async fn a_tainted_object_destroys_nothing_that_was_made_since() -> Result<(), E
         }
         proxy.clear();
         let text = Stage::text("", "orders", "");
-        let other = Terraform::configuration(&text, &stage.emulator.environment())?;
+        let other = stage.beside(&text)?;
         other.apply()?;
         let made = stage.observe().await;
         let said = stage.terraform.refuse(&[&APPLY, options].concat())?;
@@ -411,6 +408,33 @@ async fn a_tainted_object_destroys_nothing_that_was_made_since() -> Result<(), E
         stage.terraform.destroy()?;
         assert_eq!(stage.left().await?, Vec::<String>::new());
     }
+    Ok(())
+}
+
+/// What a destroy that was killed has left goes with the next one, whoever has taken the bucket's name since.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_destroy_left_goes() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    somebody::delete_machine(&stage).await;
+    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
+    for folder in ["inbound/", "outbound/"] {
+        let delete = s3.delete_object().bucket(bucket).key(folder);
+        delete.send().await.unwrap();
+    }
+    s3.delete_bucket().bucket(bucket).send().await.unwrap();
+    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
+        .location_constraint(stage.region().into())
+        .build();
+    let make = s3.create_bucket().bucket(bucket);
+    make.create_bucket_configuration(place)
+        .send()
+        .await
+        .unwrap();
+    let said = stage.terraform.destroy()?.flat();
+    assert!(said.contains(bucket), "{said}");
+    let left = stage.left().await?;
+    assert!(left.len() == 1 && left[0].contains(bucket), "{left:?}");
     Ok(())
 }
 
@@ -426,7 +450,7 @@ async fn only_remains_are_taken_up() -> Result<(), Error> {
     put.send().await.unwrap();
     let lines = "  queue = { name = \"second\" }\n  bucket = { force_destroy = true }\n";
     let text = Stage::text("", "orders", lines);
-    let other = Terraform::configuration(&text, &stage.emulator.environment())?;
+    let other = stage.beside(&text)?;
     let said = other.refuse(&APPLY)?;
     assert!(said.contains("Pipeline in use"), "{said}");
     let delete = stage.aws.s3.delete_object().bucket(bucket);
@@ -449,7 +473,7 @@ async fn what_is_taken_up_is_told() -> Result<(), Error> {
     somebody::delete_machine(&stage).await;
     let off = "  alarms = { message_age = { enabled = false } }\n";
     let text = Stage::text("", "orders", off);
-    let other = Terraform::configuration(&text, &stage.emulator.environment())?;
+    let other = stage.beside(&text)?;
     let said = other.apply()?.flat();
     assert!(said.contains("Parts taken up"), "{said}");
     let (_, removed) = said.split_once("were removed: ").unwrap_or_default();

@@ -91,7 +91,7 @@ async fn a_machine_of_something_else_is_told() -> Result<(), Error> {
         create.definition(r#"{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}"#);
     let arn = create.send().await.unwrap().state_machine_arn;
     let text = text(&format!("state_machine_arn = \"{arn}\""));
-    let operator = Terraform::configuration(&text, &stage.emulator.environment())?;
+    let operator = stage.beside(&text)?;
     let said = operator.expect(&["plan", "-no-color"])?.flat();
     assert!(said.contains("No callback pipeline"), "{said}");
     Ok(())

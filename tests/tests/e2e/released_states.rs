@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bellflower_tests::{APPLY, Error, Stage, Terraform, environment};
+use bellflower_tests::{APPLY, Error, Stage, environment};
 use serde_json::Value;
 
 /// What is of the provider that applies, not of the state: the code it carries.
@@ -64,7 +64,7 @@ async fn states_of_every_release_are_read_and_at_rest() -> Result<(), Error> {
     for configuration in saved {
         let name = configuration.display();
         let text = std::fs::read_to_string(&configuration).unwrap();
-        let terraform = Terraform::configuration(&text, &stage.emulator.environment())?;
+        let terraform = stage.beside(&text)?;
         let saved = terraform.directory().join("terraform.tfstate");
         std::fs::copy(configuration.with_extension("tfstate"), &saved).unwrap();
 

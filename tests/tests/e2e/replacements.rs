@@ -30,7 +30,7 @@ async fn a_replacement_that_cannot_be_made_destroys_nothing() -> Result<(), Erro
     let delete = delete.queue_url(url.unwrap().queue_url.unwrap());
     delete.send().await.unwrap();
     let other = Stage::text("", "parcels", "");
-    let other = bellflower_tests::Terraform::configuration(&other, &stage.emulator.environment())?;
+    let other = stage.beside(&other)?;
     other.apply()?;
     let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
     assert!(said.contains("Pipeline exists already"), "{said}");

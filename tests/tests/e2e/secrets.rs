@@ -91,10 +91,7 @@ async fn log_groups(aws: &Aws) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_and_no_task_token_is_written_anywhere() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let mut terraform = Terraform::configuration(
-        &Stage::text(&provider(""), "orders", ARGUMENTS),
-        &stage.emulator.environment(),
-    )?;
+    let mut terraform = stage.beside(&Stage::text(&provider(""), "orders", ARGUMENTS))?;
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
         terraform.set(name, None);
     }
