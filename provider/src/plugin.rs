@@ -41,6 +41,8 @@ impl Provider for Bellflower {
                     let attribute = match &error {
                         SetupError::NoRegion | SetupError::NotARegion(_) => "region",
                         SetupError::NotAUrl(_) => "endpoints",
+                        SetupError::NoProfile { .. } | SetupError::SharedFiles(_) => "profile",
+                        SetupError::HalfAKey(..) => "access_key",
                         SetupError::CaBundle { .. } => "custom_ca_bundle",
                     };
                     let path = Path::root().attribute(attribute);

@@ -5,31 +5,33 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sdk_sts::error::SdkError;
-use aws_sdk_sts::operation::assume_role::AssumeRoleError;
-use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider as Tls, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder as HttpBuilder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::retry::RetryConfig;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::credentials::{Sources, variable};
 use super::{Config, is_url};
 use crate::documents::{Place, names};
 use crate::engine::Failure;
-use crate::parts::{Aws, Batches, Clients, failure, innermost};
+use crate::parts::{Aws, Batches, Clients, failure};
 
 /// How often a question about credentials is asked again by the SDK itself.
 const DEFAULT_RETRIES: u32 = 4;
+
+/// How long credentials may take: a program that a profile names may ask somebody's browser.
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Why there are no clients.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,26 @@ pub enum SetupError {
         "\"{0}\" is not a URL: it must begin with https:// or http://. It comes from AWS_ENDPOINT_URL or endpoint_url in the profile."
     )]
     NotAUrl(String),
+    /// A profile that is not there.
+    #[error(
+        "There is no profile \"{name}\", which {given_by} names. {there_are} In ~/.aws/config (or the file of AWS_CONFIG_FILE) its section is [profile {name}], in ~/.aws/credentials (or the file of AWS_SHARED_CREDENTIALS_FILE) it is [{name}]."
+    )]
+    NoProfile {
+        /// The name.
+        name: String,
+        /// Who gave it.
+        given_by: &'static str,
+        /// A sentence on those that there are.
+        there_are: String,
+    },
+    /// A shared configuration file that cannot be read.
+    #[error("The shared configuration files cannot be read: {0}.")]
+    SharedFiles(String),
+    /// One half of a pair of keys.
+    #[error(
+        "{0} is set without {1}: set both, or neither and let a profile or the provider block say."
+    )]
+    HalfAKey(&'static str, &'static str),
     /// The CA bundle cannot be used.
     #[error("The CA bundle \"{}\" cannot be used: {reason}.", path.display())]
     CaBundle {
@@ -65,7 +87,7 @@ pub struct Session {
     /// The provider block.
     pub config: Config,
     clients: Clients,
-    credentials: Option<SharedCredentialsProvider>,
+    sources: Sources,
     batches: Arc<Batches>,
     region: String,
     place: OnceCell<Place>,
@@ -75,10 +97,11 @@ impl Session {
     /// Makes the clients. Asks nobody but the environment and, for credentials, what the environment names.
     ///
     /// # Errors
-    /// No region, or a CA bundle that cannot be read.
+    /// No region, a profile that is not there, or a file that cannot be read.
     pub async fn open(config: Config) -> Result<Self, SetupError> {
         let http = http_client(&config)?;
-        let sdk = sdk_config(&config, http).await;
+        let sources = Sources::read(&config).await?;
+        let sdk = sdk_config(&config, &sources, http).await;
         let region = sdk
             .region()
             .map(ToString::to_string)
@@ -96,7 +119,7 @@ impl Session {
         Ok(Self {
             config,
             clients,
-            credentials: sdk.credentials_provider(),
+            sources,
             batches: Arc::default(),
             region,
             place: OnceCell::new(),
@@ -142,14 +165,13 @@ impl Session {
     /// The failure of that question, which is how missing credentials and an unreachable endpoint show.
     pub async fn place(&self) -> Result<Place, Failure> {
         let ask = || async {
-            self.role_is_assumed().await?;
             let answer = self.clients.sts.get_caller_identity().send().await;
             let answer = answer.map_err(|error| {
-                self.explained(failure(
-                    "sts:GetCallerIdentity",
-                    "the credentials in use",
-                    &error,
-                ))
+                let failed = failure("sts:GetCallerIdentity", "the credentials in use", &error);
+                match self.sources.explain(&self.config, failed, &error) {
+                    Ok(explained) => explained,
+                    Err(failed) => self.naming_the_endpoint(failed),
+                }
             })?;
             let partition = answer
                 .arn()
@@ -167,70 +189,9 @@ impl Session {
 }
 
 impl Session {
-    /// That a role may not be assumed is another thing than that there are no credentials.
-    async fn role_is_assumed(&self) -> Result<(), Failure> {
-        let role = self.config.assume_role.as_ref();
-        let (Some(arn), Some(credentials)) = (
-            role.and_then(|role| role.role_arn.as_deref()),
-            &self.credentials,
-        ) else {
-            return Ok(());
-        };
-        let Err(error) = credentials.provide_credentials().await else {
-            return Ok(());
-        };
-        let operation = "sts:AssumeRole";
-        let cause = std::error::Error::source(&error);
-        let refused =
-            cause.and_then(|cause| cause.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>());
-        let failed = refused.map_or_else(
-            || Failure {
-                operation,
-                attempts: 1,
-                ..Failure::refusal(arn, innermost(&error))
-            },
-            |refused| failure(operation, arn, refused),
-        );
-        Err(match &failed.code {
-            Some(_) => failed.advise(
-                "The credentials that were found may not assume this role: its trust policy, external_id and policy of the provider block's assume_role decide.",
-            ),
-            None => self.explained(failed),
-        })
-    }
-
-    /// The first question of all: whether it fails for want of credentials or of an answer is told apart here.
-    fn explained(&self, failure: Failure) -> Failure {
-        let profile = self
-            .config
-            .profile
-            .clone()
-            .or_else(|| std::env::var("AWS_PROFILE").ok());
-        let profile = profile
-            .map(|name| format!(" (the profile asked for is \"{name}\")"))
-            .unwrap_or_default();
-        let none = [
-            "no credentials",
-            "loading credentials",
-            "credential provider was not enabled",
-        ];
-        if none.iter().any(|words| failure.says(words)) {
-            tracing::debug!(%failure, "no credentials");
-            // Of a chain of sources each says why it has none; the end of a profile's is what is wrong with it.
-            let message = match failure.message.split_once("profile `") {
-                Some((_, rest)) => format!("profile `{rest}"),
-                None => "there are none, or they cannot be used".to_owned(),
-            };
-            let failure = Failure { message, ..failure };
-            return failure.advise(format!(
-                "No usable credentials were found{profile}. Give access_key and secret_key in the provider block, AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY in the environment, or a profile that has them."
-            ));
-        }
-        let endpoint = self
-            .config
-            .endpoint("sts")
-            .or_else(|| std::env::var("AWS_ENDPOINT_URL").ok());
+    fn naming_the_endpoint(&self, failure: Failure) -> Failure {
+        let endpoint = self.config.endpoint("sts");
+        let endpoint = endpoint.or_else(|| variable("AWS_ENDPOINT_URL"));
         match (failure.status, endpoint, failure.advice.clone()) {
             (None, Some(url), Some(advice)) => {
                 failure.advise(format!("The endpoint in use is {url}. {advice}"))
@@ -240,20 +201,28 @@ impl Session {
     }
 }
 
+/// HTTP over rustls, by way of the proxy that `HTTPS_PROXY` names, but for the hosts of `NO_PROXY`.
 fn http_client(config: &Config) -> Result<SharedHttpClient, SetupError> {
-    let builder = HttpBuilder::new().tls_provider(Tls::Rustls(CryptoMode::Ring));
-    let from_environment = || {
-        std::env::var_os("AWS_CA_BUNDLE")
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from)
+    let tls = tls_context(config)?;
+    let connector = move |settings: Option<&_>, components: Option<&_>| {
+        let mut builder = Connector::builder()
+            .proxy_config(ProxyConfig::from_env())
+            .tls_provider(Tls::Rustls(CryptoMode::Ring))
+            .tls_context(tls.clone());
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder.build()
     };
-    let Some(path) = config
-        .custom_ca_bundle
-        .as_ref()
+    Ok(HttpBuilder::new().build_with_connector_fn(connector))
+}
+
+fn tls_context(config: &Config) -> Result<TlsContext, SetupError> {
+    let bundle = config.custom_ca_bundle.clone();
+    let Some(path) = bundle
+        .or_else(|| variable("AWS_CA_BUNDLE"))
         .map(PathBuf::from)
-        .or_else(from_environment)
     else {
-        return Ok(builder.build_https());
+        return Ok(TlsContext::default());
     };
     let complain = |reason: String| SetupError::CaBundle {
         path: path.clone(),
@@ -264,11 +233,10 @@ fn http_client(config: &Config) -> Result<SharedHttpClient, SetupError> {
         return Err(complain("it holds no certificate in PEM form".to_owned()));
     }
     let trust = TrustStore::empty().with_pem_certificate(pem);
-    let context = TlsContext::builder()
+    TlsContext::builder()
         .with_trust_store(trust)
         .build()
-        .map_err(|error| complain(error.to_string()))?;
-    Ok(builder.tls_context(context).build_https())
+        .map_err(|error| complain(error.to_string()))
 }
 
 /// For what is asked before there are parts: whose credentials these are, and where they come from.
@@ -276,49 +244,32 @@ fn retries(config: &Config) -> RetryConfig {
     RetryConfig::standard().with_max_attempts(config.max_retries.unwrap_or(DEFAULT_RETRIES) + 1)
 }
 
-async fn sdk_config(config: &Config, http: SharedHttpClient) -> SdkConfig {
+async fn sdk_config(config: &Config, sources: &Sources, http: SharedHttpClient) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
         .operation_attempt_timeout(Duration::from_mins(1))
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
-        .timeout_config(timeouts)
+        .timeout_config(timeouts.clone())
         .retry_config(retries(config))
+        .identity_cache(IdentityCache::lazy().load_timeout(PATIENCE).build())
+        .profile_name(sources.profile())
+        .no_credentials()
         .app_name(app_name());
-    if let Some(region) = &config.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    if let Some(profile) = &config.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let (Some(key), Some(secret)) = (&config.access_key, &config.secret_key) {
-        loader = loader.credentials_provider(Credentials::new(
-            key,
-            secret,
-            config.token.clone(),
-            None,
-            "provider block",
-        ));
+    if let Some(region) = sources.region(config) {
+        loader = loader.region(Region::new(region));
     }
     let sdk = loader.load().await;
-    let Some(profile) = config
-        .profile
-        .as_ref()
-        .filter(|_| config.access_key.is_none())
-    else {
-        return sdk;
-    };
-    // Who names a profile means it, whatever keys the environment holds.
     let basis = ProviderConfig::without_region()
         .with_region(sdk.region().cloned())
-        .with_http_client(http);
-    let credentials = ProfileFileCredentialsProvider::builder()
-        .configure(&basis)
-        .profile_name(profile)
-        .build();
+        .with_http_client(http)
+        .with_timeout_config(timeouts)
+        .with_retry_config(retries(config))
+        .with_use_fips(sdk.use_fips())
+        .with_use_dual_stack(sdk.use_dual_stack());
     sdk.to_builder()
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .credentials_provider(sources.provider(config, &basis))
         .build()
 }
 

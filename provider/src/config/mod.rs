@@ -4,6 +4,7 @@
 //! their profiles, SSO, credential processes, web identity, container and instance roles.
 
 mod clients;
+mod credentials;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ pub struct Config {
     pub secret_key: Option<String>,
     pub token: Option<String>,
     pub assume_role: Option<AssumeRole>,
-    pub endpoints: Option<BTreeMap<String, Option<String>>>,
+    pub endpoints: Option<BTreeMap<String, String>>,
     pub default_tags: Option<DefaultTags>,
     pub s3_use_path_style: Option<bool>,
     pub custom_ca_bundle: Option<String>,
@@ -96,14 +97,8 @@ impl Config {
     #[must_use]
     pub fn endpoint(&self, service: &str) -> Option<String> {
         let endpoints = self.endpoints.as_ref()?;
-        let get = |name: &str| {
-            endpoints
-                .get(name)
-                .cloned()
-                .flatten()
-                .filter(|url| !url.is_empty())
-        };
-        get(service).or_else(|| get("all"))
+        let own = endpoints.get(service);
+        own.or_else(|| endpoints.get("all")).cloned()
     }
 }
 
@@ -156,7 +151,7 @@ pub fn schema() -> Schema {
         description: "Callback pipelines on AWS Step Functions, each with one block.".to_owned(),
         attributes: vec![
             text("region", "The AWS region. Also `AWS_REGION` or `AWS_DEFAULT_REGION`, or else the profile's."),
-            text("profile", "The profile of the shared configuration files. Its credentials are used whatever keys the environment holds; `AWS_PROFILE`, which may be set instead, comes after those."),
+            text("profile", "The profile of the shared configuration files. Its credentials are used whatever keys the environment holds; `AWS_PROFILE` or `AWS_DEFAULT_PROFILE`, which may be set instead, come after those."),
             text("access_key", "The access key id. Also `AWS_ACCESS_KEY_ID`."),
             text("secret_key", "The secret access key. Also `AWS_SECRET_ACCESS_KEY`.").sensitive(),
             text("token", "The session token of temporary credentials. Also `AWS_SESSION_TOKEN`.").sensitive(),
@@ -185,11 +180,13 @@ const SESSION: std::ops::RangeInclusive<Duration> =
 pub fn validate(config: &Value) -> Diagnostics {
     let mut found = Vec::new();
     let root = Path::root;
-    let known = |path: Path| config.at(&path).and_then(Value::as_str).map(str::to_owned);
-    let given = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
+    let known = |path: Path| text(config, &path);
+    let given = |name: &str| {
+        let value = config.get(name);
+        value.is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
+    };
     let region = root().attribute("region");
     if let Some(name) = known(region.clone())
-        && !name.is_empty()
         && !names::is_region(&name)
     {
         let detail = format!("\"{name}\" is not the name of an AWS region such as eu-west-1.");
@@ -226,7 +223,6 @@ pub fn validate(config: &Value) -> Diagnostics {
     for name in ENDPOINTS {
         let path = root().attribute("endpoints").attribute(*name);
         if let Some(url) = known(path.clone())
-            && !url.is_empty()
             && !is_url(&url)
         {
             let detail = format!("\"{url}\" is not a URL: it must begin with https:// or http://.");
@@ -238,7 +234,13 @@ pub fn validate(config: &Value) -> Diagnostics {
     if let Some(map) = config.at(&at).and_then(Value::as_map) {
         for (key, value) in map {
             // What is unknown is looked at when it is known; the key can be judged now.
-            let said = tags::complaint(key, value.as_str().unwrap_or_default());
+            let said = if value.is_null() {
+                Some(format!(
+                    "The tag \"{key}\" is null: give it a value or leave it out."
+                ))
+            } else {
+                tags::complaint(key, value.as_str().unwrap_or_default())
+            };
             if let Some(detail) = said {
                 found.push(Diagnostic::error("Illegal tag", detail).at(at.clone().key(key)));
             }
@@ -258,7 +260,7 @@ pub fn validate(config: &Value) -> Diagnostics {
 /// What is wrong with `assume_role`.
 fn faults_of_role(config: &Value) -> Diagnostics {
     let mut found = Vec::new();
-    let known = |path: &Path| config.at(path).and_then(Value::as_str).map(str::to_owned);
+    let known = |path: &Path| text(config, path);
     let role = Path::root().attribute("assume_role");
     if config
         .at(&role)
@@ -302,6 +304,12 @@ fn faults_of_role(config: &Value) -> Diagnostics {
     found
 }
 
+/// The text at a path, if it is known and not empty.
+fn text(config: &Value, path: &Path) -> Option<String> {
+    let text = config.at(path).and_then(Value::as_str);
+    text.filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
 fn is_url(text: &str) -> bool {
     ["https://", "http://"].iter().any(|scheme| {
         text.strip_prefix(scheme)
@@ -321,7 +329,7 @@ pub fn read(config: &Value) -> Result<Option<Config>, Diagnostics> {
         return Ok(None);
     };
     let json = if json.is_object() { json } else { json!({}) };
-    serde_json::from_value::<Config>(without_nulls(json))
+    serde_json::from_value::<Config>(given(json))
         .map(Some)
         .map_err(|error| {
             vec![Diagnostic::error(
@@ -331,14 +339,15 @@ pub fn read(config: &Value) -> Result<Option<Config>, Diagnostics> {
         })
 }
 
-fn without_nulls(value: Json) -> Json {
+/// What is given: neither null nor, but for a tag's value, an empty text, which says as little.
+fn given(value: Json) -> Json {
+    let of_fields = |(name, value): (String, Json)| match name.as_str() {
+        _ if value.is_null() || value == "" => None,
+        "tags" => Some((name, value)),
+        _ => Some((name, given(value))),
+    };
     match value {
-        Json::Object(map) => Json::Object(
-            map.into_iter()
-                .filter(|(_, v)| !v.is_null())
-                .map(|(k, v)| (k, without_nulls(v)))
-                .collect(),
-        ),
+        Json::Object(fields) => Json::Object(fields.into_iter().filter_map(of_fields).collect()),
         other => other,
     }
 }

@@ -421,7 +421,7 @@ where
             .or_else(|| header("x-amz-request-id")),
         attempts: 1,
         advice: unreachable.then(|| {
-            "No answer came from AWS. Check the network, the region, `endpoints` and AWS_ENDPOINT_URL, `custom_ca_bundle`, that \
+            "No answer came from AWS. Check the network, HTTPS_PROXY and NO_PROXY, the region, `endpoints` and AWS_ENDPOINT_URL, `custom_ca_bundle`, that \
              credentials can be had, and, where S3 is at an endpoint of its own, `s3_use_path_style`."
                 .to_owned()
         }),
@@ -445,21 +445,26 @@ fn unexplained(response: Option<&HttpResponse>) -> &'static str {
 
 /// True when a request was never sent, for want of credentials. Where they come from was asked more than once already.
 fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
-    causes.any(<dyn std::error::Error>::is::<CredentialsError>)
+    causes(error).any(<dyn std::error::Error>::is::<CredentialsError>)
+}
+
+/// An error, and what caused it, and what caused that.
+pub fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    let of = |cause: &&'a (dyn std::error::Error + 'static)| cause.source();
+    std::iter::successors(Some(error), of)
 }
 
 /// The chain of causes, without repeating itself: what went wrong is at its end.
 #[must_use]
 pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(cause) = next {
+    for cause in causes(error) {
         let text = cause.to_string();
         if !texts.iter().any(|known| known.contains(&text)) {
             texts.push(text);
         }
-        next = cause.source();
     }
     if texts.is_empty() {
         DisplayErrorContext(error).to_string()

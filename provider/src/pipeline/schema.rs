@@ -837,7 +837,9 @@ impl AlarmRow {
     /// What its threshold is, with the unit of its metrics.
     fn threshold_doc(&self) -> &'static str {
         match self.metrics {
-            ["Duration"] => "The threshold, in milliseconds.",
+            ["Duration"] => {
+                "The threshold, in milliseconds. Default: 80 % of the function's `timeout`."
+            }
             ["ApproximateAgeOfOldestMessage"] => "The threshold, in seconds.",
             _ => "The threshold: a number, as the metric counts.",
         }

@@ -1,6 +1,11 @@
 //! What the provider block says, and what is left to the environment and shared files.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 
 use bellflower_tests::{Aws, Error, MiniStack, Options, Stage, Terraform};
 
@@ -136,6 +141,224 @@ async fn a_profile_names_region_and_credentials() -> Result<(), Error> {
     Ok(())
 }
 
+/// A container's credentials, which are there for whoever asks.
+async fn container(account: &str) -> String {
+    let body = format!(
+        r#"{{"AccessKeyId": "{account}", "SecretAccessKey": "secret", "Token": "t", "Expiration": "2099-01-01T00:00:00Z"}}"#
+    );
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    format!("http://{address}/credentials")
+}
+
+/// The shared configuration file of somebody whose profiles are in all sorts of trouble.
+const TROUBLE: &str = r#"
+[profile only_a_region]
+region = ap-southeast-2
+[profile ghostly]
+role_arn = arn:aws:iam::222222222222:role/x
+source_profile = ghost
+[profile sourceless]
+role_arn = arn:aws:iam::222222222222:role/x
+[profile failing]
+credential_process = sh -c 'echo "no ticket, run kinit" >&2; exit 3'
+[profile half]
+aws_access_key_id = AKIA
+[profile signed_out]
+sso_session = corp
+sso_account_id = 111111111111
+sso_role_name = deployer
+[sso-session corp]
+sso_region = eu-west-1
+sso_start_url = https://corp.awsapps.com/start
+[profile by_the_console]
+login_session = arn:aws:iam::111111111111:user/admin
+[profile through_the_signed_out]
+role_arn = arn:aws:iam::222222222222:role/x
+source_profile = signed_out
+[prod]
+region = eu-west-1
+"#;
+
+/// What somebody names is used, or it is an error that says why not: never are other credentials taken that a machine has, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
+    let emulator = emulator()?;
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (trouble, malformed) = (write("trouble", TROUBLE), write("malformed", "one\ntwo\n"));
+    let mut environment = emulator.environment();
+    environment.retain(|(name, _)| !name.contains("KEY"));
+    environment.extend([
+        ("AWS_CONFIG_FILE".to_owned(), trouble.clone()),
+        (
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(),
+            container(OTHER_ACCOUNT).await,
+        ),
+    ]);
+    let text = |line: &str| Stage::text(line, "orders", "");
+    let mut terraform = Terraform::configuration(&text(""), &environment)?;
+
+    // A profile that has no credentials of its own leaves room for the container's, and for what else it says.
+    terraform.set("AWS_PROFILE", Some("only_a_region"));
+    terraform.set("AWS_REGION", Some(""));
+    for (block, profile) in [
+        ("", "only_a_region"),
+        ("profile = \"only_a_region\"", "nope"),
+    ] {
+        terraform.rewrite(&text(block))?;
+        terraform.set("AWS_PROFILE", Some(profile));
+        let bucket = planned_bucket(&terraform)?;
+        let there = format!("{OTHER_ACCOUNT}-devl-ap-southeast-2");
+        assert!(bucket.contains(&there), "{block}: {bucket}");
+    }
+    terraform.set("AWS_REGION", Some(REGION));
+    terraform.rewrite(&text(""))?;
+
+    let nowhere = files.path().join("nowhere").display().to_string();
+    let rows: [(&[(&str, &str)], &str); 14] = [
+        (
+            &[("AWS_PROFILE", "nope")],
+            "no profile \"nope\", which AWS_PROFILE names",
+        ),
+        (
+            &[("AWS_DEFAULT_PROFILE", "nope")],
+            "which AWS_DEFAULT_PROFILE names",
+        ),
+        (&[("AWS_PROFILE", "prod")], "[profile prod]"),
+        (
+            &[("AWS_PROFILE", "prod"), ("AWS_CONFIG_FILE", &nowhere)],
+            "There are none at all",
+        ),
+        (&[("AWS_CONFIG_FILE", &malformed)], "malformed on line 1"),
+        (&[("AWS_PROFILE", "ghostly")], "`ghost` was not defined"),
+        (
+            &[("AWS_PROFILE", "sourceless")],
+            "`source_profile` or `credential_source`",
+        ),
+        (&[("AWS_PROFILE", "failing")], "no ticket, run kinit"),
+        (&[("AWS_PROFILE", "half")], "aws_secret_access_key"),
+        (
+            &[("AWS_PROFILE", "signed_out")],
+            "aws sso login --profile signed_out",
+        ),
+        (
+            &[("AWS_PROFILE", "through_the_signed_out")],
+            "aws sso login --profile signed_out",
+        ),
+        (
+            &[("AWS_PROFILE", "by_the_console")],
+            "aws login --profile by_the_console",
+        ),
+        (
+            &[("AWS_ACCESS_KEY_ID", "AKIA")],
+            "without AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            &[("AWS_SECRET_ACCESS_KEY", "secret")],
+            "without AWS_ACCESS_KEY_ID",
+        ),
+    ];
+    for (variables, words) in rows {
+        for (name, value) in variables {
+            terraform.set(name, Some(value));
+        }
+        let said = terraform.refuse(&["plan", "-no-color"])?;
+        assert!(said.contains(words), "{variables:?}: {said}");
+        for (name, _) in variables {
+            terraform.set(name, None);
+        }
+        terraform.set("AWS_CONFIG_FILE", Some(&trouble));
+    }
+    Ok(())
+}
+
+/// An empty text in the block is as good as none.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_texts_leave_it_to_the_environment() -> Result<(), Error> {
+    let emulator = emulator()?;
+    let names = [
+        "region",
+        "profile",
+        "access_key",
+        "secret_key",
+        "token",
+        "custom_ca_bundle",
+    ];
+    let block = names.map(|name| quoted(name, "")).concat() + "  endpoints {\n    s3 = \"\"\n  }\n";
+    let mut environment = emulator.environment();
+    environment.push(("AWS_PROFILE".to_owned(), String::new()));
+    let terraform = Terraform::configuration(&Stage::text(&block, "orders", ""), &environment)?;
+    let bucket = planned_bucket(&terraform)?;
+    assert!(bucket.contains(emulator.account()), "{bucket}");
+    Ok(())
+}
+
+/// A proxy that makes tunnels, and counts them.
+async fn tunnels() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let counted = counted.clone();
+            tokio::spawn(async move {
+                let mut request = vec![0; 4096];
+                let length = stream.read(&mut request).await.unwrap_or_default();
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                let mut words = request.split_whitespace();
+                let (Some("CONNECT"), Some(target)) = (words.next(), words.next()) else {
+                    return;
+                };
+                counted.fetch_add(1, Ordering::Relaxed);
+                let mut there = TcpStream::connect(target).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut there).await;
+            });
+        }
+    });
+    (format!("http://{address}"), count)
+}
+
+/// `HTTPS_PROXY` is on the way to AWS, but for the hosts of `NO_PROXY`.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_to_aws_is_through_the_proxy() -> Result<(), Error> {
+    let emulator = emulator()?;
+    let (proxy, count) = tunnels().await;
+    let mut environment = emulator.environment();
+    environment.push(("HTTPS_PROXY".to_owned(), proxy));
+    let mut terraform = Terraform::configuration(&Stage::text("", "orders", ""), &environment)?;
+    let bucket = planned_bucket(&terraform)?;
+    assert!(bucket.contains(emulator.account()), "{bucket}");
+    let tunnelled = count.load(Ordering::Relaxed);
+    assert!(tunnelled > 0, "nothing came by way of the proxy");
+    terraform.set("NO_PROXY", Some("127.0.0.1,localhost"));
+    planned_bucket(&terraform)?;
+    assert_eq!(count.load(Ordering::Relaxed), tunnelled);
+    // A proxy that is not there is named.
+    terraform.set("NO_PROXY", None);
+    terraform.set("HTTPS_PROXY", Some("http://127.0.0.1:9"));
+    let said = terraform.refuse(&["plan", "-no-color"])?;
+    assert!(said.contains("HTTPS_PROXY"), "{said}");
+    Ok(())
+}
+
 /// The role's account is where the pipeline will be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_is_assumed() -> Result<(), Error> {
@@ -204,6 +427,10 @@ async fn a_wrong_block_is_told_before_anything_is_asked() -> Result<(), Error> {
     let rows = [
         ("access_key = \"a\"", "secret_key"),
         ("token = \"a\"", "access_key"),
+        (
+            "default_tags {\n tags = { owner = null }\n}",
+            "\"owner\" is null",
+        ),
         ("max_retries = -1", "0 to 100"),
         ("custom_ca_bundle = \"/nowhere.pem\"", "/nowhere.pem"),
         ("endpoints {\n s3 = \"localhost\"\n}", "https://"),

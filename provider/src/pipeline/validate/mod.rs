@@ -109,6 +109,16 @@ mod tests {
                 "turns batches away",
             ),
             (
+                json!({"integration": {"reserved_concurrent_executions": 3}}),
+                "integration.reserved_concurrent_executions",
+                "event_source.maximum_concurrency",
+            ),
+            (
+                json!({"event_source": {"maximum_concurrency": 2}, "integration": {"reserved_concurrent_executions": 0}}),
+                "integration.reserved_concurrent_executions",
+                "event_source.enabled = false",
+            ),
+            (
                 json!({"queue": {"delay_seconds": 901}}),
                 "queue.delay_seconds",
                 "0 to 900",

@@ -361,14 +361,29 @@ fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
         "event_source.maximum_concurrency",
         "integration.reserved_concurrent_executions",
     );
-    if let (Some(batches), Some(room)) = (view.number(most), view.number(reserved))
-        && (0..batches).contains(&room)
-    {
-        let detail = format!(
-            "Lambda turns batches away that are more than {room} at once, and each counts as an attempt of its messages: {most} ({batches}) should be \
-             at most {reserved}."
-        );
-        warn(most, "More at once than is reserved", detail);
+    let Some(room) = view.number(reserved).filter(|room| *room >= 0) else {
+        return;
+    };
+    let turned_away = format!(
+        "Lambda turns batches away that are more than {room} at once, and each counts as an attempt of its messages"
+    );
+    match view.number(most) {
+        _ if room == 0 => {
+            let detail = "Lambda turns everything away: messages of the queue use up their attempts and become dead letters, and answers are given up \
+                          after their time. event_source.enabled = false holds work back and loses none.";
+            warn(reserved, "Nothing gets through", detail.to_owned());
+        }
+        Some(batches) if room < batches => {
+            let detail = format!("{turned_away}: {most} ({batches}) should be at most {reserved}.");
+            warn(most, "More at once than is reserved", detail);
+        }
+        None if view.missing(most) => {
+            let detail = format!(
+                "{turned_away}. {most}, which may be 2 or more and at most {reserved}, leaves the rest in the queue."
+            );
+            warn(reserved, "Batches may be turned away", detail);
+        }
+        _ => {}
     }
 }
 

@@ -18,6 +18,8 @@ pub fn tell(
     let mut variables = emulator.environment();
     // The only name that version 1 of AWS's command line knows.
     variables.push(("AWS_DEFAULT_REGION".into(), emulator.region().into()));
+    // Nobody's proxy leads back to this machine.
+    variables.push(("NO_PROXY".into(), "127.0.0.1,localhost".into()));
     let configuration = terraform.cli_configuration();
     variables.push(("TF_CLI_CONFIG_FILE".into(), path(&configuration)));
     let text = exports(&variables);
@@ -39,7 +41,7 @@ pub fn tell(
         pipeline.bucket
     );
     println!(
-        "The `aws` commands are those of the AWS CLI, version 2; version 1 looks for AWS itself in `aws sqs`, unless it is given `--endpoint-url=$AWS_ENDPOINT_URL`."
+        "The `aws` commands are those of the AWS CLI, version 2; an old version 1 looks for AWS itself in `aws sqs`, unless it is given `--endpoint-url=$AWS_ENDPOINT_URL`."
     );
     println!(
         "The pipeline {name} is there: to apply an example, or a configuration of your own, to this local AWS, run `terraform init` in its folder and give it another name, or destroy the pipeline first. \
