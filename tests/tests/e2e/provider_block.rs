@@ -187,6 +187,12 @@ login_session = arn:aws:iam::111111111111:user/admin
 [profile through_the_signed_out]
 role_arn = arn:aws:iam::222222222222:role/x
 source_profile = signed_out
+[profile keys]
+aws_access_key_id = 111111111111
+aws_secret_access_key = secret
+[profile refused]
+role_arn = arn:aws:iam::222222222222:role/nobody
+source_profile = keys
 [prod]
 region = eu-west-1
 "#;
@@ -231,7 +237,7 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
     terraform.rewrite(&text(""))?;
 
     let nowhere = files.path().join("nowhere").display().to_string();
-    let rows: [(&[(&str, &str)], &str); 14] = [
+    let rows: [(&[(&str, &str)], &str); 15] = [
         (
             &[("AWS_PROFILE", "nope")],
             "no profile \"nope\", which AWS_PROFILE names",
@@ -252,6 +258,10 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
             "`source_profile` or `credential_source`",
         ),
         (&[("AWS_PROFILE", "failing")], "no ticket, run kinit"),
+        (
+            &[("AWS_PROFILE", "refused")],
+            "\"the role of profile \"refused\"\"",
+        ),
         (&[("AWS_PROFILE", "half")], "aws_secret_access_key"),
         (
             &[("AWS_PROFILE", "signed_out")],
