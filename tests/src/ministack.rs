@@ -109,6 +109,9 @@ impl MiniStack {
         write(&folder.join("ca.pem"), &authority.certificate)?;
         write(&folder.join("server.pem"), &authority.server_certificate)?;
         write(&folder.join("server.key"), &authority.server_key)?;
+        let python = folder.join("python");
+        std::fs::create_dir_all(&python).map_err(Error::file("creating", &python))?;
+        write(&python.join("sitecustomize.py"), SITE)?;
 
         if !environment::ministack().is_file() {
             return Err(Error::Missing(format!(
@@ -299,6 +302,9 @@ impl MiniStack {
     }
 }
 
+/// What the emulator's Python reads first.
+const SITE: &str = include_str!("python/sitecustomize.py");
+
 fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Command {
     let mut command = Command::new("/bin/sh");
     environment::isolate(&mut command, folder);
@@ -311,6 +317,7 @@ fn command(folder: &Path, port: u16, endpoint: &str, options: &Options) -> Comma
         .process_group(0)
         .env("TMPDIR", folder.join("tmp"))
         .env("PYTHONUNBUFFERED", "1")
+        .env("PYTHONPATH", folder.join("python"))
         .env("GATEWAY_PORT", port.to_string())
         .env("BIND_HOST", "127.0.0.1")
         .env("AUTH", options.enforce_iam.to_string())
