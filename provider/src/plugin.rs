@@ -42,7 +42,8 @@ impl Provider for Bellflower {
                         SetupError::NoRegion | SetupError::NotARegion(_) => "region",
                         SetupError::NotAUrl(_) => "endpoints",
                         SetupError::NoProfile { .. } | SetupError::SharedFiles(_) => "profile",
-                        SetupError::HalfAKey(..) => "access_key",
+                        SetupError::Half(..) => "access_key",
+                        SetupError::NotAProxy(_) => "endpoints",
                         SetupError::CaBundle { .. } => "custom_ca_bundle",
                     };
                     let path = Path::root().attribute(attribute);

@@ -15,8 +15,11 @@ pub(crate) struct Authority {
     pub(crate) server_key: String,
 }
 
+/// A host that is found by nobody who asks for its address.
+pub const ELSEWHERE: &str = "aws.elsewhere.test";
+
 impl Authority {
-    /// Makes an authority and a server certificate for `localhost` and 127.0.0.1.
+    /// Makes an authority and a server certificate for `localhost`, 127.0.0.1, and a name that nobody but a test's proxy knows.
     pub(crate) fn new() -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -28,7 +31,8 @@ impl Authority {
         let certificate = params.self_signed(&key)?.pem();
         let issuer = Issuer::new(params, key);
 
-        let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        let mut params =
+            CertificateParams::new(["localhost", "127.0.0.1", ELSEWHERE].map(str::to_owned))?;
         params
             .distinguished_name
             .push(DnType::CommonName, "localhost");

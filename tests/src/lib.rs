@@ -57,6 +57,7 @@ pub mod processes;
 pub mod proxy;
 
 pub use application::BusinessApplication;
+pub use authority::ELSEWHERE;
 pub use aws::Aws;
 pub use error::Error;
 pub use inventory::inventory;

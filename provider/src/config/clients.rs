@@ -25,7 +25,7 @@ use super::credentials::{Sources, variable};
 use super::{Config, is_url};
 use crate::documents::{Place, names};
 use crate::engine::Failure;
-use crate::parts::{Aws, Batches, Clients, failure};
+use crate::parts::{ATTEMPT, Aws, Batches, Clients, failure};
 
 /// How often a question about credentials is asked again by the SDK itself.
 const DEFAULT_RETRIES: u32 = 4;
@@ -66,11 +66,16 @@ pub enum SetupError {
     /// A shared configuration file that cannot be read.
     #[error("The shared configuration files cannot be read: {0}.")]
     SharedFiles(String),
-    /// One half of a pair of keys.
+    /// One half of what belongs together.
     #[error(
         "{0} is set without {1}: set both, or neither and let a profile or the provider block say."
     )]
-    HalfAKey(&'static str, &'static str),
+    Half(&'static str, &'static str),
+    /// A proxy that is none.
+    #[error(
+        "{0} does not name a proxy that can be used: a URL that begins with http:// or https://, or a host and port."
+    )]
+    NotAProxy(&'static str),
     /// The CA bundle cannot be used.
     #[error("The CA bundle \"{}\" cannot be used: {reason}.", path.display())]
     CaBundle {
@@ -99,9 +104,11 @@ impl Session {
     /// # Errors
     /// No region, a profile that is not there, or a file that cannot be read.
     pub async fn open(config: Config) -> Result<Self, SetupError> {
-        let http = http_client(&config)?;
+        let tls = tls_context(&config)?;
+        let http = http_client(tls.clone(), proxy()?);
+        let directly = http_client(tls, ProxyConfig::disabled());
         let sources = Sources::read(&config).await?;
-        let sdk = sdk_config(&config, &sources, http).await;
+        let sdk = sdk_config(&config, &sources, http, directly).await;
         let region = sdk
             .region()
             .map(ToString::to_string)
@@ -201,19 +208,50 @@ impl Session {
     }
 }
 
-/// HTTP over rustls, by way of the proxy that `HTTPS_PROXY` names, but for the hosts of `NO_PROXY`.
-fn http_client(config: &Config) -> Result<SharedHttpClient, SetupError> {
-    let tls = tls_context(config)?;
+/// HTTP over rustls.
+fn http_client(tls: TlsContext, proxy: ProxyConfig) -> SharedHttpClient {
     let connector = move |settings: Option<&_>, components: Option<&_>| {
         let mut builder = Connector::builder()
-            .proxy_config(ProxyConfig::from_env())
+            .proxy_config(proxy.clone())
             .tls_provider(Tls::Rustls(CryptoMode::Ring))
             .tls_context(tls.clone());
         builder.set_connector_settings(settings.cloned());
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         builder.build()
     };
-    Ok(HttpBuilder::new().build_with_connector_fn(connector))
+    HttpBuilder::new().build_with_connector_fn(connector)
+}
+
+/// The proxy of the environment, for all hosts but those of `NO_PROXY` and this machine.
+fn proxy() -> Result<ProxyConfig, SetupError> {
+    let first = |names: [&'static str; 2]| {
+        names
+            .into_iter()
+            .find_map(|name| Some((name, variable(name)?)))
+    };
+    let Some((name, url)) = first(["HTTPS_PROXY", "https_proxy"]) else {
+        return Ok(ProxyConfig::disabled());
+    };
+    let url = if url.contains("://") {
+        url
+    } else {
+        format!("http://{url}")
+    };
+    let spared = first(["NO_PROXY", "no_proxy"]).map_or_else(String::new, |(_, hosts)| hosts);
+    let proxy = ProxyConfig::https(url).map_err(|_| SetupError::NotAProxy(name))?;
+    Ok(proxy.no_proxy(spared_hosts(&spared)))
+}
+
+/// What `NO_PROXY` names, without the ports and wildcards that other programs know, and what no proxy leads to.
+fn spared_hosts(no_proxy: &str) -> String {
+    let entries = no_proxy.split(',').map(str::trim);
+    let hosts = entries.map(|entry| match entry.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => host,
+        _ => entry,
+    });
+    let hosts = hosts.map(|host| host.strip_prefix("*.").unwrap_or(host));
+    let here = ["localhost", "127.0.0.0/8", "::1"];
+    hosts.chain(here).collect::<Vec<_>>().join(",")
 }
 
 fn tls_context(config: &Config) -> Result<TlsContext, SetupError> {
@@ -244,10 +282,15 @@ fn retries(config: &Config) -> RetryConfig {
     RetryConfig::standard().with_max_attempts(config.max_retries.unwrap_or(DEFAULT_RETRIES) + 1)
 }
 
-async fn sdk_config(config: &Config, sources: &Sources, http: SharedHttpClient) -> SdkConfig {
+async fn sdk_config(
+    config: &Config,
+    sources: &Sources,
+    http: SharedHttpClient,
+    directly: SharedHttpClient,
+) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_mins(1))
+        .operation_attempt_timeout(ATTEMPT)
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
@@ -269,7 +312,7 @@ async fn sdk_config(config: &Config, sources: &Sources, http: SharedHttpClient) 
         .with_use_fips(sdk.use_fips())
         .with_use_dual_stack(sdk.use_dual_stack());
     sdk.to_builder()
-        .credentials_provider(sources.provider(config, &basis))
+        .credentials_provider(sources.provider(config, &basis, directly))
         .build()
 }
 

@@ -15,9 +15,12 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_runtime::env_config::file::EnvConfigFiles;
-use aws_sdk_sts::error::SdkError;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::Config;
@@ -48,6 +51,9 @@ const HAS_CREDENTIALS: [&str; 9] = [
     "web_identity_token_file",
 ];
 
+/// The variables of a web identity: whom it may be, and the file that proves it.
+const WEB_IDENTITY: [&str; 2] = ["AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"];
+
 /// How somebody signs in whose profile has this setting.
 const SIGN_IN: [(&str, &str); 3] = [
     ("sso_session", "aws sso login"),
@@ -57,48 +63,44 @@ const SIGN_IN: [(&str, &str); 3] = [
 
 /// The text of a variable of the environment; an empty one is none, as in every AWS tool.
 pub(super) fn variable(name: &str) -> Option<String> {
-    std::env::var(name)
-        .ok()
-        .filter(|text| !text.trim().is_empty())
+    let text = std::env::var(name).ok();
+    text.filter(|text| !text.trim().is_empty())
+}
+
+/// Where credentials come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Block,
+    Environment,
+    Profile,
+    WebIdentity,
+    /// The container's, or else the instance's.
+    Machine,
 }
 
 /// What the environment and the shared configuration files say.
 #[derive(Debug)]
 pub(super) struct Sources {
     profiles: ProfileSet,
+    source: Source,
 }
 
 impl Sources {
     /// Reads what there is, and asks nobody.
     ///
     /// # Errors
-    /// A profile that is named and not there, a file that cannot be read, half a pair of keys.
+    /// A profile that is named and not there, a file that cannot be read, the half of what belongs together.
     pub(super) async fn read(config: &Config) -> Result<Self, SetupError> {
         let in_block = config.profile.clone().map(|name| ("`profile`", name));
         let of_environment = || PROFILE.iter().find_map(|by| Some((*by, variable(by)?)));
         let named = in_block.or_else(of_environment);
         let selected = named.as_ref().map_or("default", |(_, name)| name);
         let selected = Some(selected.to_owned().into());
-        let profiles = load(
-            &Fs::real(),
-            &Env::real(),
-            &EnvConfigFiles::default(),
-            selected,
-        )
-        .await;
+        let files = EnvConfigFiles::default();
+        let profiles = load(&Fs::real(), &Env::real(), &files, selected).await;
         let profiles = profiles.map_err(|error| SetupError::SharedFiles(innermost(&error)))?;
-        // Keys in the block leave nothing to ask the environment for.
-        if config.access_key.is_none() {
-            if let Some((given_by, name)) = named {
-                is_there(&profiles, given_by, name)?;
-            }
-            if config.profile.is_none() {
-                let [key, secret] = KEYS;
-                are_a_pair([key, secret])?;
-                are_a_pair([secret, key])?;
-            }
-        }
-        Ok(Self { profiles })
+        let source = source(config, &profiles, named)?;
+        Ok(Self { profiles, source })
     }
 
     /// The profile in use.
@@ -114,57 +116,57 @@ impl Sources {
             .or_else(|| self.profiles.get("region").map(str::to_owned))
     }
 
-    /// Where the credentials come from.
+    /// What gives the credentials. A container and an instance are asked `directly`, by way of no proxy.
     pub(super) fn provider(
         &self,
         config: &Config,
         basis: &ProviderConfig,
+        directly: SharedHttpClient,
     ) -> SharedCredentialsProvider {
-        if let (Some(key), Some(secret)) = (&config.access_key, &config.secret_key) {
-            let token = config.token.clone();
-            let keys = Credentials::new(key, secret, token, None, "provider block");
-            return SharedCredentialsProvider::new(keys);
+        let directly = basis.clone().with_http_client(directly);
+        let container = EcsCredentialsProvider::builder().configure(&directly);
+        let instance = ImdsCredentialsProvider::builder().configure(&directly);
+        let (container, instance) = (container.build(), instance.build());
+        match self.source {
+            Source::Block => {
+                let [key, secret] = [&config.access_key, &config.secret_key]
+                    .map(|text| text.clone().unwrap_or_default());
+                let token = config.token.clone();
+                let keys = Credentials::new(key, secret, token, None, "provider block");
+                SharedCredentialsProvider::new(keys)
+            }
+            Source::Environment => {
+                SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new())
+            }
+            Source::Profile => SharedCredentialsProvider::new(
+                ProfileFileCredentialsProvider::builder()
+                    .configure(basis)
+                    .profile_name(self.profile())
+                    .with_custom_provider("EcsContainer", container)
+                    .with_custom_provider("Ec2InstanceMetadata", instance)
+                    .build(),
+            ),
+            Source::WebIdentity => {
+                let provider = WebIdentityTokenCredentialsProvider::builder().configure(basis);
+                SharedCredentialsProvider::new(provider.build())
+            }
+            Source::Machine => SharedCredentialsProvider::new(
+                CredentialsProviderChain::first_try("EcsContainer", container)
+                    .or_else("Ec2InstanceMetadata", instance),
+            ),
         }
-        // Who names a profile in the block means it, whatever keys the environment holds.
-        if config.profile.is_none() && variable(KEYS[0]).is_some() {
-            let keys = EnvironmentVariableCredentialsProvider::new();
-            return SharedCredentialsProvider::new(keys);
-        }
-        if self.profile_has(&HAS_CREDENTIALS) {
-            let profile = ProfileFileCredentialsProvider::builder().configure(basis);
-            return SharedCredentialsProvider::new(profile.profile_name(self.profile()).build());
-        }
-        let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(basis);
-        let container = EcsCredentialsProvider::builder().configure(basis);
-        let instance = ImdsCredentialsProvider::builder().configure(basis);
-        SharedCredentialsProvider::new(
-            CredentialsProviderChain::first_try("WebIdentityToken", web_identity.build())
-                .or_else("EcsContainer", container.build())
-                .or_else("Ec2InstanceMetadata", instance.build()),
-        )
     }
 
-    fn profile_has(&self, settings: &[&str]) -> bool {
-        let mut settings = settings.iter();
-        settings.any(|name| self.profiles.get(name).is_some())
-    }
-
-    /// The command by which somebody signs in, if the profile or one that its roles come from needs that.
-    fn sign_in(&self) -> Option<String> {
+    /// The profile, and those that its roles come from. A row that bites its tail is the SDK's to tell.
+    fn row(&self) -> impl Iterator<Item = &Profile> {
         let source = |profile: &&Profile| self.profiles.get_profile(profile.get("source_profile")?);
-        let row = successors(self.profiles.get_profile(self.profile()), source);
-        // A row that bites its tail is the SDK's to tell.
-        row.take(10).find_map(|profile| {
-            let mut ways = SIGN_IN.iter();
-            let (_, command) = ways.find(|(setting, _)| profile.get(setting).is_some())?;
-            Some(format!("{command} --profile {}", profile.name()))
-        })
+        successors(self.profiles.get_profile(self.profile()), source).take(10)
     }
 
     /// Why there are no credentials, where that is what a failure is about.
     ///
     /// # Errors
-    /// The failure as it was: it is about something else.
+    /// The failure as it was, or for want of an answer in the search for credentials: it is not about those.
     pub(super) fn explain(
         &self,
         config: &Config,
@@ -172,67 +174,160 @@ impl Sources {
         error: &(dyn Error + 'static),
     ) -> Result<Failure, Failure> {
         tracing::debug!(%failed, "no answer to the first question");
-        let mut refused = causes(error).filter_map(|cause| {
-            let refused = cause.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>()?;
-            refused.as_service_error().map(|_| refused)
-        });
-        if let Some(refused) = refused.next() {
-            let failed = failure("sts:AssumeRole", &self.role(config, error), refused);
-            return Ok(failed.advise(
-                "The credentials that were found may not assume this role: its trust policy and its external id decide, \
-                 and what these credentials are allowed.",
-            ));
+        if let Some(refusal) = self.refusal(config, error) {
+            return Ok(refusal);
         }
         let loading = causes(error).filter_map(<dyn Error>::downcast_ref::<CredentialsError>);
         let Some(last) = loading.last() else {
             return if failed.says("identity resolver timed out") {
                 let message = format!("no credentials came within {} s", PATIENCE.as_secs());
-                Ok(Failure { message, ..failed }.advise(self.advice()))
+                Ok(Failure { message, ..failed }.advise(self.advice("")))
             } else {
                 Err(failed)
             };
         };
-        let message = match (last, last.source()) {
-            (CredentialsError::CredentialsNotLoaded(_), _) | (_, None)
-                if !self.profile_has(&HAS_CREDENTIALS) =>
-            {
+        let message = match last.source() {
+            _ if self.source == Source::Machine => {
                 "there are none, or they cannot be used".to_owned()
             }
-            (_, Some(cause)) => innermost(cause),
-            (last, None) => last.to_string(),
+            Some(cause) => innermost(cause),
+            None => last.to_string(),
         };
-        Ok(Failure { message, ..failed }.advise(self.advice()))
+        let unanswered = causes(last).any(<dyn Error>::is::<ConnectorError>);
+        if unanswered && self.source != Source::Machine {
+            return Err(Failure { message, ..failed });
+        }
+        let advice = self.advice(&message);
+        Ok(Failure { message, ..failed }.advise(advice))
+    }
+
+    /// That a role may not be assumed is another thing than that there are no credentials.
+    fn refusal(&self, config: &Config, error: &(dyn Error + 'static)) -> Option<Failure> {
+        let refused = causes(error).find_map(|cause| {
+            answered::<AssumeRoleError>("sts:AssumeRole", cause).or_else(|| {
+                answered::<AssumeRoleWithWebIdentityError>("sts:AssumeRoleWithWebIdentity", cause)
+            })
+        })?;
+        let refused = Failure {
+            object: self.role(config, error),
+            ..refused
+        };
+        if !refused.is(&["AccessDenied", "AccessDeniedException"]) {
+            return Some(refused);
+        }
+        let asks_for_a_code = self
+            .row()
+            .any(|profile| profile.get("mfa_serial").is_some());
+        Some(refused.advise(if asks_for_a_code {
+            "The profile has mfa_serial, and nobody is asked for a code here: give the credentials of a session that was opened with one \
+             (aws sts get-session-token), or a credential_process that opens it."
+        } else if self.source == Source::WebIdentity {
+            "The role's trust policy and what the token says of itself decide."
+        } else {
+            "The credentials that were found may not assume this role: its trust policy and its external id decide, and what these credentials \
+             are allowed."
+        }))
     }
 
     /// The role that could not be assumed.
     fn role(&self, config: &Config, error: &(dyn Error + 'static)) -> String {
-        // Around a profile's role there is the profile's own error.
-        let is_profiles = causes(error)
-            .filter(|cause| cause.is::<CredentialsError>())
-            .count()
-            > 1;
-        let of_block = config
-            .assume_role
-            .as_ref()
-            .and_then(|role| role.role_arn.clone());
-        of_block
-            .filter(|_| !is_profiles)
-            .unwrap_or_else(|| format!("the role of profile \"{}\"", self.profile()))
+        let of_block = config.assume_role.as_ref();
+        let of_block = of_block.and_then(|role| role.role_arn.clone());
+        // What the block's role is asked for with has an error of its own within that one's.
+        let within = causes(error).filter(|cause| cause.is::<CredentialsError>());
+        match of_block {
+            Some(arn) if within.count() < 2 => arn,
+            _ if self.source == Source::WebIdentity => {
+                variable(WEB_IDENTITY[0]).unwrap_or_default()
+            }
+            _ => format!("the role of profile \"{}\"", self.profile()),
+        }
     }
 
-    /// What a person can do who has no credentials.
-    fn advice(&self) -> String {
+    /// What a person can do about credentials that cannot be had, for this reason.
+    fn advice(&self, reason: &str) -> String {
         let profile = self.profile();
-        if let Some(command) = self.sign_in() {
-            return format!("Profile \"{profile}\" needs somebody who signs in: {command}");
+        match self.source {
+            Source::Profile => {
+                let sign_in = self.row().find_map(|profile| {
+                    let mut ways = SIGN_IN.iter();
+                    let (_, command) = ways.find(|(setting, _)| profile.get(setting).is_some())?;
+                    Some(format!("{command} --profile {}", profile.name()))
+                });
+                let needs_it = ["token", "/login/cache/", "Unauthorized"];
+                match sign_in.filter(|_| needs_it.iter().any(|word| reason.contains(word))) {
+                    Some(command) => {
+                        format!("Profile \"{profile}\" needs somebody who signs in: {command}")
+                    }
+                    None => format!("The credentials asked for are those of profile \"{profile}\"."),
+                }
+            }
+            Source::WebIdentity => {
+                let [role, file] = WEB_IDENTITY.map(|name| variable(name).unwrap_or_default());
+                let [by_role, by_file] = WEB_IDENTITY;
+                format!(
+                    "The credentials asked for are those of {role} ({by_role}), by the token in {file} ({by_file})."
+                )
+            }
+            Source::Block | Source::Environment | Source::Machine => {
+                "No usable credentials were found. Give access_key and secret_key in the provider block, AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY in the environment, or a profile that has them."
+                    .to_owned()
+            }
         }
-        if self.profile_has(&HAS_CREDENTIALS) {
-            return format!("The credentials asked for are those of profile \"{profile}\".");
-        }
-        "No usable credentials were found. Give access_key and secret_key in the provider block, AWS_ACCESS_KEY_ID and \
-         AWS_SECRET_ACCESS_KEY in the environment, or a profile that has them."
-            .to_owned()
     }
+}
+
+/// Who names a source means it: first what the provider block says, then the environment, then a profile that nobody named.
+fn source(
+    config: &Config,
+    profiles: &ProfileSet,
+    named: Option<(&'static str, String)>,
+) -> Result<Source, SetupError> {
+    if config.access_key.is_some() {
+        return Ok(Source::Block);
+    }
+    let is_named = named.is_some();
+    if let Some((given_by, name)) = named {
+        is_there(profiles, given_by, name)?;
+    }
+    let has_credentials = HAS_CREDENTIALS
+        .iter()
+        .any(|name| profiles.get(name).is_some());
+    if config.profile.is_none() && is_whole(KEYS)? {
+        return Ok(Source::Environment);
+    }
+    if is_named && has_credentials {
+        return Ok(Source::Profile);
+    }
+    let [role, token] = WEB_IDENTITY;
+    if is_whole([token, role])? {
+        return Ok(Source::WebIdentity);
+    }
+    Ok(if has_credentials {
+        Source::Profile
+    } else {
+        Source::Machine
+    })
+}
+
+/// Whether both variables are set. The second alone may be somebody else's.
+fn is_whole([one, other]: [&'static str; 2]) -> Result<bool, SetupError> {
+    match (variable(one), variable(other)) {
+        (Some(_), Some(_)) => Ok(true),
+        (Some(_), None) => Err(SetupError::Half(one, other)),
+        (None, _) => Ok(false),
+    }
+}
+
+/// The failure that STS answered a request for a role with.
+fn answered<E>(operation: &'static str, cause: &(dyn Error + 'static)) -> Option<Failure>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let error = cause.downcast_ref::<SdkError<E, HttpResponse>>()?;
+    error.as_service_error()?;
+    Some(failure(operation, "", error))
 }
 
 fn is_there(profiles: &ProfileSet, given_by: &'static str, name: String) -> Result<(), SetupError> {
@@ -241,21 +336,16 @@ fn is_there(profiles: &ProfileSet, given_by: &'static str, name: String) -> Resu
     }
     let mut known: Vec<_> = profiles.profiles().collect();
     known.sort_unstable();
-    let there_are = if known.is_empty() {
-        "There are none at all.".to_owned()
-    } else {
-        format!("There are: {}.", known.join(", "))
+    let there_are = match known.as_slice() {
+        _ if name.contains(' ') => {
+            "AWS's SDK for Rust reads no profile whose name has a space.".to_owned()
+        }
+        [] => "There are none at all.".to_owned(),
+        known => format!("There are: {}.", known.join(", ")),
     };
     Err(SetupError::NoProfile {
         name,
         given_by,
         there_are,
     })
-}
-
-fn are_a_pair([one, other]: [&'static str; 2]) -> Result<(), SetupError> {
-    if variable(one).is_some() && variable(other).is_none() {
-        return Err(SetupError::HalfAKey(one, other));
-    }
-    Ok(())
 }

@@ -137,6 +137,10 @@ pub fn schema() -> Schema {
                 name,
                 "The URL used for every service without one of its own. Also `AWS_ENDPOINT_URL`.",
             ),
+            "sts" => text(
+                name,
+                "The URL used for sts. A role that a profile or a web identity names is asked for at the one of `AWS_ENDPOINT_URL_STS` or `AWS_ENDPOINT_URL`.",
+            ),
             _ => text(name, &format!("The URL used for {name}.")),
         })
         .collect();

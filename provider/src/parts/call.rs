@@ -372,6 +372,9 @@ impl Aws {
     }
 }
 
+/// How long one attempt of a request may take.
+pub const ATTEMPT: Duration = Duration::from_mins(1);
+
 /// Turns an SDK error into a [`Failure`].
 pub fn failure<E>(
     operation: &'static str,

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_lambda::config::Builder;
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
     Architecture, Environment, FunctionCode, LastUpdateStatus, Runtime, State, TracingConfig,
@@ -16,7 +18,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::tags::Tags;
-use super::{Aws, absent, attributes, properties};
+use super::{ATTEMPT, Aws, absent, attributes, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["ResourceNotFoundException"];
@@ -26,6 +28,9 @@ const BUDGET: Duration = Duration::from_mins(10);
 /// Functions that are ordered together are looked at together.
 const AT_REST: Duration = Duration::from_millis(500);
 const IN_ALL: Duration = Duration::from_millis(900);
+
+/// The slowest line that code is sent over, in bytes of the zip a second: half a megabit.
+const SLOWEST: usize = 48 * 1024;
 
 /// Under which name a function that was found tells whether Lambda still makes or changes it.
 const AT_WORK: &str = "at_work";
@@ -83,6 +88,20 @@ pub enum Source {
         /// The version, where the bucket keeps versions.
         s3_object_version: Option<String>,
     },
+}
+
+impl Source {
+    /// As long as any other request may take, and what a slow line needs for the code. One on which nothing moves ends sooner.
+    fn patience(&self) -> Builder {
+        let length = match self {
+            Self::Zip(bytes) => bytes.len(),
+            Self::Object { .. } => 0,
+        };
+        let seconds = length / SLOWEST;
+        let limit = ATTEMPT + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        let limits = TimeoutConfig::builder().operation_attempt_timeout(limit);
+        Builder::new().timeout_config(limits.build())
+    }
 }
 
 /// A function's code.
@@ -197,6 +216,19 @@ impl Function {
         aws.settle(&self.title(), "ready", BUDGET, probe).await
     }
 
+    /// What Lambda answers without, since the caller may not see it: nothing is known of it then, and nothing may be written.
+    fn hidden(&self, what: &str, (code, message): (String, String), right: &str) -> Failure {
+        Failure {
+            operation: "lambda:GetFunction",
+            object: self.function_name.clone(),
+            code: Some(code),
+            message: format!("{what} may not be read: {message}"),
+            attempts: 1,
+            ..Failure::default()
+        }
+        .advise(format!("Who plans and applies needs {right}."))
+    }
+
     async fn put_concurrency(&self, aws: &Aws) -> Result<(), Failure> {
         let name = &self.function_name;
         if self.reserved_concurrent_executions < 0 {
@@ -249,6 +281,8 @@ impl Function {
                     .s3_key(s3_key)
                     .set_s3_object_version(s3_object_version.clone()),
             }
+            .customize()
+            .config_override(source.patience())
             .send()
         };
         aws.call("lambda:UpdateFunctionCode", &self.function_name, send)
@@ -256,7 +290,12 @@ impl Function {
             .map(drop)
     }
 
-    async fn update_configuration(&self, aws: &Aws) -> Result<(), Failure> {
+    /// Lambda leaves the variables as they are where none are sent.
+    async fn update_configuration(
+        &self,
+        aws: &Aws,
+        environment: Option<Environment>,
+    ) -> Result<(), Failure> {
         let send = || {
             aws.lambda
                 .update_function_configuration()
@@ -267,7 +306,7 @@ impl Function {
                 .handler(&self.handler)
                 .memory_size(i32::try_from(self.memory_size).unwrap_or(i32::MAX))
                 .timeout(i32::try_from(self.timeout).unwrap_or(i32::MAX))
-                .environment(self.environment())
+                .set_environment(environment.clone())
                 .tracing_config(self.tracing())
                 .kms_key_arn(&self.kms_key_arn)
                 .send()
@@ -320,9 +359,28 @@ impl Part<Aws> for Function {
         else {
             return Ok(None);
         };
+        if let Some(error) = answer.tags_error {
+            let told = (error.error_code, error.message);
+            return Err(self.hidden("its tags", told, "lambda:ListTags on it"));
+        }
         let tags = Tags::listed(answer.tags.unwrap_or_default());
         let Some(have) = answer.configuration else {
             return Ok(None);
+        };
+        let environment = have.environment;
+        let variables = match environment.map(|found| (found.variables, found.error)) {
+            Some((_, Some(error))) => {
+                let code = error.error_code.unwrap_or_default();
+                if code.contains("AccessDenied") {
+                    let right = format!("kms:Decrypt on {}", self.kms_key_arn);
+                    let told = (code, error.message.unwrap_or_default());
+                    return Err(self.hidden("its environment variables", told, &right));
+                }
+                // What is wrong with the key is the key's to show; its variables stay until it can be used again.
+                self.variables.clone()
+            }
+            Some((variables, None)) => variables.unwrap_or_default().into_iter().collect(),
+            None => BTreeMap::new(),
         };
         let status = trouble_of!(have).unwrap_or_else(|| READY.to_owned());
         let at_work = matches!(have.state, Some(State::Pending))
@@ -347,12 +405,7 @@ impl Part<Aws> for Function {
                 .iter()
                 .map(|kind| kind.as_str().to_owned())
                 .collect(),
-            variables: have
-                .environment
-                .and_then(|env| env.variables)
-                .unwrap_or_default()
-                .into_iter()
-                .collect(),
+            variables,
             tracing_mode: have
                 .tracing_config
                 .and_then(|tracing| tracing.mode)
@@ -401,7 +454,8 @@ impl Part<Aws> for Function {
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
         let tags: HashMap<String, String> = self.tags.0.clone().into_iter().collect();
-        let code = match self.code.source().ok_or_else(|| self.no_code())? {
+        let source = self.code.source().ok_or_else(|| self.no_code())?;
+        let code = match source {
             Source::Zip(bytes) => FunctionCode::builder().zip_file(Blob::new(bytes.to_vec())),
             Source::Object {
                 s3_bucket,
@@ -429,6 +483,8 @@ impl Part<Aws> for Function {
                 .kms_key_arn(&self.kms_key_arn)
                 .set_tags(Some(tags.clone()))
                 .code(code.clone())
+                .customize()
+                .config_override(source.patience())
                 .send()
         };
         let ordered = Instant::now();
@@ -473,7 +529,9 @@ impl Part<Aws> for Function {
             "reserved_concurrent_executions",
         ];
         if changes.names().any(|name| !apart.contains(&name)) {
-            self.update_configuration(aws).await?;
+            let encrypted_anew = changes.any(&["variables", "kms_key_arn"]);
+            let environment = encrypted_anew.then(|| self.environment());
+            self.update_configuration(aws, environment).await?;
             self.ready(aws).await?;
         }
         if changes.any(&["reserved_concurrent_executions"]) {

@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use crate::engine::Attributes;
 
-pub use call::{Aws, Batches, Clients, absent, causes, failure, innermost};
+pub use call::{ATTEMPT, Aws, Batches, Clients, absent, causes, failure, innermost};
 
 /// A part of one of the kinds in this room.
 pub type Part = dyn crate::engine::Part<Aws>;

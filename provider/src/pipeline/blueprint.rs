@@ -85,7 +85,7 @@ pub struct Blueprint {
 pub const UNDELIVERABLE_RECEIVES: i64 = 3;
 
 /// How many invocations undeliverable messages cause at once: the fewest Lambda takes for a limit.
-const UNDELIVERABLE_CONCURRENCY: i64 = 2;
+pub const UNDELIVERABLE_CONCURRENCY: i64 = 2;
 
 /// The levels at which a state machine logs anything.
 const LOGGED: [&str; 3] = ["ALL", "ERROR", "FATAL"];

@@ -141,6 +141,10 @@ fn alias_taken(key: &Node, whose: &str) -> Failure {
 /// What is wrong with a key of the user's own.
 pub async fn given_key(config: &Value, session: &Session) -> Option<Diagnostic> {
     let arn = config.get("kms_key_arn")?.as_str()?;
+    // One of another region is refused, and nobody here knows of it.
+    if arn.split(':').nth(3) != Some(session.region()) {
+        return None;
+    }
     let why = tokio::time::timeout(GLANCE, key::trouble(arn, &once(session))).await;
     Some(key_of_no_use(arn, why.ok()??))
 }

@@ -10,6 +10,9 @@ use super::Call;
 /// Something done when a call passes by.
 type Hook = Arc<dyn Fn(&Call, &[u8]) + Send + Sync>;
 
+/// Another body made of the one of an answer.
+type Rewriting = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
 /// Before or after a call takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
@@ -43,6 +46,8 @@ pub enum Fault {
     Hang,
     /// An earlier answer to the same read is served again. Where there is none the call goes its way, and is not counted.
     Stale,
+    /// AWS answers something else in part: its answer's body, rewritten. For what is done [after](Rule::after) the call.
+    Rewritten(Rewriting),
     /// Nothing goes wrong, but this is called: before the call goes to AWS, or after AWS has answered and before the answer is
     /// passed on. It holds up the call until it returns.
     Hook(Hook),
@@ -57,6 +62,12 @@ impl Fault {
             code: code.to_owned(),
             message: message.to_owned(),
         }
+    }
+
+    /// An answer that says something else in part.
+    #[must_use]
+    pub fn rewritten(rewriting: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        Self::Rewritten(Arc::new(rewriting))
     }
 
     /// Something to be done when a call passes by.
@@ -82,6 +93,7 @@ impl fmt::Display for Fault {
             Self::Reset => f.write_str("reset"),
             Self::Hang => f.write_str("hang"),
             Self::Stale => f.write_str("stale"),
+            Self::Rewritten(_) => f.write_str("rewritten"),
             Self::Hook(_) => f.write_str("hook"),
         }
     }

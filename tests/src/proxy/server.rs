@@ -222,6 +222,11 @@ impl Connection {
         if let Some(injected) = strike(&arrival.after, arrival, body, &to).await? {
             answer = injected;
         }
+        for fault in &arrival.after {
+            if let Fault::Rewritten(rewriting) = fault {
+                answer.rewrite(|body| rewriting(body));
+            }
+        }
         Ok(answer)
     }
 }
@@ -238,7 +243,8 @@ async fn strike(
             hook(&arrival.call, body);
         }
     }
-    let Some(fault) = faults.iter().find(|fault| !matches!(fault, Fault::Hook(_))) else {
+    let strikes = |fault: &&Fault| !matches!(fault, Fault::Hook(_) | Fault::Rewritten(_));
+    let Some(fault) = faults.iter().find(strikes) else {
         return Ok(None);
     };
     match fault {
@@ -253,7 +259,7 @@ async fn strike(
         Fault::Reset => Err(Broken::Reset),
         Fault::Hang => pending().await,
         Fault::Stale => Ok(arrival.stale.clone()),
-        Fault::Hook(_) => Ok(None),
+        Fault::Hook(_) | Fault::Rewritten(_) => Ok(None),
     }
 }
 

@@ -61,6 +61,13 @@ impl Answer {
         self.body = value.to_string().into();
     }
 
+    /// A body made of this one.
+    pub(super) fn rewrite(&mut self, rewriting: impl Fn(&str) -> String) {
+        self.body = rewriting(&String::from_utf8_lossy(&self.body)).into();
+        // The old body's.
+        self.headers.remove("content-length");
+    }
+
     fn header(&mut self, name: &'static str, value: &str) {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(HeaderName::from_static(name), value);

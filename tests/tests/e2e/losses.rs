@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use aws_sdk_lambda::types::Environment;
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::somebody::{self, messages, put, send};
 
@@ -398,5 +399,99 @@ async fn what_cannot_be_deleted_together_goes_one_by_one() -> Result<(), Error> 
     proxy.inject(Rule::before(malformed).on("s3:DeleteObjects"));
     stage.terraform.destroy()?;
     assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Of many objects S3 may leave one for the moment, in an answer that tells of success: it is asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_many_is_deleted_again() -> Result<(), Error> {
+    let lines = "  bucket = { force_destroy = true }\n";
+    let (stage, proxy) = Stage::behind_proxy(lines).await?;
+    stage.terraform.apply()?;
+    let key = "outbound/1/data.json";
+    put(&stage, &stage.names.bucket, key).await;
+    let slow = format!(
+        "<DeleteResult><Error><Key>{key}</Key><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error></DeleteResult>"
+    );
+    let hits = proxy.inject(
+        Rule::after(Fault::rewritten(move |_| slow.clone()))
+            .on("s3:DeleteObjects")
+            .first(1),
+    );
+    let slow = Fault::error(503, "SlowDown", "Reduce your request rate.");
+    let again = proxy.inject(Rule::before(slow).on("s3:DeleteObject").first(2));
+    stage.terraform.destroy()?;
+    assert_eq!((hits.count(), again.count()), (1, 2));
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What Lambda answers without, since the caller may not see it, is not taken for nothing: no variable is removed, no function left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_seen_of_a_function_is_not_overwritten() -> Result<(), Error> {
+    let arguments = |memory: u32| {
+        format!(
+            "  processing = {{ memory_size = {memory}, variables = {{ STAGE = \"one\" }} }}\n  lifecycle {{\n    ignore_changes = [processing.variables]\n  }}\n"
+        )
+    };
+    let (stage, proxy) = Stage::behind_proxy(&arguments(128)).await?;
+    stage.terraform.apply()?;
+    let function = &stage.names.processing;
+    let variables = async || {
+        let get = stage.aws.lambda.get_function_configuration();
+        let answer = get.function_name(function).send().await.unwrap();
+        answer.environment.unwrap().variables.unwrap()
+    };
+    let mut more = variables().await;
+    more.insert("FEATURE".to_owned(), "on".to_owned());
+    let environment = Environment::builder().set_variables(Some(more.clone()));
+    let add = stage.aws.lambda.update_function_configuration();
+    let add = add.function_name(function).environment(environment.build());
+    add.send().await.unwrap();
+    stage.set(&arguments(256))?;
+
+    let hide = |pointer: &'static str, field: &'static str, code: &'static str| {
+        move |body: &str| {
+            let mut value: Value = serde_json::from_str(body).unwrap();
+            let at = value.pointer_mut(pointer).unwrap();
+            let hidden =
+                json!({ "ErrorCode": code, "Message": "User: somebody is not authorized" });
+            if field == "Environment" {
+                at[field] = json!({ "Error": hidden });
+            } else {
+                at["Tags"] = Value::Null;
+                at[field] = hidden;
+            }
+            value.to_string()
+        }
+    };
+    let rows = [
+        ("/Configuration", "Environment", "kms:Decrypt"),
+        ("", "TagsError", "lambda:ListTags"),
+    ];
+    for (pointer, field, right) in rows {
+        let hidden = Fault::rewritten(hide(pointer, field, "AccessDeniedException"));
+        proxy.inject(Rule::after(hidden).on("lambda:GetFunction"));
+        for command in [APPLY, DESTROY] {
+            let said = stage.terraform.refuse(&command)?;
+            assert!(said.contains(right), "{field}: {said}");
+        }
+        proxy.clear();
+        assert_eq!(variables().await, more, "{field}");
+    }
+
+    // Where the key is in trouble that is what is told, and the rest of the function is written without its variables.
+    let hidden = Fault::rewritten(hide(
+        "/Configuration",
+        "Environment",
+        "KMSDisabledException",
+    ));
+    proxy.inject(Rule::after(hidden).on("lambda:GetFunction"));
+    stage.terraform.apply()?;
+    proxy.clear();
+    assert_eq!(variables().await, more);
+    let get = stage.aws.lambda.get_function_configuration();
+    let answer = get.function_name(function).send().await.unwrap();
+    assert_eq!(answer.memory_size, Some(256));
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use bellflower_tests::{Aws, Error, MiniStack, Options, Stage, Terraform};
+use bellflower_tests::{Aws, ELSEWHERE, Error, MiniStack, Options, Stage, Terraform};
 
 const REGION: &str = "eu-west-1";
 const OTHER_ACCOUNT: &str = "222222222222";
@@ -190,6 +190,10 @@ source_profile = signed_out
 [profile keys]
 aws_access_key_id = 111111111111
 aws_secret_access_key = secret
+[profile asks_for_a_code]
+role_arn = arn:aws:iam::222222222222:role/nobody
+source_profile = keys
+mfa_serial = arn:aws:iam::111111111111:mfa/me
 [profile refused]
 role_arn = arn:aws:iam::222222222222:role/nobody
 source_profile = keys
@@ -237,7 +241,9 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
     terraform.rewrite(&text(""))?;
 
     let nowhere = files.path().join("nowhere").display().to_string();
-    let rows: [(&[(&str, &str)], &str); 15] = [
+    let token = write("token", "a.b.c");
+    let web_role = "arn:aws:iam::222222222222:role/web";
+    let rows: [(&[(&str, &str)], &str); 20] = [
         (
             &[("AWS_PROFILE", "nope")],
             "no profile \"nope\", which AWS_PROFILE names",
@@ -280,8 +286,29 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
             "without AWS_SECRET_ACCESS_KEY",
         ),
         (
-            &[("AWS_SECRET_ACCESS_KEY", "secret")],
-            "without AWS_ACCESS_KEY_ID",
+            &[("AWS_WEB_IDENTITY_TOKEN_FILE", &token)],
+            "without AWS_ROLE_ARN",
+        ),
+        (
+            &[
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", &nowhere),
+                ("AWS_ROLE_ARN", web_role),
+            ],
+            "/nowhere (AWS_WEB_IDENTITY_TOKEN_FILE)",
+        ),
+        (&[("AWS_PROFILE", "asks_for_a_code")], "get-session-token"),
+        (&[("AWS_PROFILE", "my prof")], "whose name has a space"),
+        // The network is at fault, not the credentials.
+        (
+            &[
+                ("AWS_PROFILE", "refused"),
+                ("AWS_ENDPOINT_URL", "https://127.0.0.1:9"),
+            ],
+            "No answer came from AWS",
+        ),
+        (
+            &[("HTTPS_PROXY", "socks5://127.0.0.1:9")],
+            "HTTPS_PROXY does not name a proxy",
         ),
     ];
     for (variables, words) in rows {
@@ -294,7 +321,57 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
             terraform.set(name, None);
         }
         terraform.set("AWS_CONFIG_FILE", Some(&trouble));
+        terraform.set("AWS_ENDPOINT_URL", Some(emulator.endpoint()));
     }
+    Ok(())
+}
+
+/// A web identity that the environment names comes before a profile that nobody named, and a container is asked past the proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_source_that_is_named_is_taken() -> Result<(), Error> {
+    let emulator = emulator()?;
+    let authority = fs::read_to_string(emulator.authority_file()).unwrap();
+    let there = Aws::new(
+        emulator.endpoint(),
+        &authority,
+        OTHER_ACCOUNT,
+        "secret",
+        REGION,
+    );
+    let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Federated": "*"},
+        "Action": "sts:AssumeRoleWithWebIdentity"}]}"#;
+    let role = there.iam.create_role().role_name("web");
+    let role = role.assume_role_policy_document(trust).send();
+    let role = role.await.unwrap().role.unwrap().arn;
+    let files = tempfile::tempdir().unwrap();
+    let (config, token) = (files.path().join("config"), files.path().join("token"));
+    fs::write(&token, "a.b.c").unwrap();
+    let keys = "[default]\naws_access_key_id = 111111111111\naws_secret_access_key = secret\n";
+    fs::write(&config, keys).unwrap();
+    let mut environment = emulator.environment();
+    environment.retain(|(name, _)| !name.contains("KEY"));
+    environment.push(("AWS_CONFIG_FILE".to_owned(), config.display().to_string()));
+    let text = Stage::text("", "orders", "");
+    let mut terraform = Terraform::configuration(&text, &environment)?;
+    let bucket = planned_bucket(&terraform)?;
+    assert!(bucket.contains("111111111111"), "{bucket}");
+    terraform.set("AWS_ROLE_ARN", Some(&role));
+    let file = token.display().to_string();
+    terraform.set("AWS_WEB_IDENTITY_TOKEN_FILE", Some(&file));
+    let bucket = planned_bucket(&terraform)?;
+    assert!(bucket.contains(OTHER_ACCOUNT), "{bucket}");
+
+    terraform.set("AWS_WEB_IDENTITY_TOKEN_FILE", None);
+    fs::write(&config, "").unwrap();
+    let uri = container("333333333333").await;
+    terraform.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", Some(&uri));
+    let nobody = "http://127.0.0.1:9";
+    for proxy in ["HTTP_PROXY", "ALL_PROXY", "HTTPS_PROXY"] {
+        terraform.set(proxy, Some(nobody));
+    }
+    // The emulator is on this machine, and so reached past the proxy, too.
+    let bucket = planned_bucket(&terraform)?;
+    assert!(bucket.contains("333333333333"), "{bucket}");
     Ok(())
 }
 
@@ -337,6 +414,7 @@ async fn tunnels() -> (String, Arc<AtomicUsize>) {
                     return;
                 };
                 counted.fetch_add(1, Ordering::Relaxed);
+                let target = target.replace(ELSEWHERE, "127.0.0.1");
                 let mut there = TcpStream::connect(target).await.unwrap();
                 stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
                 let _ = copy_bidirectional(&mut stream, &mut there).await;
@@ -353,13 +431,17 @@ async fn the_way_to_aws_is_through_the_proxy() -> Result<(), Error> {
     let (proxy, count) = tunnels().await;
     let mut environment = emulator.environment();
     environment.push(("HTTPS_PROXY".to_owned(), proxy));
-    let mut terraform = Terraform::configuration(&Stage::text("", "orders", ""), &environment)?;
+    let elsewhere = emulator.endpoint().replace("127.0.0.1", ELSEWHERE);
+    environment.retain(|(name, _)| name != "AWS_ENDPOINT_URL");
+    environment.push(("AWS_ENDPOINT_URL".to_owned(), elsewhere));
+    let text = Stage::text("  s3_use_path_style = true\n", "orders", "");
+    let mut terraform = Terraform::configuration(&text, &environment)?;
     let bucket = planned_bucket(&terraform)?;
     assert!(bucket.contains(emulator.account()), "{bucket}");
     let tunnelled = count.load(Ordering::Relaxed);
     assert!(tunnelled > 0, "nothing came by way of the proxy");
-    terraform.set("NO_PROXY", Some("127.0.0.1,localhost"));
-    planned_bucket(&terraform)?;
+    terraform.set("NO_PROXY", Some("example.com, *.elsewhere.test:443"));
+    terraform.refuse(&["plan", "-no-color"])?;
     assert_eq!(count.load(Ordering::Relaxed), tunnelled);
     // A proxy that is not there is named.
     terraform.set("NO_PROXY", None);

@@ -191,24 +191,27 @@ impl Bucket {
             let answer = match aws.call("s3:DeleteObjects", &self.bucket, send).await {
                 // A key may hold what XML does not: then each is named in a URL.
                 Err(failure) if failure.is(&["MalformedXML"]) => {
-                    self.remove_each(aws, objects).await?;
+                    self.remove_each(aws, objects.iter()).await?;
                     continue;
                 }
                 answer => absent(answer, GONE)?,
             };
-            if let Some(error) = answer
-                .and_then(|answer| answer.errors)
-                .unwrap_or_default()
-                .into_iter()
-                .next()
-            {
-                return Err(self.kept(error));
-            }
+            // Some may be left for the moment, of which S3 says why when it is asked for one alone.
+            let errors = answer.and_then(|answer| answer.errors).unwrap_or_default();
+            let left = |object: &&ObjectIdentifier| {
+                let is_it = |error: &Error| error.key.as_deref() == Some(object.key());
+                errors.iter().any(is_it)
+            };
+            self.remove_each(aws, objects.iter().filter(left)).await?;
         }
         Ok(())
     }
 
-    async fn remove_each(&self, aws: &Aws, objects: &[ObjectIdentifier]) -> Result<(), Failure> {
+    async fn remove_each(
+        &self,
+        aws: &Aws,
+        objects: impl Iterator<Item = &ObjectIdentifier>,
+    ) -> Result<(), Failure> {
         for object in objects {
             let delete = || {
                 let request = aws.s3.delete_object().bucket(&self.bucket);
@@ -219,18 +222,6 @@ impl Bucket {
             absent(aws.call("s3:DeleteObject", &name, delete).await, GONE)?;
         }
         Ok(())
-    }
-
-    /// The failure to delete one object.
-    fn kept(&self, error: Error) -> Failure {
-        Failure {
-            operation: "s3:DeleteObjects",
-            object: format!("{}/{}", self.bucket, error.key.unwrap_or_default()),
-            code: error.code,
-            message: error.message.unwrap_or_default(),
-            attempts: 1,
-            ..Failure::default()
-        }
     }
 
     /// Deletes all objects, versions, delete markers and unfinished uploads.

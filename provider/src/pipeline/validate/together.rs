@@ -10,7 +10,7 @@ use super::subscriptions::subscriptions;
 use super::table::complaint;
 use super::{complain, path};
 use crate::parts::tags;
-use crate::pipeline::blueprint::UNDELIVERABLE_RECEIVES;
+use crate::pipeline::blueprint::{UNDELIVERABLE_CONCURRENCY, UNDELIVERABLE_RECEIVES};
 use crate::pipeline::schema::{ALL_ALARMS, Field, Origin, ROTATION_PERIOD, Shape, fields};
 
 /// The configuration, asked for known values only.
@@ -373,13 +373,16 @@ fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
                           after their time. event_source.enabled = false holds work back and loses none.";
             warn(reserved, "Nothing gets through", detail.to_owned());
         }
-        Some(batches) if room < batches => {
-            let detail = format!("{turned_away}: {most} ({batches}) should be at most {reserved}.");
+        Some(batches) if room < batches + UNDELIVERABLE_CONCURRENCY => {
+            let needed = batches + UNDELIVERABLE_CONCURRENCY;
+            let detail = format!(
+                "{turned_away}. {most} ({batches}) and {UNDELIVERABLE_CONCURRENCY} for the undeliverable queue are {needed}: {reserved} should be at least that, or {most} smaller."
+            );
             warn(most, "More at once than is reserved", detail);
         }
         None if view.missing(most) => {
             let detail = format!(
-                "{turned_away}. {most}, which may be 2 or more and at most {reserved}, leaves the rest in the queue."
+                "{turned_away}. {most} leaves the rest in the queue: it may be 2 or more, and {reserved} should be {UNDELIVERABLE_CONCURRENCY} more than that, for the undeliverable queue."
             );
             warn(reserved, "Batches may be turned away", detail);
         }
