@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use bellflower_tests::{Aws, ELSEWHERE, Error, MiniStack, Options, Stage, Terraform};
 
 const REGION: &str = "eu-west-1";
+/// What Google would say of somebody, if it had signed it.
+const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2FjY291bnRzLmdvb2dsZS5jb20iLCJzdWIiOiJ4IiwiYXVkIjoieSJ9.c2ln";
 const OTHER_ACCOUNT: &str = "222222222222";
 
 fn emulator() -> Result<MiniStack, Error> {
@@ -338,14 +340,14 @@ async fn the_first_source_that_is_named_is_taken() -> Result<(), Error> {
         "secret",
         REGION,
     );
-    let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Federated": "*"},
+    let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Federated": "accounts.google.com"},
         "Action": "sts:AssumeRoleWithWebIdentity"}]}"#;
     let role = there.iam.create_role().role_name("web");
     let role = role.assume_role_policy_document(trust).send();
     let role = role.await.unwrap().role.unwrap().arn;
     let files = tempfile::tempdir().unwrap();
     let (config, token) = (files.path().join("config"), files.path().join("token"));
-    fs::write(&token, "a.b.c").unwrap();
+    fs::write(&token, TOKEN).unwrap();
     let keys = "[default]\naws_access_key_id = 111111111111\naws_secret_access_key = secret\n";
     fs::write(&config, keys).unwrap();
     let mut environment = emulator.environment();
