@@ -40,10 +40,9 @@ impl Provider for Bellflower {
                 Err(error) => {
                     let attribute = match &error {
                         SetupError::NoRegion | SetupError::NotARegion(_) => "region",
-                        SetupError::NotAUrl(_) => "endpoints",
+                        SetupError::NotAUrl(_) | SetupError::NotAProxy(_) => "endpoints",
                         SetupError::NoProfile { .. } | SetupError::SharedFiles(_) => "profile",
                         SetupError::Half(..) => "access_key",
-                        SetupError::NotAProxy(_) => "endpoints",
                         SetupError::CaBundle { .. } => "custom_ca_bundle",
                     };
                     let path = Path::root().attribute(attribute);

@@ -203,6 +203,82 @@ source_profile = keys
 region = eu-west-1
 "#;
 
+/// What somebody's environment says, files in FOLDER, and a part of what he is told.
+const NAMED: [(&[(&str, &str)], &str); 20] = [
+    (
+        &[("AWS_PROFILE", "nope")],
+        "no profile \"nope\", which AWS_PROFILE names",
+    ),
+    (
+        &[("AWS_DEFAULT_PROFILE", "nope")],
+        "which AWS_DEFAULT_PROFILE names",
+    ),
+    (&[("AWS_PROFILE", "prod")], "[profile prod]"),
+    (
+        &[
+            ("AWS_PROFILE", "prod"),
+            ("AWS_CONFIG_FILE", "FOLDER/nowhere"),
+        ],
+        "There are none at all",
+    ),
+    (
+        &[("AWS_CONFIG_FILE", "FOLDER/malformed")],
+        "malformed on line 1",
+    ),
+    (&[("AWS_PROFILE", "ghostly")], "`ghost` was not defined"),
+    (
+        &[("AWS_PROFILE", "sourceless")],
+        "`source_profile` or `credential_source`",
+    ),
+    (&[("AWS_PROFILE", "failing")], "no ticket, run kinit"),
+    (
+        &[("AWS_PROFILE", "refused")],
+        "\"the role of profile \"refused\"\"",
+    ),
+    (&[("AWS_PROFILE", "half")], "aws_secret_access_key"),
+    (
+        &[("AWS_PROFILE", "signed_out")],
+        "aws sso login --profile signed_out",
+    ),
+    (
+        &[("AWS_PROFILE", "through_the_signed_out")],
+        "aws sso login --profile signed_out",
+    ),
+    (
+        &[("AWS_PROFILE", "by_the_console")],
+        "aws login --profile by_the_console",
+    ),
+    (
+        &[("AWS_ACCESS_KEY_ID", "AKIA")],
+        "without AWS_SECRET_ACCESS_KEY",
+    ),
+    (
+        &[("AWS_WEB_IDENTITY_TOKEN_FILE", "FOLDER/token")],
+        "without AWS_ROLE_ARN",
+    ),
+    (
+        &[
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "FOLDER/nowhere"),
+            ("AWS_ROLE_ARN", "arn:aws:iam::222222222222:role/web"),
+        ],
+        "/nowhere (AWS_WEB_IDENTITY_TOKEN_FILE)",
+    ),
+    (&[("AWS_PROFILE", "asks_for_a_code")], "get-session-token"),
+    (&[("AWS_PROFILE", "my prof")], "whose name has a space"),
+    // The network is at fault, not the credentials.
+    (
+        &[
+            ("AWS_PROFILE", "refused"),
+            ("AWS_ENDPOINT_URL", "https://127.0.0.1:9"),
+        ],
+        "No answer came from AWS",
+    ),
+    (
+        &[("HTTPS_PROXY", "socks5://127.0.0.1:9")],
+        "HTTPS_PROXY does not name a proxy",
+    ),
+];
+
 /// What somebody names is used, or it is an error that says why not: never are other credentials taken that a machine has, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
@@ -213,7 +289,9 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
         fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let (trouble, malformed) = (write("trouble", TROUBLE), write("malformed", "one\ntwo\n"));
+    let trouble = write("trouble", TROUBLE);
+    write("malformed", "one\ntwo\n");
+    let folder = files.path().display().to_string();
     let mut environment = emulator.environment();
     environment.retain(|(name, _)| !name.contains("KEY"));
     environment.extend([
@@ -242,80 +320,9 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
     terraform.set("AWS_REGION", Some(REGION));
     terraform.rewrite(&text(""))?;
 
-    let nowhere = files.path().join("nowhere").display().to_string();
-    let token = write("token", "a.b.c");
-    let web_role = "arn:aws:iam::222222222222:role/web";
-    let rows: [(&[(&str, &str)], &str); 20] = [
-        (
-            &[("AWS_PROFILE", "nope")],
-            "no profile \"nope\", which AWS_PROFILE names",
-        ),
-        (
-            &[("AWS_DEFAULT_PROFILE", "nope")],
-            "which AWS_DEFAULT_PROFILE names",
-        ),
-        (&[("AWS_PROFILE", "prod")], "[profile prod]"),
-        (
-            &[("AWS_PROFILE", "prod"), ("AWS_CONFIG_FILE", &nowhere)],
-            "There are none at all",
-        ),
-        (&[("AWS_CONFIG_FILE", &malformed)], "malformed on line 1"),
-        (&[("AWS_PROFILE", "ghostly")], "`ghost` was not defined"),
-        (
-            &[("AWS_PROFILE", "sourceless")],
-            "`source_profile` or `credential_source`",
-        ),
-        (&[("AWS_PROFILE", "failing")], "no ticket, run kinit"),
-        (
-            &[("AWS_PROFILE", "refused")],
-            "\"the role of profile \"refused\"\"",
-        ),
-        (&[("AWS_PROFILE", "half")], "aws_secret_access_key"),
-        (
-            &[("AWS_PROFILE", "signed_out")],
-            "aws sso login --profile signed_out",
-        ),
-        (
-            &[("AWS_PROFILE", "through_the_signed_out")],
-            "aws sso login --profile signed_out",
-        ),
-        (
-            &[("AWS_PROFILE", "by_the_console")],
-            "aws login --profile by_the_console",
-        ),
-        (
-            &[("AWS_ACCESS_KEY_ID", "AKIA")],
-            "without AWS_SECRET_ACCESS_KEY",
-        ),
-        (
-            &[("AWS_WEB_IDENTITY_TOKEN_FILE", &token)],
-            "without AWS_ROLE_ARN",
-        ),
-        (
-            &[
-                ("AWS_WEB_IDENTITY_TOKEN_FILE", &nowhere),
-                ("AWS_ROLE_ARN", web_role),
-            ],
-            "/nowhere (AWS_WEB_IDENTITY_TOKEN_FILE)",
-        ),
-        (&[("AWS_PROFILE", "asks_for_a_code")], "get-session-token"),
-        (&[("AWS_PROFILE", "my prof")], "whose name has a space"),
-        // The network is at fault, not the credentials.
-        (
-            &[
-                ("AWS_PROFILE", "refused"),
-                ("AWS_ENDPOINT_URL", "https://127.0.0.1:9"),
-            ],
-            "No answer came from AWS",
-        ),
-        (
-            &[("HTTPS_PROXY", "socks5://127.0.0.1:9")],
-            "HTTPS_PROXY does not name a proxy",
-        ),
-    ];
-    for (variables, words) in rows {
+    for (variables, words) in NAMED {
         for (name, value) in variables {
-            terraform.set(name, Some(value));
+            terraform.set(name, Some(&value.replace("FOLDER", &folder)));
         }
         let said = terraform.refuse(&["plan", "-no-color"])?;
         assert!(said.contains(words), "{variables:?}: {said}");
