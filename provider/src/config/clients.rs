@@ -175,10 +175,7 @@ impl Session {
             let answer = self.clients.sts.get_caller_identity().send().await;
             let answer = answer.map_err(|error| {
                 let failed = failure("sts:GetCallerIdentity", "the credentials in use", &error);
-                match self.sources.explain(&self.config, failed, &error) {
-                    Ok(explained) => explained,
-                    Err(failed) => self.naming_the_endpoint(failed),
-                }
+                self.sources.explain(&self.config, failed, &error)
             })?;
             let partition = answer
                 .arn()
@@ -192,19 +189,6 @@ impl Session {
             })
         };
         self.place.get_or_try_init(ask).await.cloned()
-    }
-}
-
-impl Session {
-    fn naming_the_endpoint(&self, failure: Failure) -> Failure {
-        let endpoint = self.config.endpoint("sts");
-        let endpoint = endpoint.or_else(|| variable("AWS_ENDPOINT_URL"));
-        match (failure.status, endpoint, failure.advice.clone()) {
-            (None, Some(url), Some(advice)) => {
-                failure.advise(format!("The endpoint in use is {url}. {advice}"))
-            }
-            _ => failure,
-        }
     }
 }
 
@@ -398,5 +382,30 @@ fn clients(config: &Config, sdk: &SdkConfig) -> Clients {
                 .retry_config(retries(config))
                 .build(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spared_hosts;
+
+    #[test]
+    fn hosts_are_spared_as_other_programs_write_them() {
+        let here = "localhost,127.0.0.0/8,::1";
+        for (written, spared) in [
+            ("", ","),
+            ("example.com", "example.com,"),
+            (
+                "a.example:8443, *.b.example,.c.example",
+                "a.example,b.example,.c.example,",
+            ),
+            ("10.0.0.0/8,fd00::1,*", "10.0.0.0/8,fd00::1,*,"),
+        ] {
+            assert_eq!(
+                spared_hosts(written),
+                format!("{spared}{here}"),
+                "{written}"
+            );
+        }
     }
 }

@@ -163,27 +163,24 @@ impl Sources {
         successors(self.profiles.get_profile(self.profile()), source).take(10)
     }
 
-    /// Why there are no credentials, where that is what a failure is about.
-    ///
-    /// # Errors
-    /// The failure as it was, or for want of an answer in the search for credentials: it is not about those.
+    /// What the first question of all failed of: there are no credentials, a role may not be assumed, or no answer comes.
     pub(super) fn explain(
         &self,
         config: &Config,
         failed: Failure,
         error: &(dyn Error + 'static),
-    ) -> Result<Failure, Failure> {
+    ) -> Failure {
         tracing::debug!(%failed, "no answer to the first question");
         if let Some(refusal) = self.refusal(config, error) {
-            return Ok(refusal);
+            return refusal;
         }
         let loading = causes(error).filter_map(<dyn Error>::downcast_ref::<CredentialsError>);
         let Some(last) = loading.last() else {
             return if failed.says("identity resolver timed out") {
                 let message = format!("no credentials came within {} s", PATIENCE.as_secs());
-                Ok(Failure { message, ..failed }.advise(self.advice("")))
+                Failure { message, ..failed }.advise(self.advice(""))
             } else {
-                Err(failed)
+                unanswered(config, failed)
             };
         };
         let message = match last.source() {
@@ -193,12 +190,14 @@ impl Sources {
             Some(cause) => innermost(cause),
             None => last.to_string(),
         };
-        let unanswered = causes(last).any(<dyn Error>::is::<ConnectorError>);
-        if unanswered && self.source != Source::Machine {
-            return Err(Failure { message, ..failed });
-        }
         let advice = self.advice(&message);
-        Ok(Failure { message, ..failed }.advise(advice))
+        let failed = Failure { message, ..failed };
+        let nobody_answered = causes(last).any(<dyn Error>::is::<ConnectorError>);
+        if nobody_answered && self.source != Source::Machine {
+            unanswered(config, failed)
+        } else {
+            failed.advise(advice)
+        }
     }
 
     /// That a role may not be assumed is another thing than that there are no credentials.
@@ -317,6 +316,18 @@ fn is_whole([one, other]: [&'static str; 2]) -> Result<bool, SetupError> {
         (Some(_), Some(_)) => Ok(true),
         (Some(_), None) => Err(SetupError::Half(one, other)),
         (None, _) => Ok(false),
+    }
+}
+
+/// Where no answer comes from, as far as somebody has set that.
+fn unanswered(config: &Config, failed: Failure) -> Failure {
+    let endpoint = config.endpoint("sts");
+    let endpoint = endpoint.or_else(|| variable("AWS_ENDPOINT_URL"));
+    match (failed.status, endpoint, failed.advice.clone()) {
+        (None, Some(url), Some(advice)) => {
+            failed.advise(format!("The endpoint in use is {url}. {advice}"))
+        }
+        _ => failed,
     }
 }
 
