@@ -183,17 +183,17 @@ impl Sources {
                 unanswered(config, failed)
             };
         };
+        // Neither a container nor an instance: that nobody answers says that there are no such credentials.
+        let none = matches!(last, CredentialsError::CredentialsNotLoaded(_));
+        let none = none && self.source == Source::Machine;
         let message = match last.source() {
-            _ if self.source == Source::Machine => {
-                "there are none, or they cannot be used".to_owned()
-            }
+            _ if none => "there are none, or they cannot be used".to_owned(),
             Some(cause) => innermost(cause),
             None => last.to_string(),
         };
         let advice = self.advice(&message);
         let failed = Failure { message, ..failed };
-        let nobody_answered = causes(last).any(<dyn Error>::is::<ConnectorError>);
-        if nobody_answered && self.source != Source::Machine {
+        if !none && causes(last).any(<dyn Error>::is::<ConnectorError>) {
             unanswered(config, failed)
         } else {
             failed.advise(advice)
