@@ -153,6 +153,11 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
         Ok(None)
     }
 
+    /// Why AWS would not remove it, as far as it shows when it is found.
+    fn protected(&self, _found: &Found) -> Option<Failure> {
+        None
+    }
+
     /// `SQS queue "orders-queue-devl-eu-west-1"`.
     fn title(&self) -> String {
         format!("{} \"{}\"", self.kind(), self.name())

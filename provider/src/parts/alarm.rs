@@ -479,7 +479,7 @@ impl Part<Aws> for Alarm {
     }
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
-        // A call that names one alarm that is gone deletes none, so that each is then deleted for itself.
+        // A call that names one alarm that is gone, or that somebody's composite alarm needs, deletes none: each is then deleted for itself.
         let delete = |names: Vec<String>| async move {
             let delete = || {
                 aws.cloudwatch
@@ -497,7 +497,7 @@ impl Part<Aws> for Alarm {
             .ask(&self.alarm_name, delete)
             .await
         {
-            Err(failure) if failure.is(GONE) => {
+            Err(failure) if failure.code.is_some() => {
                 absent(
                     delete(vec![self.alarm_name.clone()])
                         .await

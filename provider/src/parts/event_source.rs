@@ -5,6 +5,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use std::sync::{Mutex, PoisonError};
+
 use async_trait::async_trait;
 use aws_sdk_lambda::operation::create_event_source_mapping::CreateEventSourceMappingOutput;
 use aws_sdk_lambda::operation::list_event_source_mappings::builders::ListEventSourceMappingsFluentBuilder;
@@ -204,16 +206,30 @@ impl EventSource {
 
     async fn settled(&self, aws: &Aws, uuid: &str) -> Result<(), Failure> {
         let target = if self.enabled { "Enabled" } else { "Disabled" };
+        let why = Mutex::new(None);
+        let why_not = &why;
         let probe = || async move {
             let get = || aws.lambda.get_event_source_mapping().uuid(uuid).send();
             let answer = absent(
                 aws.call("lambda:GetEventSourceMapping", uuid, get).await,
                 GONE,
             )?;
-            let state = answer.and_then(|answer| answer.state).unwrap_or_default();
-            Ok((state == target).then_some(()))
+            let (state, reason) = answer
+                .map(|answer| (answer.state, answer.state_transition_reason))
+                .unwrap_or_default();
+            *why_not.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+            Ok((state.as_deref() == Some(target)).then_some(()))
         };
-        aws.settle(&self.title(), target, BUDGET, probe).await
+        let settled = aws.settle(&self.title(), target, BUDGET, probe).await;
+        settled.map_err(
+            |failure| match why.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                Some(reason) => Failure {
+                    message: format!("{}: {reason}", failure.message),
+                    ..failure
+                },
+                None => failure,
+            },
+        )
     }
 
     /// Waits only where the answer did not already show the state it should be in.

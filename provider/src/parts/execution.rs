@@ -87,6 +87,7 @@ pub async fn waiting(
 /// Reads a wait out of a history, whose newest event comes first.
 fn wait_of(execution_arn: &str, state: &str, newest_first: &[HistoryEvent]) -> Option<Waiting> {
     let mut scheduled: Option<&HistoryEvent> = None;
+    let mut redriven = false;
     for event in newest_first {
         match &event.r#type {
             HistoryEventType::TaskScheduled => scheduled = scheduled.or(Some(event)),
@@ -104,6 +105,9 @@ fn wait_of(execution_arn: &str, state: &str, newest_first: &[HistoryEvent]) -> O
                     timeout: details.and_then(TaskScheduledEventDetails::timeout_in_seconds),
                 });
             }
+            // A redrive goes on in the state that was entered before: how the execution ended is no news.
+            HistoryEventType::ExecutionRedriven if scheduled.is_some() => redriven = true,
+            _ if redriven => {}
             HistoryEventType::TaskSubmitted
             | HistoryEventType::TaskStarted
             // An attempt to send the message; the next one is after it.
@@ -183,6 +187,35 @@ mod tests {
             SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(6)
         );
         assert_eq!((wait.timeout, wait.input.as_str()), (Some(60), "{}"));
+    }
+
+    /// An execution that was stopped and redriven goes on in its state, as a new attempt of that.
+    #[test]
+    fn what_was_redriven_waits_again() {
+        use HistoryEventType::{
+            ExecutionAborted, ExecutionRedriven, TaskScheduled, TaskStarted, TaskStateAborted,
+            TaskStateEntered, TaskSubmitted, TaskTimedOut,
+        };
+        for end in [TaskStateAborted, TaskTimedOut] {
+            let before = [
+                TaskStateEntered,
+                TaskScheduled,
+                TaskSubmitted,
+                end,
+                ExecutionAborted,
+            ];
+            let again = [ExecutionRedriven, TaskScheduled, TaskStarted, TaskSubmitted];
+            let wait = wait_of("e", STATE, &history(&[&before[..], &again].concat())).unwrap();
+            let since = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(7);
+            assert_eq!((wait.since, wait.timeout), (since, Some(60)));
+        }
+        let just_now = [
+            TaskStateEntered,
+            TaskScheduled,
+            ExecutionAborted,
+            ExecutionRedriven,
+        ];
+        assert_eq!(wait_of("e", STATE, &history(&just_now)), None);
     }
 
     #[test]

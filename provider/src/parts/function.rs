@@ -372,7 +372,7 @@ impl Part<Aws> for Function {
             Some((_, Some(error))) => {
                 let code = error.error_code.unwrap_or_default();
                 if code.contains("AccessDenied") {
-                    let right = format!("kms:Decrypt on {}", self.kms_key_arn);
+                    let right = format!("kms:Decrypt on {}", have.kms_key_arn.unwrap_or_default());
                     let told = (code, error.message.unwrap_or_default());
                     return Err(self.hidden("its environment variables", told, &right));
                 }

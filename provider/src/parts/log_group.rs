@@ -14,8 +14,11 @@ use super::{Aws, absent, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["ResourceNotFoundException"];
-/// A shorter end that names have in common would fit too many groups of others.
-const SHORTEST_END: usize = 8;
+/// Under which name a group that was found tells that AWS does not delete it.
+const PROTECTED: &str = "deletion_protection_enabled";
+
+/// How a list of groups by their names may be refused.
+const REFUSED: &[&str] = &["InvalidParameterException", "ResourceNotFoundException"];
 
 /// How a log group should be.
 #[derive(Debug, Clone, Serialize)]
@@ -32,50 +35,61 @@ pub struct LogGroup {
     pub tags: Tags,
 }
 
-/// The end that all these names have in common.
-fn shared_end(names: &[String]) -> &str {
-    let Some((first, others)) = names.split_first() else {
-        return "";
-    };
-    let ends = (0..first.len()).filter_map(|start| first.get(start..));
-    let shared = |end: &&str| others.iter().all(|name| name.ends_with(end));
-    ends.into_iter().find(shared).unwrap_or_default()
+/// Whether a listing left out everything but what the group is called, as one by `logGroupNamePattern` does.
+fn is_bare(group: &Described) -> bool {
+    group.stored_bytes.is_none()
+        && group.log_group_class.is_none()
+        && group.retention_in_days.is_none()
+        && group.kms_key_id.is_none()
 }
 
-/// The groups of these names that are there. Groups of pipelines end alike, so they are listed together; what such a list does not show within the
-/// calls it would take to ask for each is asked for.
+/// The groups of these names that are there. They are listed together; what such a list does not tell, or not within the calls it would take to ask for
+/// each, is asked for.
 async fn listed(aws: &Aws, names: Vec<String>) -> Result<HashMap<String, Described>, Failure> {
-    let end = shared_end(&names);
-    let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let (mut found, mut whole) = (HashMap::new(), false);
-    if wanted.len() > 1 && end.len() >= SHORTEST_END {
-        let request = || aws.logs.describe_log_groups().log_group_name_pattern(end);
-        let mut pages = Pages::default();
-        while !whole && pages.read < wanted.len() {
-            let page = pages.next(aws, &names.join(", "), request()).await?;
-            whole = pages.token.is_none();
-            found.extend(
-                page.into_iter()
-                    .filter(|(name, _)| wanted.contains(name.as_str())),
-            );
+    let mut left: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let (mut found, mut pages) = (HashMap::new(), Pages::default());
+    let most = left.len();
+    while most > 1 && pages.read < most {
+        let identifiers = Some(names.clone());
+        let request = aws.logs.describe_log_groups();
+        let request = request.set_log_group_identifiers(identifiers);
+        let page = match pages.next(aws, &names.join(", "), request).await {
+            // Whatever such a list is refused for, asking for each shows.
+            Err(failure) if failure.is(REFUSED) => break,
+            page => page?,
+        };
+        let mut bare = BTreeSet::new();
+        for (name, group) in page {
+            let Some(name) = left.take(name.as_str()) else {
+                continue;
+            };
+            if is_bare(&group) {
+                bare.insert(name);
+            } else {
+                found.insert(name.to_owned(), group);
+            }
+        }
+        if pages.token.is_none() {
+            left.clear();
+        }
+        left.append(&mut bare);
+        if pages.token.is_none() {
+            break;
         }
     }
-    if !whole {
-        let missing = wanted.iter().filter(|name| !found.contains_key(**name));
-        let each = missing.map(|name| async move {
-            let request = || aws.logs.describe_log_groups().log_group_name_prefix(*name);
-            let mut pages = Pages::default();
-            loop {
-                let page = pages.next(aws, name, request()).await?;
-                let group = page.into_iter().find(|(found, _)| found == name);
-                if group.is_some() || pages.token.is_none() {
-                    return Ok(group);
-                }
+    let each = left.into_iter().map(|name| async move {
+        let request = || aws.logs.describe_log_groups().log_group_name_prefix(name);
+        let mut pages = Pages::default();
+        loop {
+            let page = pages.next(aws, name, request()).await?;
+            let group = page.into_iter().find(|(found, _)| found == name);
+            if group.is_some() || pages.token.is_none() {
+                return Ok(group);
             }
-        });
-        let each: Vec<Option<_>> = try_join_all(each).await?;
-        found.extend(each.into_iter().flatten());
-    }
+        }
+    });
+    let each: Vec<Option<_>> = try_join_all(each).await?;
+    found.extend(each.into_iter().flatten());
     Ok(found)
 }
 
@@ -175,14 +189,31 @@ impl Part<Aws> for LogGroup {
         let have = Self {
             name: self.name.clone(),
             arn: arn.trim_end_matches(":*").to_owned(),
-            retention_in_days: group.retention_in_days.map_or(0, i64::from),
+            // What a policy of the whole account says is shown in its stead, and nothing that is written here changes it.
+            retention_in_days: match group.retention_policy_name {
+                Some(_) => self.retention_in_days,
+                None => group.retention_in_days.map_or(0, i64::from),
+            },
             kms_key_id: group.kms_key_id.unwrap_or_default(),
             tags: tags.clone(),
         };
+        let mut attributes = properties(&have);
+        if group.deletion_protection_enabled == Some(true) {
+            attributes.insert(PROTECTED.to_owned(), true.into());
+        }
         Ok(Some(Found {
-            attributes: properties(&have),
+            attributes,
             owner: self.tags.owner_of(&tags),
         }))
+    }
+
+    fn protected(&self, found: &Found) -> Option<Failure> {
+        found.attributes.contains_key(PROTECTED).then(|| {
+            Failure::refusal(self.title(), "somebody has protected it from deletion").advise(format!(
+                "To let it go: aws logs put-log-group-deletion-protection --log-group-identifier {} --no-deletion-protection-enabled",
+                self.name
+            ))
+        })
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
@@ -253,27 +284,5 @@ impl Part<Aws> for LogGroup {
         };
         let answer = aws.remove("logs:DeleteLogGroup", &self.name, delete, GONE);
         answer.await.map(drop)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_pipelines_end_alike() {
-        let names = |list: &[&str]| {
-            list.iter()
-                .map(|name| (*name).to_owned())
-                .collect::<Vec<_>>()
-        };
-        let derived = names(&[
-            "/aws/lambda/orders-processing-devl-eu-west-1",
-            "/aws/vendedlogs/states/orders-state-machine-devl-eu-west-1",
-        ]);
-        assert_eq!(shared_end(&derived), "-devl-eu-west-1");
-        assert_eq!(shared_end(&names(&["/a/ü", "/b/ä"])), "");
-        assert_eq!(shared_end(&names(&["/a/b"])), "/a/b");
-        assert_eq!(shared_end(&[]), "");
     }
 }

@@ -186,6 +186,8 @@ async fn free(
         if !ours && !found.is_some_and(|found| is_tied(node, found, blueprint)) {
             continue;
         }
+        let protected = found.and_then(|found| node.part.protected(found));
+        reasons.extend(protected.filter(|_| ours));
         let used = node.part.in_use(aws).await;
         let used = used.map_err(|failure| vec![told(&failure)])?;
         reasons.extend(used.map(|reason| {

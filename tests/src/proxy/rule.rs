@@ -10,8 +10,8 @@ use super::Call;
 /// Something done when a call passes by.
 type Hook = Arc<dyn Fn(&Call, &[u8]) + Send + Sync>;
 
-/// Another body made of the one of an answer.
-type Rewriting = Arc<dyn Fn(&str) -> String + Send + Sync>;
+/// Another body made of the ones of a request and its answer.
+type Rewriting = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
 
 /// Before or after a call takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,12 @@ impl Fault {
     /// An answer that says something else in part.
     #[must_use]
     pub fn rewritten(rewriting: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        Self::rewritten_to(move |_, answer| rewriting(answer))
+    }
+
+    /// The same where it depends on the request's body, which comes first.
+    #[must_use]
+    pub fn rewritten_to(rewriting: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> Self {
         Self::Rewritten(Arc::new(rewriting))
     }
 

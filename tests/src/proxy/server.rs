@@ -224,7 +224,7 @@ impl Connection {
         }
         for fault in &arrival.after {
             if let Fault::Rewritten(rewriting) = fault {
-                answer.rewrite(|body| rewriting(body));
+                answer.rewrite(|answer| rewriting(&String::from_utf8_lossy(body), answer));
             }
         }
         Ok(answer)

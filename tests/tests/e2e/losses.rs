@@ -495,3 +495,61 @@ async fn what_may_not_be_seen_of_a_function_is_not_overwritten() -> Result<(), E
     assert_eq!(answer.memory_size, Some(256));
     Ok(())
 }
+
+/// An answer about log groups, each changed by `change`; that to a request for a prefix is left alone if `but_by_prefix`.
+fn log_groups(but_by_prefix: bool, change: fn(&mut Value)) -> Rule {
+    let rewriting = move |request: &str, answer: &str| {
+        let mut told: Value = serde_json::from_str(answer).unwrap();
+        if !(but_by_prefix && request.contains("logGroupNamePrefix")) {
+            let groups = told["logGroups"].as_array_mut().unwrap();
+            groups.iter_mut().for_each(change);
+        }
+        told.to_string()
+    };
+    Rule::after(Fault::rewritten_to(rewriting)).on("logs:DescribeLogGroups")
+}
+
+/// Some listings of log groups tell names alone (AWS says so of `logGroupNamePattern`), a policy of the account tells another retention, and somebody
+/// protects a group: none of it is taken for a difference, and what AWS will not delete is told before anything is.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_groups_are_what_aws_tells_of_them() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let bare = |group: &mut Value| {
+        let fields = group.as_object_mut().unwrap();
+        fields.retain(|name, _| ["arn", "creationTime", "logGroupName"].contains(&name.as_str()));
+    };
+    proxy.inject(log_groups(true, bare));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    proxy.clear();
+
+    let refused = Fault::error(400, "InvalidParameterException", "No such log group.");
+    let hits = proxy.inject(Rule::before(refused).on("logs:DescribeLogGroups").first(1));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    assert_eq!(hits.count(), 1);
+    proxy.clear();
+
+    proxy.inject(log_groups(false, |group| {
+        group["retentionInDays"] = json!(30);
+        group["retentionPolicyName"] = json!("the-account's");
+    }));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    proxy.clear();
+
+    proxy.inject(log_groups(false, |group| {
+        group["deletionProtectionEnabled"] = json!(true);
+    }));
+    let said = stage.terraform.refuse(&DESTROY)?;
+    assert!(said.contains("protected it from deletion"), "{said}");
+    proxy.clear();
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // One alarm that a composite alarm needs does not keep the others.
+    let needed = "Cannot delete one as there are composite alarm(s) depending on it";
+    let needed = Fault::error(400, "ValidationError", needed);
+    let hits = proxy.inject(Rule::before(needed).on("cloudwatch:DeleteAlarms").first(1));
+    stage.terraform.destroy()?;
+    assert_eq!(hits.count(), 1);
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
