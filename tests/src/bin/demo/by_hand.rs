@@ -19,7 +19,9 @@ pub fn tell(
     // The only name that version 1 of AWS's command line knows.
     variables.push(("AWS_DEFAULT_REGION".into(), emulator.region().into()));
     // Nobody's proxy leads back to this machine.
-    variables.push(("NO_PROXY".into(), "127.0.0.1,localhost".into()));
+    for name in ["NO_PROXY", "no_proxy"] {
+        variables.push((name.into(), "127.0.0.1,localhost".into()));
+    }
     let configuration = terraform.cli_configuration();
     variables.push(("TF_CLI_CONFIG_FILE".into(), path(&configuration)));
     let text = exports(&variables);
