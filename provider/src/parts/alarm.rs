@@ -16,10 +16,9 @@ use super::tags::Tags;
 use super::{Aws, absent, attributes, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
-/// Under which name an alarm that was found tells what others have it do where it has no data: of that nothing is ours.
-const WITHOUT_DATA: &str = "insufficient_data_actions";
-
 const GONE: &[&str] = &["ResourceNotFound", "ResourceNotFoundException"];
+/// How the deletion of an alarm that a composite alarm needs is refused.
+const NEEDED: &[&str] = &["ValidationError", "ValidationException"];
 
 /// How a `CloudWatch` alarm should be. Times are in seconds.
 #[derive(Debug, Clone, Serialize)]
@@ -340,8 +339,9 @@ impl Alarm {
         }
     }
 
-    /// Writes the whole alarm, with what others have it do `without_data`. `CloudWatch` heeds the tags only when the alarm is new.
-    async fn put(&self, aws: &Aws, without_data: Option<Vec<String>>) -> Result<(), Failure> {
+    /// Writes the whole alarm, which leaves out nothing that others have set `before` and that is not ours to say. `CloudWatch` heeds the tags only
+    /// when the alarm is new.
+    async fn put(&self, aws: &Aws, before: Option<MetricAlarm>) -> Result<(), Failure> {
         let tags = tags(&self.tags.0);
         let put = || {
             let request = aws.cloudwatch.put_metric_alarm();
@@ -362,7 +362,7 @@ impl Alarm {
                     request.set_metrics(Some(metric_query.iter().map(Query::asked).collect()))
                 }
             };
-            request
+            let request = request
                 .alarm_name(&self.alarm_name)
                 .alarm_description(&self.alarm_description)
                 .evaluation_periods(narrow(self.evaluation_periods))
@@ -373,9 +373,16 @@ impl Alarm {
                 .actions_enabled(self.actions_enabled)
                 .set_alarm_actions(Some(self.alarm_actions.clone()))
                 .set_ok_actions(Some(self.ok_actions.clone()))
-                .set_insufficient_data_actions(without_data.clone())
-                .set_tags(Some(tags.clone()))
-                .send()
+                .set_tags(Some(tags.clone()));
+            match before.clone() {
+                Some(before) => request
+                    .set_insufficient_data_actions(before.insufficient_data_actions)
+                    .set_action_configuration(before.action_configuration)
+                    .set_evaluation_window(before.evaluation_window)
+                    .set_warm_up_configuration(before.warm_up_configuration),
+                None => request,
+            }
+            .send()
         };
         aws.call("cloudwatch:PutMetricAlarm", &self.alarm_name, put)
             .await
@@ -431,7 +438,6 @@ impl Part<Aws> for Alarm {
         };
         let arn = alarm.alarm_arn.clone().unwrap_or_default();
         let unit = alarm.unit.as_ref().map(|unit| unit.as_str().to_owned());
-        let without_data = alarm.insufficient_data_actions.clone();
         let list = || {
             aws.cloudwatch
                 .list_tags_for_resource()
@@ -451,7 +457,6 @@ impl Part<Aws> for Alarm {
         let owner = self.tags.owner_of(&tags);
         let mut attributes = properties(&self.described(alarm, tags));
         attributes.extend(attributes! { "unit": unit });
-        attributes.insert(WITHOUT_DATA.to_owned(), without_data.into());
         Ok(Some(Found { attributes, owner }))
     }
 
@@ -468,9 +473,8 @@ impl Part<Aws> for Alarm {
     ) -> Result<Attributes, Failure> {
         let put = async {
             if changes.names().any(|name| name != "tags") {
-                let others = found.attributes.get(WITHOUT_DATA).cloned();
-                let others = others.and_then(|others| serde_json::from_value(others).ok());
-                self.put(aws, others).await?;
+                let before = self.describe(aws).await?;
+                self.put(aws, before).await?;
             }
             Ok(())
         };
@@ -497,7 +501,7 @@ impl Part<Aws> for Alarm {
             .ask(&self.alarm_name, delete)
             .await
         {
-            Err(failure) if failure.code.is_some() => {
+            Err(failure) if failure.is(GONE) || failure.is(NEEDED) => {
                 absent(
                     delete(vec![self.alarm_name.clone()])
                         .await
