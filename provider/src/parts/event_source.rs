@@ -3,9 +3,8 @@
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html>
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
-
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_lambda::operation::create_event_source_mapping::CreateEventSourceMappingOutput;

@@ -70,12 +70,11 @@ async fn listed(aws: &Aws, names: Vec<String>) -> Result<HashMap<String, Describ
             }
         }
         if pages.token.is_none() {
-            left.clear();
-        }
-        left.append(&mut bare);
-        if pages.token.is_none() {
+            // Who was not listed is not there.
+            left = bare;
             break;
         }
+        left.append(&mut bare);
     }
     let each = left.into_iter().map(|name| async move {
         let request = || aws.logs.describe_log_groups().log_group_name_prefix(name);
