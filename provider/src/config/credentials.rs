@@ -124,9 +124,16 @@ impl Sources {
         directly: SharedHttpClient,
     ) -> SharedCredentialsProvider {
         let directly = basis.clone().with_http_client(directly);
-        let container = EcsCredentialsProvider::builder().configure(&directly);
-        let instance = ImdsCredentialsProvider::builder().configure(&directly);
-        let (container, instance) = (container.build(), instance.build());
+        let container = || {
+            EcsCredentialsProvider::builder()
+                .configure(&directly)
+                .build()
+        };
+        let instance = || {
+            ImdsCredentialsProvider::builder()
+                .configure(&directly)
+                .build()
+        };
         match self.source {
             Source::Block => {
                 let [key, secret] = [&config.access_key, &config.secret_key]
@@ -142,8 +149,8 @@ impl Sources {
                 ProfileFileCredentialsProvider::builder()
                     .configure(basis)
                     .profile_name(self.profile())
-                    .with_custom_provider("EcsContainer", container)
-                    .with_custom_provider("Ec2InstanceMetadata", instance)
+                    .with_custom_provider("EcsContainer", container())
+                    .with_custom_provider("Ec2InstanceMetadata", instance())
                     .build(),
             ),
             Source::WebIdentity => {
@@ -151,8 +158,8 @@ impl Sources {
                 SharedCredentialsProvider::new(provider.build())
             }
             Source::Machine => SharedCredentialsProvider::new(
-                CredentialsProviderChain::first_try("EcsContainer", container)
-                    .or_else("Ec2InstanceMetadata", instance),
+                CredentialsProviderChain::first_try("EcsContainer", container())
+                    .or_else("Ec2InstanceMetadata", instance()),
             ),
         }
     }

@@ -64,8 +64,6 @@ impl Answer {
     /// A body made of this one.
     pub(super) fn rewrite(&mut self, rewriting: impl Fn(&str) -> String) {
         self.body = rewriting(&String::from_utf8_lossy(&self.body)).into();
-        // The old body's.
-        self.headers.remove("content-length");
     }
 
     fn header(&mut self, name: &'static str, value: &str) {

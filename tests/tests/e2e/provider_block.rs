@@ -32,6 +32,27 @@ fn planned_bucket(terraform: &Terraform) -> Result<String, Error> {
         .to_owned())
 }
 
+/// AWS as somebody of this account sees it.
+fn of_account(emulator: &MiniStack, account: &str) -> Aws {
+    let authority = fs::read_to_string(emulator.authority_file()).unwrap();
+    Aws::new(emulator.endpoint(), &authority, account, "secret", REGION)
+}
+
+/// Makes a role in the other account; its ARN.
+async fn role_elsewhere(emulator: &MiniStack, name: &str, trust: &str) -> String {
+    let there = of_account(emulator, OTHER_ACCOUNT);
+    let role = there.iam.create_role().role_name(name);
+    let role = role.assume_role_policy_document(trust).send().await;
+    role.unwrap().role.unwrap().arn
+}
+
+/// The emulator's environment without anybody's keys.
+fn without_keys(emulator: &MiniStack) -> Vec<(String, String)> {
+    let mut environment = emulator.environment();
+    environment.retain(|(name, _)| !name.contains("KEY"));
+    environment
+}
+
 fn quoted(name: &str, value: &str) -> String {
     format!("  {name} = {value:?}\n")
 }
@@ -292,8 +313,7 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
     let trouble = write("trouble", TROUBLE);
     write("malformed", "one\ntwo\n");
     let folder = files.path().display().to_string();
-    let mut environment = emulator.environment();
-    environment.retain(|(name, _)| !name.contains("KEY"));
+    let mut environment = without_keys(&emulator);
     environment.extend([
         ("AWS_CONFIG_FILE".to_owned(), trouble.clone()),
         (
@@ -339,26 +359,15 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_source_that_is_named_is_taken() -> Result<(), Error> {
     let emulator = emulator()?;
-    let authority = fs::read_to_string(emulator.authority_file()).unwrap();
-    let there = Aws::new(
-        emulator.endpoint(),
-        &authority,
-        OTHER_ACCOUNT,
-        "secret",
-        REGION,
-    );
     let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Federated": "accounts.google.com"},
         "Action": "sts:AssumeRoleWithWebIdentity"}]}"#;
-    let role = there.iam.create_role().role_name("web");
-    let role = role.assume_role_policy_document(trust).send();
-    let role = role.await.unwrap().role.unwrap().arn;
+    let role = role_elsewhere(&emulator, "web", trust).await;
     let files = tempfile::tempdir().unwrap();
     let (config, token) = (files.path().join("config"), files.path().join("token"));
     fs::write(&token, TOKEN).unwrap();
     let keys = "[default]\naws_access_key_id = 111111111111\naws_secret_access_key = secret\n";
     fs::write(&config, keys).unwrap();
-    let mut environment = emulator.environment();
-    environment.retain(|(name, _)| !name.contains("KEY"));
+    let mut environment = without_keys(&emulator);
     environment.push(("AWS_CONFIG_FILE".to_owned(), config.display().to_string()));
     let text = Stage::text("", "orders", "");
     let mut terraform = Terraform::configuration(&text, &environment)?;
@@ -464,24 +473,12 @@ async fn the_way_to_aws_is_through_the_proxy() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_is_assumed() -> Result<(), Error> {
     let emulator = emulator()?;
-    let authority = fs::read_to_string(emulator.authority_file()).unwrap();
-    let there = Aws::new(
-        emulator.endpoint(),
-        &authority,
-        OTHER_ACCOUNT,
-        "secret",
-        REGION,
-    );
     let trust = format!(
         r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Action": "sts:AssumeRole",
             "Principal": {{"AWS": "arn:aws:iam::{}:root"}}}}]}}"#,
         emulator.account()
     );
-    let role = there.iam.create_role().role_name("deployer");
-    role.assume_role_policy_document(trust)
-        .send()
-        .await
-        .unwrap();
+    role_elsewhere(&emulator, "deployer", &trust).await;
     let role = format!(
         "  assume_role {{\n    role_arn = \"arn:aws:iam::{OTHER_ACCOUNT}:role/deployer\"\n    session_name = \"test\"\n    duration = \"30m\"\n  }}\n"
     );
@@ -513,9 +510,8 @@ async fn a_plan_is_not_applied_to_another_account() -> Result<(), Error> {
     let said = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
     // Terraform itself compares what it planned with what it would plan now.
     assert!(said.contains("inconsistent final plan"), "{said}");
-    let authority = fs::read_to_string(emulator.authority_file()).unwrap();
     for account in [emulator.account(), OTHER_ACCOUNT] {
-        let aws = Aws::new(emulator.endpoint(), &authority, account, "secret", REGION);
+        let aws = of_account(&emulator, account);
         let roles = aws.iam.list_roles().send().await.unwrap();
         assert_eq!(roles.roles().len(), 0, "{account}");
     }
