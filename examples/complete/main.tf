@@ -188,15 +188,15 @@ resource "bellflower_callback_pipeline" "this" {
   subscriptions = { for label, one in local.subscriptions : label => one if one.endpoint != null }
 
   processing = {
-    function_name                  = "${local.id}-processing-lambda"
-    memory_size                    = 256
-    timeout                        = 300
-    architectures                  = ["x86_64"]
-    reserved_concurrent_executions = 1
-    tracing_mode                   = "Active"
-    variables                      = { STAGE = var.environment }
-    role                           = { name = "${local.id}-processing-lambda-role" }
-    alarms                         = local.alarms
+    function_name = "${local.id}-processing-lambda"
+    memory_size   = 256
+    timeout       = 300
+    architectures = ["x86_64"]
+    # reserved_concurrent_executions = 1 # 100 of the account's must be left to others, so a new account has none to give
+    tracing_mode = "Active"
+    variables    = { STAGE = var.environment }
+    role         = { name = "${local.id}-processing-lambda-role" }
+    alarms       = local.alarms
 
     # Code of your own, in any runtime; from a file, or from a bucket in this region:
     # filename          = "processing.zip"
@@ -208,14 +208,14 @@ resource "bellflower_callback_pipeline" "this" {
   }
 
   integration = {
-    function_name                  = "${local.id}-integration-lambda"
-    memory_size                    = 256
-    timeout                        = 300
-    architectures                  = ["x86_64"]
-    reserved_concurrent_executions = 6 # the event source's maximum_concurrency, 2 for the undeliverable queue, and room for answers
-    tracing_mode                   = "Active"
-    role                           = { name = "${local.id}-integration-lambda-role" }
-    alarms                         = local.alarms
+    function_name = "${local.id}-integration-lambda"
+    memory_size   = 256
+    timeout       = 300
+    architectures = ["x86_64"]
+    # reserved_concurrent_executions = 6 # the event source's maximum_concurrency, 2 for the undeliverable queue, and room for answers
+    tracing_mode = "Active"
+    role         = { name = "${local.id}-integration-lambda-role" }
+    alarms       = local.alarms
   }
 
   event_source = {

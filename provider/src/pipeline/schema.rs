@@ -396,7 +396,7 @@ fn key() -> Vec<Field> {
             "rotation_period_in_days",
             ROTATION_PERIOD,
             (90, 2560),
-            "Days between rotations.",
+            "Days between rotations. Refused beside `enable_key_rotation = false`, unless it is the default.",
         ),
         text("policy", "The key policy, JSON.").computed(),
         arn("The key's ARN."),
