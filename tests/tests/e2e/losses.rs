@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use aws_sdk_lambda::types::Environment;
+use aws_sdk_s3::types::{
+    BlockedEncryptionTypes, EncryptionType, EventBridgeConfiguration, NotificationConfiguration,
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
+    ServerSideEncryptionRule,
+};
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, eventually};
 use serde_json::{Value, json};
@@ -300,6 +305,52 @@ async fn actions_of_others_stay() -> Result<(), Error> {
     let alarm = described().await;
     assert_eq!(alarm.threshold, Some(20.0));
     assert_eq!(alarm.insufficient_data_actions, Some(vec![theirs]));
+    Ok(())
+}
+
+/// So do what uploads to the bucket S3 refuses, and the switch for EventBridge, when what is the pipeline's is written beside them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_set_of_the_bucket_stays() -> Result<(), Error> {
+    let stage = Stage::new("").await.unwrap();
+    stage.terraform.apply()?;
+    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
+    let by = ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256);
+    let refused = BlockedEncryptionTypes::builder().encryption_type(EncryptionType::SseC);
+    let rule = ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(by.build().unwrap())
+        .blocked_encryption_types(refused.build());
+    let rules = ServerSideEncryptionConfiguration::builder().rules(rule.build());
+    let put = s3.put_bucket_encryption().bucket(bucket);
+    put.server_side_encryption_configuration(rules.build().unwrap())
+        .send()
+        .await
+        .unwrap();
+    let bridge = EventBridgeConfiguration::builder().build();
+    let alone = NotificationConfiguration::builder().event_bridge_configuration(bridge);
+    let put = s3.put_bucket_notification_configuration().bucket(bucket);
+    put.notification_configuration(alone.build())
+        .send()
+        .await
+        .unwrap();
+
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    let have = s3
+        .get_bucket_encryption()
+        .bucket(bucket)
+        .send()
+        .await
+        .unwrap();
+    let have = have.server_side_encryption_configuration.unwrap();
+    let rule = &have.rules()[0];
+    let by = rule.apply_server_side_encryption_by_default().unwrap();
+    assert_eq!(by.sse_algorithm(), &ServerSideEncryption::AwsKms);
+    let refused = rule.blocked_encryption_types().unwrap();
+    assert_eq!(refused.encryption_type(), [EncryptionType::SseC]);
+    let have = s3.get_bucket_notification_configuration().bucket(bucket);
+    let have = have.send().await.unwrap();
+    assert_eq!(have.lambda_function_configurations().len(), 1);
+    assert!(have.event_bridge_configuration().is_some());
     Ok(())
 }
 

@@ -12,10 +12,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_s3::error::BuildError;
 use aws_sdk_s3::types::{
-    BucketLifecycleConfiguration, BucketLocationConstraint, CreateBucketConfiguration,
-    LifecycleRule, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
-    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    BlockedEncryptionTypes, BucketLifecycleConfiguration, BucketLocationConstraint,
+    CreateBucketConfiguration, EncryptionType, LifecycleRule, ObjectOwnership, OwnershipControls,
+    OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    Tag, Tagging,
 };
 use futures::future::try_join_all;
 use serde::Serialize;
@@ -41,6 +42,8 @@ const PUBLIC_ACCESS: &[&str] = &[
     "restrict_public_buckets",
 ];
 const ENCRYPTION: &[&str] = &["kms_master_key_id", "bucket_key_enabled", "sse_algorithm"];
+/// How uploads may not be encrypted: found, kept, and not ours to decide.
+const BLOCKED: &str = "blocked_encryption_types";
 const LIFECYCLE: &[&str] = &["expiration_days", "lifecycle_rules"];
 /// How long a bucket is emptied that somebody keeps filling.
 const EMPTYING: Duration = Duration::from_mins(5);
@@ -244,8 +247,16 @@ impl Bucket {
             tags,
             ..self.clone()
         };
+        let blocked = encryption.and_then(|rule| rule.blocked_encryption_types);
+        let blocked = blocked.and_then(|blocked| blocked.encryption_type);
+        let blocked: Vec<&str> = blocked
+            .iter()
+            .flatten()
+            .map(EncryptionType::as_str)
+            .collect();
         let mut attributes = properties(&found);
         attributes.extend(attributes! { "lifecycle_rules": described_rules(&rules) });
+        attributes.insert(BLOCKED.to_owned(), blocked.into());
         Ok(attributes)
     }
 
@@ -374,13 +385,16 @@ impl Bucket {
             .map(drop)
     }
 
-    async fn put_encryption(&self, aws: &Aws) -> Result<(), Failure> {
+    async fn put_encryption(&self, aws: &Aws, blocked: &[&str]) -> Result<(), Failure> {
+        let types = blocked.iter().map(|name| EncryptionType::from(*name));
+        let types = BlockedEncryptionTypes::builder().set_encryption_type(Some(types.collect()));
         let by_default = ServerSideEncryptionByDefault::builder()
             .sse_algorithm(ServerSideEncryption::from(self.sse_algorithm.as_str()))
             .kms_master_key_id(&self.kms_master_key_id);
         let rule = ServerSideEncryptionRule::builder()
             .apply_server_side_encryption_by_default(self.built(by_default.build())?)
             .bucket_key_enabled(self.bucket_key_enabled)
+            .set_blocked_encryption_types((!blocked.is_empty()).then(|| types.build()))
             .build();
         let configuration = self.built(
             ServerSideEncryptionConfiguration::builder()
@@ -417,12 +431,12 @@ impl Bucket {
             .map(drop)
     }
 
-    /// Writes what `wanted` asks for by the names of properties, and the folder objects not in `present`.
+    /// Writes what `wanted` asks for by the names of properties, and the folder objects that were not there `before`.
     async fn put(
         &self,
         aws: &Aws,
         wanted: impl Fn(&[&str]) -> bool + Send + Sync,
-        present: &[&str],
+        before: &Attributes,
     ) -> Result<(), Failure> {
         // S3 refuses two changes of a bucket's access at once, and the block comes before what it may have to block.
         let access = async {
@@ -439,7 +453,7 @@ impl Bucket {
         };
         let encryption = async {
             if wanted(ENCRYPTION) {
-                self.put_encryption(aws).await
+                self.put_encryption(aws, &texts(before, BLOCKED)).await
             } else {
                 Ok(())
             }
@@ -458,6 +472,7 @@ impl Bucket {
                 Ok(())
             }
         };
+        let present = texts(before, "folders");
         let missing = self
             .folders
             .iter()
@@ -466,6 +481,13 @@ impl Bucket {
         tokio::try_join!(access, encryption, lifecycle, tags, folders)?;
         Ok(())
     }
+}
+
+/// The texts of a list.
+fn texts<'a>(attributes: &'a Attributes, name: &str) -> Vec<&'a str> {
+    let list = attributes.get(name).and_then(Value::as_array);
+    let texts = list.into_iter().flatten().filter_map(Value::as_str);
+    texts.collect()
 }
 
 #[async_trait]
@@ -546,7 +568,7 @@ impl Part<Aws> for Bucket {
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
         self.make(aws).await?;
         let wanted = |names: &[&str]| names != ["tags"] && names != ["object_ownership"];
-        Box::pin(self.put(aws, wanted, &[])).await?;
+        Box::pin(self.put(aws, wanted, &Attributes::new())).await?;
         Ok(Attributes::new())
     }
 
@@ -556,13 +578,7 @@ impl Part<Aws> for Bucket {
         found: &Found,
         changes: &Changes,
     ) -> Result<Attributes, Failure> {
-        let present = found.attributes.get("folders").and_then(Value::as_array);
-        let present: Vec<&str> = present
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        Box::pin(self.put(aws, |names| changes.any(names), &present)).await?;
+        Box::pin(self.put(aws, |names| changes.any(names), &found.attributes)).await?;
         Ok(Attributes::new())
     }
 
