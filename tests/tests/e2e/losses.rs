@@ -308,7 +308,7 @@ async fn actions_of_others_stay() -> Result<(), Error> {
     Ok(())
 }
 
-/// So do what uploads to the bucket S3 refuses, and the switch for EventBridge, when what is the pipeline's is written beside them.
+/// So do what uploads to the bucket S3 refuses, and the switch for `EventBridge`, when what is the pipeline's is written beside them.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_set_of_the_bucket_stays() -> Result<(), Error> {
     let stage = Stage::new("").await.unwrap();
