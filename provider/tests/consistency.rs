@@ -886,6 +886,30 @@ static ROWS: &[Row] = &[
         &IAM_PROPAGATION,
     ),
     (
+        "kms:CreateAlias",
+        "AccessDeniedException",
+        "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:CreateAlias on this resource because no identity-based policy \
+         allows the kms:CreateAlias action",
+        400,
+        &IAM_PROPAGATION,
+    ),
+    (
+        "kms:EnableKeyRotation",
+        "AccessDeniedException",
+        "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:EnableKeyRotation on this resource because no identity-based policy \
+         allows the kms:EnableKeyRotation action",
+        400,
+        &IAM_PROPAGATION,
+    ),
+    (
+        "s3:PutObject",
+        "AccessDenied",
+        "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:GenerateDataKey on this resource because no identity-based policy \
+         allows the kms:GenerateDataKey action",
+        403,
+        &IAM_PROPAGATION,
+    ),
+    (
         "logs:PutRetentionPolicy",
         "AccessDeniedException",
         "User: arn:aws:sts::123456789012:assumed-role/ci/s is not authorized because no identity-based policy allows the \
@@ -1047,7 +1071,26 @@ static LOOK_ALIKES: &[(&str, &str, &str, u16)] = &[
         "You have attempted to create more buckets than allowed",
         400,
     ),
+    // No other change is under way.
+    (
+        "lambda:UpdateFunctionConfiguration",
+        "ResourceConflictException",
+        "The operation cannot be performed at this time. The function is currently in the following state: Failed",
+        409,
+    ),
     // A permission is really missing.
+    (
+        "s3:PutObject",
+        "AccessDenied",
+        "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: s3:PutObject because no identity-based policy allows the s3:PutObject action",
+        403,
+    ),
+    (
+        "kms:CreateAlias",
+        "AccessDeniedException",
+        "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:CreateAlias with an explicit deny in a service control policy",
+        400,
+    ),
     (
         "s3:CreateBucket",
         "AccessDenied",

@@ -560,6 +560,7 @@ async fn function(aws: &Aws, name: &str, role_name: &str) -> Value {
         "memory": found.memory_size(),
         "timeout": found.timeout(),
         "architectures": found.architectures().iter().map(aws_sdk_lambda::types::Architecture::as_str).collect::<Vec<_>>(),
+        "logging": found.logging_config().and_then(|with| with.log_group()),
         "tracing": found.tracing_config().and_then(|with| with.mode()).map(aws_sdk_lambda::types::TracingMode::as_str),
         "key": found.kms_key_arn(),
         "code_sha256": found.code_sha256(),

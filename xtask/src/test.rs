@@ -18,6 +18,7 @@ fn starts_terraform(package: &str, name: &str) -> bool {
 /// Tests about AWS or the provider alone, in which one version of Terraform tells what every other would: they run on the first. Each is an
 /// executable, or a module of [`MODULES`].
 const ON_ONE_VERSION: &[&str] = &[
+    "answers",
     "application",
     "bad_input",
     "callbacks",

@@ -178,7 +178,7 @@ pub static TABLE: &[Rule] = &[
     Rule {
         operations: &["lambda:*"],
         codes: &["ResourceConflictException", "ResourceInUseException"],
-        but_not: &["already exist"],
+        but_not: &["already exist", "currently in the following state: Failed"],
         ..Rule::any(&BUSY)
     },
     Rule {
@@ -353,6 +353,19 @@ pub static TABLE: &[Rule] = &[
         operations: &["kms:*"],
         codes: &["DependencyTimeoutException", "KMSInternalException"],
         ..Rule::any(&SERVER)
+    },
+    // Rights that rest on a key's tags, up to five minutes after it got them.
+    Rule {
+        operations: &["kms:CreateAlias", "kms:EnableKeyRotation"],
+        codes: &["AccessDeniedException"],
+        messages: &["no identity-based policy allows"],
+        ..Rule::any(&IAM_PROPAGATION)
+    },
+    Rule {
+        operations: &["s3:PutObject"],
+        codes: &["AccessDenied"],
+        messages: &["no identity-based policy allows the kms:"],
+        ..Rule::any(&IAM_PROPAGATION)
     },
     // CloudWatch Logs
     Rule {

@@ -11,11 +11,11 @@ use aws_sdk_lambda::operation::create_event_source_mapping::CreateEventSourceMap
 use aws_sdk_lambda::operation::list_event_source_mappings::builders::ListEventSourceMappingsFluentBuilder;
 use aws_sdk_lambda::types::{
     EventSourceMappingConfiguration as Mapping, Filter, FilterCriteria, FunctionResponseType,
-    ScalingConfig,
+    ProvisionedPollerConfig, ScalingConfig,
 };
 use futures::future::try_join_all;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::function::retag;
 use super::tags::Tags;
@@ -81,6 +81,16 @@ fn filters_of(mapping: &Mapping) -> Value {
         Value::Null
     } else {
         Value::Array(patterns)
+    }
+}
+
+/// The pollers that are kept for it, and paid for, whether there is work or not; nothing where Lambda polls as it sees fit.
+fn pollers_of(mapping: &Mapping) -> Value {
+    let pollers = mapping.provisioned_poller_config();
+    let told = pollers.map(|found| (found.minimum_pollers, found.maximum_pollers));
+    match told {
+        None | Some((None, None)) => Value::Null,
+        Some((least, most)) => json!({"minimum_pollers": least, "maximum_pollers": most}),
     }
 }
 
@@ -254,7 +264,9 @@ impl Part<Aws> for EventSource {
 
     fn desired(&self) -> Attributes {
         let mut desired = properties(self);
-        desired.extend(attributes! { "filter_criteria": Value::Null });
+        desired.extend(
+            attributes! { "filter_criteria": Value::Null, "provisioned_poller_config": Value::Null },
+        );
         desired
     }
 
@@ -267,7 +279,7 @@ impl Part<Aws> for EventSource {
             return Ok(None);
         };
         let function_name = function_of(&mapping).to_owned();
-        let filters = filters_of(&mapping);
+        let (filters, pollers) = (filters_of(&mapping), pollers_of(&mapping));
         let state = mapping.state.unwrap_or_default();
         let uuid = mapping.uuid.unwrap_or_default();
         let have = Self {
@@ -292,7 +304,9 @@ impl Part<Aws> for EventSource {
         };
         let owner = self.tags.owner_of(&have.tags);
         let mut attributes = properties(&have);
-        attributes.extend(attributes! { "filter_criteria": filters, "uuid": uuid, "arn": arn });
+        attributes.extend(attributes! {
+            "filter_criteria": filters, "provisioned_poller_config": pollers, "uuid": uuid, "arn": arn
+        });
         Ok(Some(Found { attributes, owner }))
     }
 
@@ -358,6 +372,10 @@ impl Part<Aws> for EventSource {
             let filters = changes
                 .any(&["filter_criteria"])
                 .then(|| FilterCriteria::builder().build());
+            // So does an empty configuration with the pollers, without which there is no limit of its own.
+            let pollers = changes
+                .any(&["provisioned_poller_config"])
+                .then(|| ProvisionedPollerConfig::builder().build());
             let is_encrypted = !found.text("filter_criteria").is_empty();
             let key = is_encrypted.then(String::new);
             let update = || {
@@ -372,6 +390,7 @@ impl Part<Aws> for EventSource {
                     .set_function_response_types(Some(self.response_types()))
                     .scaling_config(self.scaling())
                     .set_filter_criteria(filters.clone())
+                    .set_provisioned_poller_config(pollers.clone())
                     .set_kms_key_arn(key.clone())
                     .enabled(self.enabled)
                     .send()
@@ -418,7 +437,6 @@ impl Part<Aws> for EventSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn filters_are_told_as_json_and_none_as_nothing() {

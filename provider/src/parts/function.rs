@@ -11,10 +11,11 @@ use aws_sdk_lambda::config::Builder;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    Architecture, Environment, FunctionCode, LastUpdateStatus, Runtime, State, TracingConfig,
-    TracingMode,
+    Architecture, Environment, FunctionCode, LastUpdateStatus, LoggingConfig, Runtime, State,
+    TracingConfig, TracingMode,
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::tags::Tags;
@@ -34,6 +35,9 @@ const SLOWEST: usize = 48 * 1024;
 
 /// Under which name a function that was found tells whether Lambda still makes or changes it.
 const AT_WORK: &str = "at_work";
+
+/// How a function that was found writes its log: kept, and not ours to decide.
+const LOGGING: &str = "logging";
 
 /// What is to be said of a function that works.
 const READY: &str = "ready";
@@ -186,6 +190,22 @@ impl Function {
             .collect()
     }
 
+    /// Where its log goes: to the group that its role may write to and its metrics are read from.
+    fn log_group(&self) -> Value {
+        json!({"log_group": format!("/aws/lambda/{}", self.function_name)})
+    }
+
+    /// Sends the log back where it belongs. How it is written, and which levels of it, are left as others have set them.
+    fn logging(&self, found: &Found) -> LoggingConfig {
+        let kept = |name: &str| found.attributes.get(LOGGING)?.get(name)?.as_str();
+        LoggingConfig::builder()
+            .log_group(format!("/aws/lambda/{}", self.function_name))
+            .set_log_format(kept("log_format").map(Into::into))
+            .set_application_log_level(kept("application_log_level").map(Into::into))
+            .set_system_log_level(kept("system_log_level").map(Into::into))
+            .build()
+    }
+
     /// Waits until the function is active and its last update is done, and answers with the hash of its code.
     async fn ready(&self, aws: &Aws) -> Result<String, Failure> {
         let probe = || async {
@@ -256,6 +276,17 @@ impl Function {
             .map(drop)
     }
 
+    /// Whatever Lambda says of a change of a function that has failed itself, there is a way out.
+    fn stuck(&self, found: &Found, failure: Failure) -> Failure {
+        if !found.text("status").starts_with("failed") {
+            return failure;
+        }
+        failure.advise(format!(
+            "Where Lambda changes a failed function no more, `aws lambda delete-function --function-name {}` and apply again, which makes it anew.",
+            self.function_name
+        ))
+    }
+
     /// There is nothing to send where the code is what the function has.
     fn no_code(&self) -> Failure {
         let message = "it is not as it was in the plan, and its code is not at hand";
@@ -295,6 +326,7 @@ impl Function {
         &self,
         aws: &Aws,
         environment: Option<Environment>,
+        logging: Option<LoggingConfig>,
     ) -> Result<(), Failure> {
         let send = || {
             aws.lambda
@@ -309,15 +341,12 @@ impl Function {
                 .set_environment(environment.clone())
                 .tracing_config(self.tracing())
                 .kms_key_arn(&self.kms_key_arn)
+                .set_logging_config(logging.clone())
                 .send()
         };
-        aws.call(
-            "lambda:UpdateFunctionConfiguration",
-            &self.function_name,
-            send,
-        )
-        .await
-        .map(drop)
+        let operation = "lambda:UpdateFunctionConfiguration";
+        let answer = aws.call(operation, &self.function_name, send);
+        answer.await.map(drop)
     }
 }
 
@@ -340,7 +369,7 @@ impl Part<Aws> for Function {
         if left {
             desired.remove("package");
         }
-        desired.extend(attributes! { "status": READY });
+        desired.extend(attributes! { "status": READY, "logging_config": self.log_group() });
         desired
     }
 
@@ -385,6 +414,8 @@ impl Part<Aws> for Function {
         let status = trouble_of!(have).unwrap_or_else(|| READY.to_owned());
         let at_work = matches!(have.state, Some(State::Pending))
             || matches!(have.last_update_status, Some(LastUpdateStatus::InProgress));
+        let logging = have.logging_config;
+        let logging = logging.unwrap_or_else(|| LoggingConfig::builder().build());
         let sha256 = have.code_sha256.unwrap_or_default();
         let same_code = self.code_sha256.as_ref() == Some(&sha256);
         let found = Self {
@@ -425,7 +456,16 @@ impl Part<Aws> for Function {
             tags: tags.clone(),
         };
         let mut attributes = properties(&found);
-        attributes.extend(attributes! { "status": status });
+        let group = logging.log_group().map(|group| json!({"log_group": group}));
+        attributes.extend(attributes! {
+            "status": status, "logging_config": group.unwrap_or_else(|| self.log_group())
+        });
+        let written = json!({
+            "log_format": logging.log_format().map(AsRef::<str>::as_ref),
+            "application_log_level": logging.application_log_level().map(AsRef::<str>::as_ref),
+            "system_log_level": logging.system_log_level().map(AsRef::<str>::as_ref),
+        });
+        attributes.insert(LOGGING.to_owned(), written);
         if at_work {
             attributes.insert(AT_WORK.to_owned(), true.into());
         }
@@ -531,7 +571,11 @@ impl Part<Aws> for Function {
         if changes.names().any(|name| !apart.contains(&name)) {
             let encrypted_anew = changes.any(&["variables", "kms_key_arn"]);
             let environment = encrypted_anew.then(|| self.environment());
-            self.update_configuration(aws, environment).await?;
+            let logging = changes
+                .any(&["logging_config"])
+                .then(|| self.logging(found));
+            let written = self.update_configuration(aws, environment, logging).await;
+            written.map_err(|failure| self.stuck(found, failure))?;
             self.ready(aws).await?;
         }
         if changes.any(&["reserved_concurrent_executions"]) {

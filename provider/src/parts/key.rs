@@ -433,14 +433,28 @@ impl Part<Aws> for Key {
             };
             Ok(is_named.then_some(&self.alias))
         };
-        let (document, rotation, tags, alias) = tokio::try_join!(
+        let (document, rotation, tags, alias) = tokio::join!(
             aws.call("kms:GetKeyPolicy", &self.alias, get_policy),
             aws.call("kms:GetKeyRotationStatus", &self.alias, get_rotation),
             aws.tags(key.arn.as_deref().unwrap_or_default(), &self.tags, || self
                 .tags_of(aws, id)),
             alias,
-        )?;
-        let tags = tags.unwrap_or_default();
+        );
+        let tags = tags?.unwrap_or_default();
+        let owner = self.tags.owner_of(&tags);
+        let denied = [document.as_ref().err(), rotation.as_ref().err()];
+        if owner != Owner::Us && denied.into_iter().flatten().any(|one| one.is(DENIED)) {
+            // Who may do only what the pipeline's tag allows sees no more of it. A key that is known by its id is no other one: the tag is what it lacks.
+            let known = self.key_id.as_deref() == Some(id) && owner == Owner::SomeoneElse(None);
+            let mut attributes = if known {
+                properties(self)
+            } else {
+                Attributes::new()
+            };
+            attributes.extend(attributes! { "tags": tags, "arn": key.arn, "key_id": id });
+            return Ok(Some(Found { attributes, owner }));
+        }
+        let (document, rotation, alias) = (document?, rotation?, alias?);
         let have = Self {
             description: key.description.clone().unwrap_or_default(),
             policy: policy::settled(
@@ -454,7 +468,7 @@ impl Part<Aws> for Key {
                 .rotation_period_in_days
                 .filter(|_| rotation.key_rotation_enabled)
                 .map_or(self.rotation_period_in_days, i64::from),
-            tags: tags.clone(),
+            tags,
             ..self.clone()
         };
         let mut attributes = properties(&have);
@@ -463,10 +477,7 @@ impl Part<Aws> for Key {
             "arn": key.arn.clone().unwrap_or_default(),
             "key_id": id,
         });
-        Ok(Some(Found {
-            attributes,
-            owner: self.tags.owner_of(&tags),
-        }))
+        Ok(Some(Found { attributes, owner }))
     }
 
     async fn create(&self, aws: &Aws) -> Result<Attributes, Failure> {
@@ -494,7 +505,8 @@ impl Part<Aws> for Key {
             }
             let advice = failure.advice.clone().unwrap_or_default();
             let advice = format!(
-                "{advice} The key {id} was made, has no alias, and could not be removed again: `aws kms schedule-key-deletion --key-id {id}`."
+                "{advice} The key {id} was made, has no alias, and could not be removed again. The next apply takes it up; only if there is to be none, remove it \
+                 with `aws kms schedule-key-deletion --key-id {id}`."
             );
             return Err(failure.advise(advice.trim_start()));
         }

@@ -131,6 +131,30 @@ impl Role {
         Ok(more)
     }
 
+    /// Sets the boundary, or takes it away where there is to be none.
+    async fn put_boundary(&self, aws: &Aws) -> Result<(), Failure> {
+        let name = &self.name;
+        if let Some(boundary) = &self.permissions_boundary {
+            let put = || {
+                aws.iam
+                    .put_role_permissions_boundary()
+                    .role_name(name)
+                    .permissions_boundary(boundary)
+                    .send()
+            };
+            let answer = aws.call("iam:PutRolePermissionsBoundary", name, put);
+            return answer.await.map(drop);
+        }
+        let delete = || {
+            aws.iam
+                .delete_role_permissions_boundary()
+                .role_name(name)
+                .send()
+        };
+        let answer = aws.call("iam:DeleteRolePermissionsBoundary", name, delete);
+        absent(answer.await, GONE).map(drop)
+    }
+
     async fn put_policy(&self, aws: &Aws) -> Result<(), Failure> {
         let put = || {
             aws.iam
@@ -239,6 +263,11 @@ impl Part<Aws> for Role {
         changes: &Changes,
     ) -> Result<Attributes, Failure> {
         let name = &self.name;
+        let bounded = changes.any(&["permissions_boundary"]);
+        // Who may change only bounded roles needs the boundary first, and loses the role with it.
+        if bounded && self.permissions_boundary.is_some() {
+            self.put_boundary(aws).await?;
+        }
         if changes.any(&["assume_role_policy"]) {
             let document = &self.assume_role_policy;
             let update = || {
@@ -263,31 +292,6 @@ impl Part<Aws> for Role {
         if changes.any(&["policy"]) {
             self.put_policy(aws).await?;
         }
-        if changes.any(&["permissions_boundary"]) {
-            if let Some(boundary) = &self.permissions_boundary {
-                let put = || {
-                    aws.iam
-                        .put_role_permissions_boundary()
-                        .role_name(name)
-                        .permissions_boundary(boundary)
-                        .send()
-                };
-                aws.call("iam:PutRolePermissionsBoundary", name, put)
-                    .await?;
-            } else {
-                let delete = || {
-                    aws.iam
-                        .delete_role_permissions_boundary()
-                        .role_name(name)
-                        .send()
-                };
-                absent(
-                    aws.call("iam:DeleteRolePermissionsBoundary", name, delete)
-                        .await,
-                    GONE,
-                )?;
-            }
-        }
         let tag = |set| async move {
             let tag = || {
                 let request = aws.iam.tag_role().role_name(name);
@@ -303,6 +307,9 @@ impl Part<Aws> for Role {
             aws.call("iam:UntagRole", name, untag).await.map(drop)
         };
         self.tags.write(&found.attributes, tag, untag).await?;
+        if bounded && self.permissions_boundary.is_none() {
+            self.put_boundary(aws).await?;
+        }
         Ok(Attributes::new())
     }
 

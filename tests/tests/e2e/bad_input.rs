@@ -455,7 +455,7 @@ async fn an_endpoint_that_does_not_fit_keeps_its_password() -> Result<(), Error>
 }
 
 /// Protocol, an endpoint that does not fit, what is needed.
-const MISFITS: [(&str, &str, &str); 12] = [
+const MISFITS: [(&str, &str, &str); 13] = [
     ("email", "operator", "an e-mail address"),
     ("email", "https://example.com", "an e-mail address"),
     ("email-json", "@example.com", "an e-mail address"),
@@ -478,6 +478,7 @@ const MISFITS: [(&str, &str, &str); 12] = [
     ("https", "http://example.com", "https://"),
     ("http", "https://example.com", "http://"),
     ("sms", "call me", "a phone number"),
+    ("sms", "491701234567", "a phone number with +"),
     (
         "firehose",
         "arn:aws:sqs:eu-west-1:123456789012:q",

@@ -276,6 +276,25 @@ async fn a_key_that_cannot_be_named_is_not_left() -> Result<(), Error> {
     Ok(())
 }
 
+/// Where it cannot be removed either, the next apply takes it up, and nobody is told to delete what that works with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_can_be_neither_named_nor_removed_is_taken_up() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let denied = || Fault::error(400, "AccessDeniedException", "not authorized");
+    proxy.inject(Rule::before(denied()).on("kms:CreateAlias"));
+    proxy.inject(Rule::before(denied()).on("kms:ScheduleKeyDeletion"));
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("The next apply takes it up"), "{said}");
+    proxy.clear();
+    stage.terraform.run(&["untaint", ADDRESS])?;
+    stage.terraform.apply()?;
+    let keys = stage.aws.kms.list_keys().send().await.unwrap().keys;
+    assert_eq!(keys.unwrap_or_default().len(), 1);
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// A run that was killed has made a key, and the next one is given another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_a_killed_run_is_told() -> Result<(), Error> {

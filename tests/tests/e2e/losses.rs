@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_lambda::types::Environment;
+use aws_sdk_lambda::types::{ApplicationLogLevel, LogFormat, LoggingConfig};
 use aws_sdk_s3::types::{
     BlockedEncryptionTypes, EncryptionType, EventBridgeConfiguration, NotificationConfiguration,
     ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{
 };
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, eventually};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::somebody::{self, messages, put, send};
 
@@ -308,11 +308,25 @@ async fn actions_of_others_stay() -> Result<(), Error> {
     Ok(())
 }
 
-/// So do what uploads to the bucket S3 refuses, and the switch for `EventBridge`, when what is the pipeline's is written beside them.
+/// So do what uploads to the bucket S3 refuses, the switch for `EventBridge`, and how a function writes its log, when what is the pipeline's is written
+/// beside them.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_set_of_the_bucket_stays() -> Result<(), Error> {
+async fn what_others_set_beside_it_stays() -> Result<(), Error> {
     let stage = Stage::new("").await.unwrap();
     stage.terraform.apply()?;
+    let (lambda, function) = (&stage.aws.lambda, &stage.names.integration);
+    let elsewhere = LoggingConfig::builder()
+        .log_format(LogFormat::Json)
+        .application_log_level(ApplicationLogLevel::Fatal)
+        .log_group("/somewhere/else");
+    let update = lambda
+        .update_function_configuration()
+        .function_name(function);
+    update
+        .logging_config(elsewhere.build())
+        .send()
+        .await
+        .unwrap();
     let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
     let by = ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256);
     let refused = BlockedEncryptionTypes::builder().encryption_type(EncryptionType::SseC);
@@ -351,6 +365,17 @@ async fn what_others_set_of_the_bucket_stays() -> Result<(), Error> {
     let have = have.send().await.unwrap();
     assert_eq!(have.lambda_function_configurations().len(), 1);
     assert!(have.event_bridge_configuration().is_some());
+    let have = lambda.get_function_configuration().function_name(function);
+    let have = have.send().await.unwrap().logging_config.unwrap();
+    assert_eq!(
+        have.log_group(),
+        Some(format!("/aws/lambda/{function}").as_str())
+    );
+    assert_eq!(have.log_format(), Some(&LogFormat::Json));
+    assert_eq!(
+        have.application_log_level(),
+        Some(&ApplicationLogLevel::Fatal)
+    );
     Ok(())
 }
 
@@ -449,158 +474,6 @@ async fn what_cannot_be_deleted_together_goes_one_by_one() -> Result<(), Error> 
     let malformed = Fault::error(400, "MalformedXML", "not well-formed");
     proxy.inject(Rule::before(malformed).on("s3:DeleteObjects"));
     stage.terraform.destroy()?;
-    assert_eq!(stage.left().await?, Vec::<String>::new());
-    Ok(())
-}
-
-/// Of many objects S3 may leave one for the moment, in an answer that tells of success: it is asked for again.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_of_many_is_deleted_again() -> Result<(), Error> {
-    let lines = "  bucket = { force_destroy = true }\n";
-    let (stage, proxy) = Stage::behind_proxy(lines).await?;
-    stage.terraform.apply()?;
-    let key = "outbound/1/data.json";
-    put(&stage, &stage.names.bucket, key).await;
-    let slow = format!(
-        "<DeleteResult><Error><Key>{key}</Key><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error></DeleteResult>"
-    );
-    let hits = proxy.inject(
-        Rule::after(Fault::rewritten(move |_| slow.clone()))
-            .on("s3:DeleteObjects")
-            .first(1),
-    );
-    let slow = Fault::error(503, "SlowDown", "Reduce your request rate.");
-    let again = proxy.inject(Rule::before(slow).on("s3:DeleteObject").first(2));
-    stage.terraform.destroy()?;
-    assert_eq!((hits.count(), again.count()), (1, 2));
-    assert_eq!(stage.left().await?, Vec::<String>::new());
-    Ok(())
-}
-
-/// What Lambda answers without, since the caller may not see it, is not taken for nothing: no variable is removed, no function left behind.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_may_not_be_seen_of_a_function_is_not_overwritten() -> Result<(), Error> {
-    let arguments = |memory: u32| {
-        format!(
-            "  processing = {{ memory_size = {memory}, variables = {{ STAGE = \"one\" }} }}\n  lifecycle {{\n    ignore_changes = [processing.variables]\n  }}\n"
-        )
-    };
-    let (stage, proxy) = Stage::behind_proxy(&arguments(128)).await?;
-    stage.terraform.apply()?;
-    let function = &stage.names.processing;
-    let variables = async || {
-        let get = stage.aws.lambda.get_function_configuration();
-        let answer = get.function_name(function).send().await.unwrap();
-        answer.environment.unwrap().variables.unwrap()
-    };
-    let mut more = variables().await;
-    more.insert("FEATURE".to_owned(), "on".to_owned());
-    let environment = Environment::builder().set_variables(Some(more.clone()));
-    let add = stage.aws.lambda.update_function_configuration();
-    let add = add.function_name(function).environment(environment.build());
-    add.send().await.unwrap();
-    stage.set(&arguments(256))?;
-
-    let hide = |pointer: &'static str, field: &'static str, code: &'static str| {
-        move |body: &str| {
-            let mut value: Value = serde_json::from_str(body).unwrap();
-            let at = value.pointer_mut(pointer).unwrap();
-            let hidden =
-                json!({ "ErrorCode": code, "Message": "User: somebody is not authorized" });
-            if field == "Environment" {
-                at[field] = json!({ "Error": hidden });
-            } else {
-                at["Tags"] = Value::Null;
-                at[field] = hidden;
-            }
-            value.to_string()
-        }
-    };
-    let rows = [
-        ("/Configuration", "Environment", "kms:Decrypt"),
-        ("", "TagsError", "lambda:ListTags"),
-    ];
-    for (pointer, field, right) in rows {
-        let hidden = Fault::rewritten(hide(pointer, field, "AccessDeniedException"));
-        proxy.inject(Rule::after(hidden).on("lambda:GetFunction"));
-        for command in [APPLY, DESTROY] {
-            let said = stage.terraform.refuse(&command)?;
-            assert!(said.contains(right), "{field}: {said}");
-        }
-        proxy.clear();
-        assert_eq!(variables().await, more, "{field}");
-    }
-
-    // Where the key is in trouble that is what is told, and the rest of the function is written without its variables.
-    let hidden = Fault::rewritten(hide(
-        "/Configuration",
-        "Environment",
-        "KMSDisabledException",
-    ));
-    proxy.inject(Rule::after(hidden).on("lambda:GetFunction"));
-    stage.terraform.apply()?;
-    proxy.clear();
-    assert_eq!(variables().await, more);
-    let get = stage.aws.lambda.get_function_configuration();
-    let answer = get.function_name(function).send().await.unwrap();
-    assert_eq!(answer.memory_size, Some(256));
-    Ok(())
-}
-
-/// An answer about log groups, each changed by `change`; that to a request for a prefix is left alone if `but_by_prefix`.
-fn log_groups(but_by_prefix: bool, change: fn(&mut Value)) -> Rule {
-    let rewriting = move |request: &str, answer: &str| {
-        let mut told: Value = serde_json::from_str(answer).unwrap();
-        if !(but_by_prefix && request.contains("logGroupNamePrefix")) {
-            let groups = told["logGroups"].as_array_mut().unwrap();
-            groups.iter_mut().for_each(change);
-        }
-        told.to_string()
-    };
-    Rule::after(Fault::rewritten_to(rewriting)).on("logs:DescribeLogGroups")
-}
-
-/// Some listings of log groups tell names alone (AWS says so of `logGroupNamePattern`), a policy of the account tells another retention, and somebody
-/// protects a group: none of it is taken for a difference, and what AWS will not delete is told before anything is.
-#[tokio::test(flavor = "multi_thread")]
-async fn log_groups_are_what_aws_tells_of_them() -> Result<(), Error> {
-    let (stage, proxy) = Stage::behind_proxy("").await?;
-    stage.terraform.apply()?;
-    let bare = |group: &mut Value| {
-        let fields = group.as_object_mut().unwrap();
-        fields.retain(|name, _| ["arn", "creationTime", "logGroupName"].contains(&name.as_str()));
-    };
-    proxy.inject(log_groups(true, bare));
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    proxy.clear();
-
-    let refused = Fault::error(400, "InvalidParameterException", "No such log group.");
-    let hits = proxy.inject(Rule::before(refused).on("logs:DescribeLogGroups").first(1));
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    assert_eq!(hits.count(), 1);
-    proxy.clear();
-
-    proxy.inject(log_groups(false, |group| {
-        group["retentionInDays"] = json!(30);
-        group["retentionPolicyName"] = json!("the-account's");
-    }));
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    proxy.clear();
-
-    proxy.inject(log_groups(false, |group| {
-        group["deletionProtectionEnabled"] = json!(true);
-    }));
-    let said = stage.terraform.refuse(&DESTROY)?;
-    assert!(said.contains("protected it from deletion"), "{said}");
-    proxy.clear();
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-
-    // One alarm that a composite alarm needs does not keep the others.
-    let needed = "Cannot delete one as there are composite alarm(s) depending on it";
-    let needed = Fault::error(400, "ValidationError", needed);
-    let hits = proxy.inject(Rule::before(needed).on("cloudwatch:DeleteAlarms").first(1));
-    stage.terraform.destroy()?;
-    assert_eq!(hits.count(), 1);
     assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! One executable, so that the AWS SDKs are linked once and the tests of all modules keep the machine busy together. What needs the
 //! machine for itself, `chaos` and `load`, stands beside it.
 
+mod answers;
 mod application;
 mod arguments;
 mod bad_input;

@@ -332,9 +332,17 @@ impl Bucket {
                 .tagging(tagging.clone())
                 .send()
         };
-        aws.call("s3:PutBucketTagging", &self.bucket, put)
-            .await
-            .map(drop)
+        let answer = aws.call("s3:PutBucketTagging", &self.bucket, put);
+        answer.await.map(drop).map_err(|failure| {
+            if failure.is(&["AccessDenied"]) {
+                return failure;
+            }
+            failure.advise(format!(
+                "S3 refuses it where attribute-based access control is switched on for the bucket (`aws s3api get-bucket-abac --bucket {0}`): `aws s3api put-bucket-abac \
+                 --bucket {0} --abac-status Status=Disabled` before the apply, or give it these tags with `aws s3control tag-resource`.",
+                self.bucket
+            ))
+        })
     }
 
     async fn put_public_access_block(&self, aws: &Aws) -> Result<(), Failure> {
@@ -380,9 +388,16 @@ impl Bucket {
             let request = aws.s3.put_bucket_ownership_controls().bucket(&self.bucket);
             request.ownership_controls(controls.clone()).send()
         };
-        aws.call("s3:PutBucketOwnershipControls", &self.bucket, put)
-            .await
-            .map(drop)
+        let answer = aws.call("s3:PutBucketOwnershipControls", &self.bucket, put);
+        answer.await.map(drop).map_err(|failure| {
+            if !failure.is(&["InvalidBucketAclWithObjectOwnership"]) {
+                return failure;
+            }
+            failure.advise(format!(
+                "The bucket's access control list lets others in: `aws s3api put-bucket-acl --bucket {} --acl private` takes that away, then apply again.",
+                self.bucket
+            ))
+        })
     }
 
     async fn put_encryption(&self, aws: &Aws, blocked: &[&str]) -> Result<(), Failure> {

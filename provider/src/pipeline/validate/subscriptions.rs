@@ -185,10 +185,14 @@ fn misfit(protocol: &str, endpoint: &str) -> Option<&'static str> {
         "firehose" => (arn("firehose"), "the ARN of a Firehose delivery stream"),
         "application" => (arn("sns"), "the ARN of an SNS platform endpoint"),
         "sms" => {
-            let digits = endpoint.strip_prefix('+').unwrap_or(endpoint);
-            let good = (4..=15).contains(&digits.len())
-                && digits.bytes().all(|byte| byte.is_ascii_digit());
-            (good, "a phone number such as +491701234567")
+            // SNS would add the sign itself, and tell of a number that was never asked for.
+            let good = endpoint.strip_prefix('+').is_some_and(|digits| {
+                (4..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+            });
+            (
+                good,
+                "a phone number with + and the country's code, such as +491701234567",
+            )
         }
         _ => (true, ""),
     };

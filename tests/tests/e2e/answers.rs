@@ -1,0 +1,352 @@
+//! What AWS's own reference says it may answer, and no emulator does: fields that say why others are missing, listings that leave things out, settings
+//! that shut one another out, refusals with a way out.
+
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_lambda::types::Environment;
+use aws_sdk_s3::types::{ObjectOwnership, OwnershipControls, OwnershipControlsRule};
+use bellflower_tests::proxy::{Fault, Proxy, Rule};
+use bellflower_tests::{APPLY, DESTROY, Error, Plan, Stage};
+use serde_json::{Value, json};
+
+use super::somebody::put;
+
+/// Of many objects S3 may leave one for the moment, in an answer that tells of success: it is asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_many_is_deleted_again() -> Result<(), Error> {
+    let lines = "  bucket = { force_destroy = true }\n";
+    let (stage, proxy) = Stage::behind_proxy(lines).await?;
+    stage.terraform.apply()?;
+    let key = "outbound/1/data.json";
+    put(&stage, &stage.names.bucket, key).await;
+    let slow = format!(
+        "<DeleteResult><Error><Key>{key}</Key><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error></DeleteResult>"
+    );
+    let hits = proxy.inject(
+        Rule::after(Fault::rewritten(move |_| slow.clone()))
+            .on("s3:DeleteObjects")
+            .first(1),
+    );
+    let slow = Fault::error(503, "SlowDown", "Reduce your request rate.");
+    let again = proxy.inject(Rule::before(slow).on("s3:DeleteObject").first(2));
+    stage.terraform.destroy()?;
+    assert_eq!((hits.count(), again.count()), (1, 2));
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What Lambda answers without, since the caller may not see it, is not taken for nothing: no variable is removed, no function left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_seen_of_a_function_is_not_overwritten() -> Result<(), Error> {
+    let arguments = |memory: u32| {
+        format!(
+            "  processing = {{ memory_size = {memory}, variables = {{ STAGE = \"one\" }} }}\n  lifecycle {{\n    ignore_changes = [processing.variables]\n  }}\n"
+        )
+    };
+    let (stage, proxy) = Stage::behind_proxy(&arguments(128)).await?;
+    stage.terraform.apply()?;
+    let function = &stage.names.processing;
+    let variables = async || {
+        let get = stage.aws.lambda.get_function_configuration();
+        let answer = get.function_name(function).send().await.unwrap();
+        answer.environment.unwrap().variables.unwrap()
+    };
+    let mut more = variables().await;
+    more.insert("FEATURE".to_owned(), "on".to_owned());
+    let environment = Environment::builder().set_variables(Some(more.clone()));
+    let add = stage.aws.lambda.update_function_configuration();
+    let add = add.function_name(function).environment(environment.build());
+    add.send().await.unwrap();
+    stage.set(&arguments(256))?;
+
+    let hide = |pointer: &'static str, field: &'static str, code: &'static str| {
+        move |body: &str| {
+            let mut value: Value = serde_json::from_str(body).unwrap();
+            let at = value.pointer_mut(pointer).unwrap();
+            let hidden =
+                json!({ "ErrorCode": code, "Message": "User: somebody is not authorized" });
+            if field == "Environment" {
+                at[field] = json!({ "Error": hidden });
+            } else {
+                at["Tags"] = Value::Null;
+                at[field] = hidden;
+            }
+            value.to_string()
+        }
+    };
+    let rows = [
+        ("/Configuration", "Environment", "kms:Decrypt"),
+        ("", "TagsError", "lambda:ListTags"),
+    ];
+    for (pointer, field, right) in rows {
+        let hidden = Fault::rewritten(hide(pointer, field, "AccessDeniedException"));
+        proxy.inject(Rule::after(hidden).on("lambda:GetFunction"));
+        for command in [APPLY, DESTROY] {
+            let said = stage.terraform.refuse(&command)?;
+            assert!(said.contains(right), "{field}: {said}");
+        }
+        proxy.clear();
+        assert_eq!(variables().await, more, "{field}");
+    }
+
+    // Where the key is in trouble that is what is told, and the rest of the function is written without its variables.
+    let hidden = Fault::rewritten(hide(
+        "/Configuration",
+        "Environment",
+        "KMSDisabledException",
+    ));
+    proxy.inject(Rule::after(hidden).on("lambda:GetFunction"));
+    stage.terraform.apply()?;
+    proxy.clear();
+    assert_eq!(variables().await, more);
+    let get = stage.aws.lambda.get_function_configuration();
+    let answer = get.function_name(function).send().await.unwrap();
+    assert_eq!(answer.memory_size, Some(256));
+    Ok(())
+}
+
+/// An answer about log groups, each changed by `change`; that to a request for a prefix is left alone if `but_by_prefix`.
+fn log_groups(but_by_prefix: bool, change: fn(&mut Value)) -> Rule {
+    let rewriting = move |request: &str, answer: &str| {
+        let mut told: Value = serde_json::from_str(answer).unwrap();
+        if !(but_by_prefix && request.contains("logGroupNamePrefix")) {
+            let groups = told["logGroups"].as_array_mut().unwrap();
+            groups.iter_mut().for_each(change);
+        }
+        told.to_string()
+    };
+    Rule::after(Fault::rewritten_to(rewriting)).on("logs:DescribeLogGroups")
+}
+
+/// Some listings of log groups tell names alone (AWS says so of `logGroupNamePattern`), a policy of the account tells another retention, and somebody
+/// protects a group: none of it is taken for a difference, and what AWS will not delete is told before anything is.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_groups_are_what_aws_tells_of_them() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let bare = |group: &mut Value| {
+        let fields = group.as_object_mut().unwrap();
+        fields.retain(|name, _| ["arn", "creationTime", "logGroupName"].contains(&name.as_str()));
+    };
+    proxy.inject(log_groups(true, bare));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    proxy.clear();
+
+    let refused = Fault::error(400, "InvalidParameterException", "No such log group.");
+    let hits = proxy.inject(Rule::before(refused).on("logs:DescribeLogGroups").first(1));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    assert_eq!(hits.count(), 1);
+    proxy.clear();
+
+    proxy.inject(log_groups(false, |group| {
+        group["retentionInDays"] = json!(30);
+        group["retentionPolicyName"] = json!("the-account's");
+    }));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    proxy.clear();
+
+    proxy.inject(log_groups(false, |group| {
+        group["deletionProtectionEnabled"] = json!(true);
+    }));
+    let said = stage.terraform.refuse(&DESTROY)?;
+    assert!(said.contains("protected it from deletion"), "{said}");
+    proxy.clear();
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // One alarm that a composite alarm needs does not keep the others.
+    let needed = "Cannot delete one as there are composite alarm(s) depending on it";
+    let needed = Fault::error(400, "ValidationError", needed);
+    let hits = proxy.inject(Rule::before(needed).on("cloudwatch:DeleteAlarms").first(1));
+    stage.terraform.destroy()?;
+    assert_eq!(hits.count(), 1);
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Pollers that somebody keeps for an event source cost money while nothing comes, and shut out a limit on concurrency: they are told, and go with it in
+/// one call, since AWS takes neither beside the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn pollers_of_somebody_go() -> Result<(), Error> {
+    let lines = "  event_source = { maximum_concurrency = 5 }\n";
+    let (stage, proxy) = Stage::behind_proxy(lines).await?;
+    stage.terraform.apply()?;
+    let queue = stage.arn("sqs", &stage.names.queue);
+    let keep = move |answer: &str| {
+        let mut told: Value = serde_json::from_str(answer).unwrap();
+        let mappings = told["EventSourceMappings"].as_array_mut().unwrap();
+        for mapping in mappings
+            .iter_mut()
+            .filter(|one| one["EventSourceArn"] == queue.as_str())
+        {
+            mapping["ProvisionedPollerConfig"] =
+                json!({"MinimumPollers": 20, "MaximumPollers": 200});
+            mapping["ScalingConfig"] = Value::Null;
+        }
+        told.to_string()
+    };
+    proxy.inject(Rule::after(Fault::rewritten(keep)).on("lambda:ListEventSourceMappings"));
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&sent);
+    let look = Fault::hook_with_body(move |_, body| {
+        seen.lock()
+            .unwrap()
+            .push(serde_json::from_slice::<Value>(body).unwrap());
+    });
+    proxy.inject(Rule::before(look).on("lambda:UpdateEventSourceMapping"));
+    let change = stage.change()?;
+    let said = change.to_string();
+    assert!(said.contains("maximum_concurrency"), "{said}");
+    assert!(said.contains("minimum_pollers"), "{said}");
+    // What the proxy tells after the apply as well is no difference of AWS's.
+    stage.terraform.run(&APPLY)?;
+    let sent = sent.lock().unwrap();
+    assert_eq!(sent[0]["ProvisionedPollerConfig"], json!({}), "{sent:?}");
+    assert_eq!(sent[0]["ScalingConfig"], json!({"MaximumConcurrency": 5}));
+    drop(sent);
+    proxy.clear();
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// Who may do with the key only what its tag allows is denied all of it once the tag is gone, but for its tags. The pipeline's own gets it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_shows_its_tags_alone_is_told_by_them() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let kms = &stage.aws.kms;
+    let key = stage.state()?["key"]["key_id"].clone();
+    let key = key.as_str().unwrap_or_default();
+    let tags = kms.list_resource_tags().key_id(key).send().await.unwrap();
+    let mark = tags
+        .tags()
+        .iter()
+        .find(|tag| tag.tag_key() == "bellflower:pipeline")
+        .unwrap()
+        .clone();
+    let untag = kms.untag_resource().key_id(key).tag_keys(mark.tag_key());
+    untag.send().await.unwrap();
+    let deny = |proxy: &Proxy| {
+        for operation in ["kms:GetKeyPolicy", "kms:GetKeyRotationStatus"] {
+            let denied = Fault::error(400, "AccessDeniedException", "not authorized");
+            proxy.inject(Rule::before(denied).on(operation));
+        }
+    };
+    deny(&proxy);
+    stage.terraform.apply()?;
+    let tags = kms.list_resource_tags().key_id(key).send().await.unwrap();
+    assert!(tags.tags().contains(&mark));
+    proxy.clear();
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // Somebody else's key is called so, though no more than its tags may be seen.
+    stage.terraform.destroy()?;
+    let theirs = kms.create_key().send().await.unwrap().key_metadata.unwrap();
+    let name = kms.create_alias().alias_name(&stage.names.key_alias);
+    name.target_key_id(theirs.key_id).send().await.unwrap();
+    deny(&proxy);
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("was not made by this pipeline"), "{said}");
+    Ok(())
+}
+
+/// Refusals that last until a person does something say what.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_with_a_way_out_tells_it() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
+    let s3_rows = [
+        (
+            "s3:PutBucketOwnershipControls",
+            (
+                400,
+                "InvalidBucketAclWithObjectOwnership",
+                "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+            ),
+            format!("aws s3api put-bucket-acl --bucket {bucket} --acl private"),
+        ),
+        (
+            "s3:PutBucketTagging",
+            (
+                405,
+                "MethodNotAllowed",
+                "The specified method is not allowed against this resource.",
+            ),
+            format!("aws s3api put-bucket-abac --bucket {bucket} --abac-status Status=Disabled"),
+        ),
+    ];
+    let rule = OwnershipControlsRule::builder().object_ownership(ObjectOwnership::ObjectWriter);
+    let controls = OwnershipControls::builder().rules(rule.build().unwrap());
+    let put = s3.put_bucket_ownership_controls().bucket(bucket);
+    let put = put.ownership_controls(controls.build().unwrap());
+    put.send().await.unwrap();
+    stage.set("  tags = { team = \"orders\" }\n")?;
+    for (operation, (status, code, message), way) in s3_rows {
+        proxy.inject(Rule::before(Fault::error(status, code, message)).on(operation));
+        let said = stage.terraform.refuse(&APPLY)?;
+        assert!(said.contains(code) && said.contains(&way), "{said}");
+        proxy.clear();
+    }
+
+    // A function that has failed, and that Lambda changes no more.
+    let failed = |answer: &str| {
+        let mut told: Value = serde_json::from_str(answer).unwrap();
+        let function = &mut told["Configuration"];
+        function["State"] = json!("Failed");
+        function["StateReasonCode"] = json!("EniLimitExceeded");
+        told.to_string()
+    };
+    let name = &stage.names.integration;
+    proxy.inject(
+        Rule::after(Fault::rewritten(failed))
+            .on("lambda:GetFunction")
+            .object(name),
+    );
+    let message = "The operation cannot be performed at this time. The function is currently in the following state: Failed";
+    let refused = Fault::error(409, "ResourceConflictException", message);
+    let hits = proxy.inject(Rule::before(refused).on("lambda:UpdateFunctionConfiguration"));
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(
+        said.contains(&format!(
+            "aws lambda delete-function --function-name {name}"
+        )),
+        "{said}"
+    );
+    assert_eq!(hits.count(), 1);
+    proxy.clear();
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// Somebody whose right to change a role rests on its boundary can do so from the moment the boundary is there, until it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boundary_comes_first_and_goes_last() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let role = &stage.names.state_machine_role;
+    let document = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+    let make = stage.aws.iam.create_policy().policy_name("bounds");
+    let answer = make.policy_document(document).send().await.unwrap();
+    let arn = answer.policy.and_then(|policy| policy.arn).unwrap();
+    let bounded = format!(
+        "  permissions_boundary = \"{arn}\"\n  state_machine = {{ tracing_enabled = false }}\n"
+    );
+    for (arguments, operations) in [
+        (
+            bounded.as_str(),
+            ["PutRolePermissionsBoundary", "PutRolePolicy"],
+        ),
+        ("", ["PutRolePolicy", "DeleteRolePermissionsBoundary"]),
+    ] {
+        stage.set(arguments)?;
+        let before = proxy.calls().len();
+        stage.terraform.apply()?;
+        let calls = proxy.calls().split_off(before);
+        let of_it = calls.iter().filter(|call| call.object.contains(role));
+        let written = of_it.filter_map(|call| call.operation.strip_prefix("iam:"));
+        let written: Vec<&str> = written.filter(|name| !name.starts_with("Get")).collect();
+        assert_eq!(written, operations);
+    }
+    Ok(())
+}
