@@ -20,7 +20,7 @@ pub use clients::{Session, SetupError};
 pub use shared::Shared;
 
 use crate::documents::names;
-use crate::parts::tags;
+use crate::parts::tags::{self, Ignored};
 
 /// The services with an endpoint of their own, under hashicorp/aws's names, and the name for all of them.
 pub const ENDPOINTS: &[&str] = &[
@@ -54,6 +54,7 @@ pub struct Config {
     pub assume_role: Option<AssumeRole>,
     pub endpoints: Option<BTreeMap<String, String>>,
     pub default_tags: Option<DefaultTags>,
+    pub ignore_tags: Option<Ignored>,
     pub s3_use_path_style: Option<bool>,
     pub custom_ca_bundle: Option<String>,
     pub max_retries: Option<u32>,
@@ -150,6 +151,15 @@ pub fn schema() -> Schema {
             .optional()
             .describe("The tags. Allowed: letters, digits, spaces and `_ . : / = + - @`."),
     ];
+    let texts = |name: &str, doc: &str| {
+        Attribute::new(name, Kind::Type(Type::Set(Box::new(Type::String))))
+            .optional()
+            .describe(doc)
+    };
+    let ignore_tags = vec![
+        texts("keys", "The keys of these tags."),
+        texts("key_prefixes", "How their keys begin."),
+    ];
     Schema {
         version: 0,
         description: "Callback pipelines on AWS Step Functions, each with one block.".to_owned(),
@@ -170,6 +180,7 @@ pub fn schema() -> Schema {
         blocks: vec![
             block("assume_role", "The role to work as.", assume_role),
             block("default_tags", "Tags for everything that takes tags.", default_tags),
+            block("ignore_tags", "Tags that others set: no plan tells of them, and no apply takes them away. What `tags` and `default_tags` give is not among them.", ignore_tags),
             block("endpoints", "Where services answer, instead of AWS's own endpoints.", endpoints),
         ],
     }
@@ -248,6 +259,17 @@ pub fn validate(config: &Value) -> Diagnostics {
             if let Some(detail) = said {
                 found.push(Diagnostic::error("Illegal tag", detail).at(at.clone().key(key)));
             }
+        }
+    }
+    for name in ["keys", "key_prefixes"] {
+        let at = root().attribute("ignore_tags").attribute(name);
+        let elements = config.at(&at).and_then(Value::as_list).unwrap_or_default();
+        if elements
+            .iter()
+            .any(|text| text.is_null() || text.as_str() == Some(""))
+        {
+            let detail = format!("{name} holds a null or an empty text, which names no tag.");
+            found.push(Diagnostic::error("No tag", detail).at(at));
         }
     }
     if let Some(file) = known(root().attribute("custom_ca_bundle"))

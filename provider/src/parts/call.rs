@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::consistency::TABLE;
 use super::tag_index::{Closed, TagIndex};
+use super::tags::Ignored;
 use crate::engine::{Batch, Failure, retry};
 
 /// One client for each service, all on one HTTP connection pool.
@@ -103,6 +104,8 @@ pub struct Aws {
     pub at_home: Arc<AtomicBool>,
     /// How often a request is repeated that AWS throttled, failed to serve or did not answer; none for as long as the table says.
     pub max_retries: Option<u32>,
+    /// Tags of others that count for nothing.
+    pub ignored_tags: Arc<Ignored>,
     /// Turns true when the user interrupts: waiting ends, nothing new begins.
     pub stop: CancellationToken,
     /// When that was noticed.

@@ -393,6 +393,7 @@ impl Part<Aws> for Function {
             return Err(self.hidden("its tags", told, "lambda:ListTags on it"));
         }
         let tags = Tags::listed(answer.tags.unwrap_or_default());
+        let tags = aws.heeded(tags, &self.tags);
         let Some(have) = answer.configuration else {
             return Ok(None);
         };

@@ -214,6 +214,7 @@ impl Part<Aws> for Role {
                 .into_iter()
                 .map(|tag| (tag.key, tag.value)),
         );
+        let tags = aws.heeded(tags, &self.tags);
         let have = Self {
             name: role.role_name,
             // Of a role just made, IAM may tell its unique id in place of the ARN.

@@ -279,7 +279,7 @@ impl Part<Aws> for StateMachine {
             Ok(absent(answer.await, GONE)?.map(|answer| listed(answer.tags)))
         };
         let tags = if self.may_be_another(machine.creation_date) {
-            ask().await?
+            ask().await?.map(|tags| aws.heeded(tags, &self.tags))
         } else {
             aws.tags(&self.arn, &self.tags, ask).await?
         };

@@ -68,11 +68,18 @@ impl Aws {
     {
         if self.is_indexed(arn) {
             let found = self.index.found.get_or_init(|| self.indexed()).await;
-            if found.get(arn) == Some(wanted) {
+            let found = found.get(arn).cloned();
+            if found.is_some_and(|found| self.heeded(found, wanted) == *wanted) {
                 return Ok(Some(wanted.clone()));
             }
         }
-        ask().await
+        Ok(ask().await?.map(|found| self.heeded(found, wanted)))
+    }
+
+    /// Of an object's tags those that count.
+    #[must_use]
+    pub fn heeded(&self, found: Tags, wanted: &Tags) -> Tags {
+        found.without(&self.ignored_tags, wanted)
     }
 
     /// The ARNs of everything in this region that carries this tag, as far as the index knows; none where it cannot be asked.

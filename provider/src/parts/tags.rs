@@ -1,8 +1,8 @@
 //! Tags, and the one among them that says whose a part is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{Attributes, Failure, Owner};
 
@@ -84,6 +84,28 @@ pub fn alike<'a>(keys: impl IntoIterator<Item = &'a String>) -> Option<(&'a str,
 #[serde(transparent)]
 pub struct Tags(pub BTreeMap<String, String>);
 
+/// Tags that others set, of which nothing is told and which are left: by their keys, and by how these begin.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(
+    missing_docs,
+    reason = "each field is documented where users see it: in the schema"
+)]
+pub struct Ignored {
+    pub keys: BTreeSet<String>,
+    pub key_prefixes: BTreeSet<String>,
+}
+
+impl Ignored {
+    /// Whether a tag is one of them. Those by which a part is known never are.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        let begins = |prefix: &String| key.starts_with(prefix.as_str());
+        ![MARK, MADE_AT].contains(&key)
+            && (self.keys.contains(key) || self.key_prefixes.iter().any(begins))
+    }
+}
+
 impl Tags {
     /// Collects what a service lists, without the tags that AWS itself sets (`aws:…`).
     pub fn listed<K: Into<String>, V: Into<String>>(
@@ -96,6 +118,14 @@ impl Tags {
                 .filter(|(key, _)| !key.starts_with("aws:"))
                 .collect(),
         )
+    }
+
+    /// These without what is ignored; what is `wanted` is not.
+    #[must_use]
+    pub fn without(mut self, ignored: &Ignored, wanted: &Self) -> Self {
+        self.0
+            .retain(|key, _| wanted.0.contains_key(key) || !ignored.has(key));
+        self
     }
 
     /// Whether these are of a part of the pipeline of this mark.

@@ -528,6 +528,7 @@ async fn a_wrong_block_is_told_before_anything_is_asked() -> Result<(), Error> {
             "default_tags {\n tags = { owner = null }\n}",
             "\"owner\" is null",
         ),
+        ("ignore_tags {\n keys = [\"\"]\n}", "an empty text"),
         ("max_retries = -1", "0 to 100"),
         ("custom_ca_bundle = \"/nowhere.pem\"", "/nowhere.pem"),
         ("endpoints {\n s3 = \"localhost\"\n}", "https://"),

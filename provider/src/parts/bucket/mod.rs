@@ -322,7 +322,11 @@ impl Bucket {
     async fn put_tags(&self, aws: &Aws) -> Result<(), Failure> {
         // The call replaces all tags, and S3 refuses to let go of those of AWS.
         let theirs = self.tags_of(aws).await?.unwrap_or_default();
-        let theirs = theirs.into_iter().filter(|tag| tag.key.starts_with("aws:"));
+        let stays = |key: &str| {
+            let ignored = aws.ignored_tags.has(key) && !self.tags.0.contains_key(key);
+            key.starts_with("aws:") || ignored
+        };
+        let theirs = theirs.into_iter().filter(|tag| stays(&tag.key));
         let tags = theirs.chain(tag_set(&self.tags.0)).collect();
         let tagging = self.built(Tagging::builder().set_tag_set(Some(tags)).build())?;
         let put = || {

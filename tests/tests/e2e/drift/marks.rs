@@ -7,12 +7,17 @@ use bellflower_tests::{APPLY, DESTROY, Error, Plan, differences};
 use super::ground::{Ground, tag};
 use super::{assert_no_changes, listed};
 
-/// Gives all parts that have tags another mark.
-async fn mark_all(ground: &Ground, mark: &str) {
+/// Gives all parts that have tags these.
+async fn tag_all(ground: &Ground, tags: &[(&str, &str)]) {
     let parts = listed().into_iter();
     for (path, _) in parts.filter(|(_, properties)| properties.contains(&"tags")) {
-        tag(ground, path, &[("bellflower:pipeline", mark)], &[]).await;
+        tag(ground, path, tags, &[]).await;
     }
+}
+
+/// Gives all parts that have tags another mark.
+async fn mark_all(ground: &Ground, mark: &str) {
+    tag_all(ground, &[("bellflower:pipeline", mark)]).await;
 }
 
 /// Of what the ground holds besides, the queues and policies of others, nothing has the pipeline's name.
@@ -71,6 +76,42 @@ async fn what_bears_another_mark_is_not_called_destroyed() -> Result<(), Error> 
     assert_eq!(differences(&marked, &now), BTreeMap::new());
     mark_all(&ground, "orders/devl/eu-west-1").await;
     assert_no_changes(&ground.stage)?;
+    terraform.destroy()?;
+    assert_nothing_is_left(&ground).await
+}
+
+/// Where others are let to tag, no plan tells of what they do, and no apply takes it away, whatever else of the tags it puts right.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_are_ignored_are_left() -> Result<(), Error> {
+    let ground = Ground::new().await?;
+    let terraform = &ground.stage.terraform;
+    tag_all(&ground, &[("CreatedBy", "somebody"), ("audit:at", "noon")]).await;
+    assert!(matches!(terraform.plan()?, Plan::Changes(_)));
+
+    let file = terraform.directory().join("main.tf");
+    let text = std::fs::read_to_string(file).unwrap();
+    // The prefix is also that of the tags by which a part is known, which it does not hide.
+    let block = "provider \"bellflower\" {\n  ignore_tags {\n    keys = [\"CreatedBy\"]\n    key_prefixes = [\"audit:\", \"bell\"]\n  }\n";
+    assert_eq!(text.matches("provider \"bellflower\" {\n").count(), 1);
+    terraform.rewrite(&text.replace("provider \"bellflower\" {\n", block))?;
+    assert_no_changes(&ground.stage)?;
+
+    let count = async |tag: &str| {
+        ground
+            .stage
+            .observe()
+            .await
+            .to_string()
+            .matches(tag)
+            .count()
+    };
+    let before = (count("CreatedBy").await, count("audit:at").await);
+    assert!(before.0 > 30 && before.1 == before.0, "{before:?}");
+    tag_all(&ground, &[("stranger", "here")]).await;
+    assert!(matches!(terraform.plan()?, Plan::Changes(_)));
+    terraform.apply()?;
+    assert_eq!((count("CreatedBy").await, count("audit:at").await), before);
+    assert_eq!(count("stranger").await, 0);
     terraform.destroy()?;
     assert_nothing_is_left(&ground).await
 }

@@ -325,6 +325,7 @@ impl With<'_> {
             "memory": 128,
             "timeout": timeout,
             "architectures": ["x86_64"],
+            "logging": format!("/aws/lambda/{name}"),
             "tracing": "Active",
             "key": self.given.key_arn,
             "state": "Active",
