@@ -40,8 +40,8 @@ use terraform_provider_bellflower::engine::{
     Attributes, Changes, Failure, Found, Owner, Part as _,
 };
 use terraform_provider_bellflower::parts::consistency::{
-    BUSY, IAM_PROPAGATION, IN_DOUBT, NAME_COOLDOWN, QUEUE_COOLDOWN, READ_AFTER_WRITE, SERVER,
-    TABLE, THROTTLE,
+    BUSY, IAM_PROPAGATION, IN_DOUBT, KEY_TAGS, NAME_COOLDOWN, QUEUE_COOLDOWN, READ_AFTER_WRITE,
+    SERVER, TABLE, THROTTLE,
 };
 use tokio::time::Instant;
 
@@ -891,7 +891,7 @@ static ROWS: &[Row] = &[
         "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:CreateAlias on this resource because no identity-based policy \
          allows the kms:CreateAlias action",
         400,
-        &IAM_PROPAGATION,
+        &KEY_TAGS,
     ),
     (
         "kms:EnableKeyRotation",
@@ -899,7 +899,7 @@ static ROWS: &[Row] = &[
         "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:EnableKeyRotation on this resource because no identity-based policy \
          allows the kms:EnableKeyRotation action",
         400,
-        &IAM_PROPAGATION,
+        &KEY_TAGS,
     ),
     (
         "s3:PutObject",
@@ -907,7 +907,7 @@ static ROWS: &[Row] = &[
         "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:GenerateDataKey on this resource because no identity-based policy \
          allows the kms:GenerateDataKey action",
         403,
-        &IAM_PROPAGATION,
+        &KEY_TAGS,
     ),
     (
         "logs:PutRetentionPolicy",

@@ -143,6 +143,16 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
         changes.names().all(|name| name == "tags")
     }
 
+    /// Whether the call that writes one property writes another, too: as it should be, whatever it is.
+    fn writes_too(&self, _one: &str, _other: &str) -> bool {
+        false
+    }
+
+    /// The property of which this one is a consequence, and nothing that is changed by itself.
+    fn follows(&self, _property: &str) -> Option<&'static str> {
+        None
+    }
+
     /// The properties that AWS does not change once a part is made.
     fn fixed(&self) -> &'static [&'static str] {
         &[]

@@ -432,6 +432,10 @@ impl Part<Aws> for Alarm {
         Some(&self.arn)
     }
 
+    fn writes_too(&self, one: &str, other: &str) -> bool {
+        one != "tags" && other != "tags"
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let Some(alarm) = self.describe(aws).await? else {
             return Ok(None);

@@ -16,6 +16,14 @@ pub static IAM_PROPAGATION: Class = Class {
     jitter: true,
     transient: false,
 };
+/// Rights that rest on the tags of a key made a moment ago are not known everywhere yet.
+pub static KEY_TAGS: Class = Class {
+    name: "rights by a key's tags",
+    budget: Duration::from_mins(5),
+    cadence: &[0.25, 0.5, 1.0, 2.0, 4.0],
+    jitter: true,
+    transient: false,
+};
 /// The name of something deleted is not free yet: at most a minute for a queue.
 pub static QUEUE_COOLDOWN: Class = Class {
     name: "queue name cooldown",
@@ -359,13 +367,13 @@ pub static TABLE: &[Rule] = &[
         operations: &["kms:CreateAlias", "kms:EnableKeyRotation"],
         codes: &["AccessDeniedException"],
         messages: &["no identity-based policy allows"],
-        ..Rule::any(&IAM_PROPAGATION)
+        ..Rule::any(&KEY_TAGS)
     },
     Rule {
         operations: &["s3:PutObject"],
         codes: &["AccessDenied"],
         messages: &["no identity-based policy allows the kms:"],
-        ..Rule::any(&IAM_PROPAGATION)
+        ..Rule::any(&KEY_TAGS)
     },
     // CloudWatch Logs
     Rule {

@@ -68,6 +68,10 @@ impl Part<Aws> for EventInvokeConfig {
         properties(self)
     }
 
+    fn writes_too(&self, _one: &str, _other: &str) -> bool {
+        true
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let get = || {
             aws.lambda

@@ -213,8 +213,7 @@ impl EventSource {
             .collect()
     }
 
-    async fn settled(&self, aws: &Aws, uuid: &str) -> Result<(), Failure> {
-        let target = if self.enabled { "Enabled" } else { "Disabled" };
+    async fn settled(&self, aws: &Aws, uuid: &str, targets: &[&str]) -> Result<(), Failure> {
         let why = Mutex::new(None);
         let why_not = &why;
         let probe = || async move {
@@ -227,9 +226,11 @@ impl EventSource {
                 .map(|answer| (answer.state, answer.state_transition_reason))
                 .unwrap_or_default();
             *why_not.lock().unwrap_or_else(PoisonError::into_inner) = reason;
-            Ok((state.as_deref() == Some(target)).then_some(()))
+            let state = state.unwrap_or_default();
+            Ok(targets.contains(&state.as_str()).then_some(()))
         };
-        let settled = aws.settle(&self.title(), target, BUDGET, probe).await;
+        let (title, target) = (self.title(), targets.join(" or "));
+        let settled = aws.settle(&title, &target, BUDGET, probe).await;
         settled.map_err(
             |failure| match why.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 Some(reason) => Failure {
@@ -241,13 +242,23 @@ impl EventSource {
         )
     }
 
-    /// Waits only where the answer did not already show the state it should be in.
-    async fn await_state(&self, aws: &Aws, uuid: &str, state: Option<&str>) -> Result<(), Failure> {
-        let target = if self.enabled { "Enabled" } else { "Disabled" };
-        if state == Some(target) {
+    /// Waits only where the answer did not already show the state it should be in, or, where that is as it was, one that lasts.
+    async fn await_state(
+        &self,
+        aws: &Aws,
+        uuid: &str,
+        state: Option<&str>,
+        enabled: Option<bool>,
+    ) -> Result<(), Failure> {
+        let targets: &[&str] = match enabled {
+            Some(true) => &["Enabled"],
+            Some(false) => &["Disabled"],
+            None => &["Enabled", "Disabled"],
+        };
+        if state.is_some_and(|state| targets.contains(&state)) {
             Ok(())
         } else {
-            self.settled(aws, uuid).await
+            self.settled(aws, uuid, targets).await
         }
     }
 }
@@ -352,7 +363,8 @@ impl Part<Aws> for EventSource {
         }
         let answer = answer?;
         let uuid = answer.uuid.unwrap_or_default();
-        self.await_state(aws, &uuid, answer.state.as_deref())
+        let state = answer.state.as_deref();
+        self.await_state(aws, &uuid, state, Some(self.enabled))
             .await?;
         let arn = answer
             .event_source_mapping_arn
@@ -378,31 +390,34 @@ impl Part<Aws> for EventSource {
                 .then(|| ProvisionedPollerConfig::builder().build());
             let is_encrypted = !found.text("filter_criteria").is_empty();
             let key = is_encrypted.then(String::new);
+            let differs = |name: &str| changes.any(&[name]);
+            // What is left out stays as it is.
+            let function = differs("function_name").then(|| self.function_name.clone());
+            let batch = differs("batch_size").then(|| narrow(self.batch_size));
+            let window = self.maximum_batching_window_in_seconds;
+            let window = differs("maximum_batching_window_in_seconds").then(|| narrow(window));
+            let types = differs("function_response_types").then(|| self.response_types());
+            let scaling = differs("maximum_concurrency").then(|| self.scaling());
+            let enabled = differs("enabled").then_some(self.enabled);
             let update = || {
                 aws.lambda
                     .update_event_source_mapping()
                     .uuid(uuid)
-                    .function_name(&self.function_name)
-                    .batch_size(narrow(self.batch_size))
-                    .maximum_batching_window_in_seconds(narrow(
-                        self.maximum_batching_window_in_seconds,
-                    ))
-                    .set_function_response_types(Some(self.response_types()))
-                    .scaling_config(self.scaling())
+                    .set_function_name(function.clone())
+                    .set_batch_size(batch)
+                    .set_maximum_batching_window_in_seconds(window)
+                    .set_function_response_types(types.clone())
+                    .set_scaling_config(scaling.clone())
                     .set_filter_criteria(filters.clone())
                     .set_provisioned_poller_config(pollers.clone())
                     .set_kms_key_arn(key.clone())
-                    .enabled(self.enabled)
+                    .set_enabled(enabled)
                     .send()
             };
-            let answer = aws
-                .call(
-                    "lambda:UpdateEventSourceMapping",
-                    &self.event_source_arn,
-                    update,
-                )
-                .await?;
-            self.await_state(aws, uuid, answer.state.as_deref()).await?;
+            let operation = "lambda:UpdateEventSourceMapping";
+            let answer = aws.call(operation, &self.event_source_arn, update).await?;
+            let state = answer.state.as_deref();
+            self.await_state(aws, uuid, state, enabled).await?;
         }
         if changes.any(&["tags"]) {
             retag(aws, found.text("arn"), &self.tags, &found.attributes).await?;

@@ -39,6 +39,16 @@ const AT_WORK: &str = "at_work";
 /// How a function that was found writes its log: kept, and not ours to decide.
 const LOGGING: &str = "logging";
 
+/// What is no part of the configuration: the code, and what has calls of its own.
+const CODE: &[&str] = &["package", "code_sha256", "architectures"];
+const APART: &[&str] = &[
+    "package",
+    "code_sha256",
+    "architectures",
+    "tags",
+    "reserved_concurrent_executions",
+];
+
 /// What is to be said of a function that works.
 const READY: &str = "ready";
 
@@ -278,11 +288,14 @@ impl Function {
 
     /// Whatever Lambda says of a change of a function that has failed itself, there is a way out.
     fn stuck(&self, found: &Found, failure: Failure) -> Failure {
-        if !found.text("status").starts_with("failed") {
+        if !found.text("status").starts_with("failed")
+            || !failure.is(&["ResourceConflictException"])
+        {
             return failure;
         }
         failure.advise(format!(
-            "Where Lambda changes a failed function no more, `aws lambda delete-function --function-name {}` and apply again, which makes it anew.",
+            "Lambda changes it no more: `aws lambda delete-function --function-name {}` and apply again, which makes it anew. Answers that come meanwhile are not seen: have \
+             them written again.",
             self.function_name
         ))
     }
@@ -371,6 +384,16 @@ impl Part<Aws> for Function {
         }
         desired.extend(attributes! { "status": READY, "logging_config": self.log_group() });
         desired
+    }
+
+    fn writes_too(&self, one: &str, other: &str) -> bool {
+        if CODE.contains(&one) {
+            return CODE.contains(&other);
+        }
+        let configures = !APART.contains(&one);
+        // Variables are sent with their key alone, and where the log goes by itself.
+        let with_it = !APART.contains(&other) && !["variables", "logging_config"].contains(&other);
+        configures && (with_it || (one == "kms_key_arn" && other == "variables"))
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
@@ -558,18 +581,12 @@ impl Part<Aws> for Function {
         changes: &Changes,
     ) -> Result<Attributes, Failure> {
         let mut known = Attributes::new();
-        if changes.any(&["package", "code_sha256", "architectures"]) {
-            self.update_code(aws).await?;
+        if changes.any(CODE) {
+            let sent = self.update_code(aws).await;
+            sent.map_err(|failure| self.stuck(found, failure))?;
             known = attributes! { "code_sha256": self.ready(aws).await? };
         }
-        let apart = [
-            "package",
-            "code_sha256",
-            "architectures",
-            "tags",
-            "reserved_concurrent_executions",
-        ];
-        if changes.names().any(|name| !apart.contains(&name)) {
+        if changes.names().any(|name| !APART.contains(&name)) {
             let encrypted_anew = changes.any(&["variables", "kms_key_arn"]);
             let environment = encrypted_anew.then(|| self.environment());
             let logging = changes

@@ -22,6 +22,7 @@ pub const DENIED: &[&str] = &["AccessDeniedException"];
 /// What is known of a key that KMS does not show.
 pub const HIDDEN: &str = "a key that may not be looked at";
 const POLICY_NAME: &str = "default";
+const ROTATION: &[&str] = &["enable_key_rotation", "rotation_period_in_days"];
 /// How long KMS may not show the key of an alias that is there.
 const SHOWS_WITHIN: Duration = Duration::from_secs(20);
 /// How long KMS may not list a key that it has made.
@@ -412,6 +413,10 @@ impl Part<Aws> for Key {
         self.arn.as_deref()
     }
 
+    fn writes_too(&self, one: &str, other: &str) -> bool {
+        [one, other].iter().all(|name| ROTATION.contains(name))
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let Some((key, by_alias)) = Box::pin(self.find(aws)).await? else {
             return Ok(None);
@@ -446,8 +451,13 @@ impl Part<Aws> for Key {
         if owner != Owner::Us && denied.into_iter().flatten().any(|one| one.is(DENIED)) {
             // Who may do only what the pipeline's tag allows sees no more of it. A key that is known by its id is no other one: the tag is what it lacks.
             let known = self.key_id.as_deref() == Some(id) && owner == Owner::SomeoneElse(None);
+            let as_told = Self {
+                description: key.description.clone().unwrap_or_default(),
+                is_enabled: key.enabled,
+                ..self.clone()
+            };
             let mut attributes = if known {
-                properties(self)
+                properties(&as_told)
             } else {
                 Attributes::new()
             };
@@ -505,8 +515,8 @@ impl Part<Aws> for Key {
             }
             let advice = failure.advice.clone().unwrap_or_default();
             let advice = format!(
-                "{advice} The key {id} was made, has no alias, and could not be removed again. The next apply takes it up; only if there is to be none, remove it \
-                 with `aws kms schedule-key-deletion --key-id {id}`."
+                "{advice} The key {id} was made, has no alias, and could not be removed again. The next run finds it by its tag; only if there is to be none, \
+                 remove it with `aws kms schedule-key-deletion --key-id {id}`."
             );
             return Err(failure.advise(advice.trim_start()));
         }
@@ -553,7 +563,7 @@ impl Part<Aws> for Key {
         if changes.any(&["alias"]) {
             self.name_it(aws, id).await?;
         }
-        if changes.any(&["enable_key_rotation", "rotation_period_in_days"]) {
+        if changes.any(ROTATION) {
             self.rotate(aws, id).await?;
         }
         let tag = |set| async move {

@@ -250,6 +250,10 @@ impl Part<Aws> for Notification {
         desired
     }
 
+    fn writes_too(&self, _one: &str, _other: &str) -> bool {
+        true
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         Ok(self.look(aws).await?.map(|attributes| Found {
             attributes,

@@ -24,6 +24,7 @@ const BUDGET: Duration = Duration::from_mins(5);
 /// How long after its making the index of tags counts as late, and how long the making of a pipeline may take.
 const INDEXED: Duration = Duration::from_mins(5);
 const MAKING: Duration = Duration::from_mins(20);
+const LOGGING: &[&str] = &["include_execution_data", "log_destination", "log_level"];
 /// The level of logging that is switched off.
 const OFF: &str = "OFF";
 /// How far running executions are counted, and how many of them are named.
@@ -254,6 +255,10 @@ impl Part<Aws> for StateMachine {
         Some(&self.arn)
     }
 
+    fn writes_too(&self, one: &str, other: &str) -> bool {
+        [one, other].iter().all(|name| LOGGING.contains(name))
+    }
+
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let list = || {
             aws.sfn
@@ -347,8 +352,11 @@ impl Part<Aws> for StateMachine {
         }
         if changes.names().any(|name| name != "tags") {
             // One that is left as it is stays so.
-            let differs = changes.any(&["definition"]);
-            let definition = differs.then(|| self.definition.clone());
+            let definition = changes
+                .any(&["definition"])
+                .then(|| self.definition.clone());
+            let logging = changes.any(LOGGING).then(|| self.logging());
+            let tracing = changes.any(&["tracing_enabled"]).then(|| self.tracing());
             let update = || {
                 aws.sfn
                     .update_state_machine()
@@ -356,8 +364,8 @@ impl Part<Aws> for StateMachine {
                     .set_definition(definition.clone())
                     // One of the two has to be there.
                     .role_arn(&self.role_arn)
-                    .logging_configuration(self.logging())
-                    .tracing_configuration(self.tracing())
+                    .set_logging_configuration(logging.clone())
+                    .set_tracing_configuration(tracing.clone())
                     .send()
             };
             aws.call("states:UpdateStateMachine", &self.name, update)

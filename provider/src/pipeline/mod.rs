@@ -480,7 +480,7 @@ impl CallbackPipeline {
             making.is_whole(settings.made_at.clone(), outcome.blueprint.identities());
             let mut told = not_shown(&outcome.not_shown);
             told.extend(other_code(&request.planned, &outcome.observed));
-            told.extend(since(&left.since));
+            told.extend(since(&left.since, &left.overwritten));
             told.extend(missing(&left.missing));
             if creating {
                 let given = settings.kms_key_arn.as_deref();

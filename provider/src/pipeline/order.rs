@@ -32,6 +32,8 @@ pub struct Left {
     pub found: Observed,
     /// What somebody has changed since the plan.
     pub since: Vec<String>,
+    /// What of that is written all the same, by the call that writes what the plan does change.
+    pub overwritten: Vec<String>,
     /// What was there as the plan has it, and was not there any more.
     pub missing: Vec<String>,
     /// What went, since the configuration does not have it.
@@ -242,8 +244,8 @@ impl Order {
         Some(with)
     }
 
-    /// Takes for what should be what is not, and what the plan leaves as it was: what Terraform ignores, and where nothing else of the part is to be written, what
-    /// somebody has changed since. Of what has no attribute no plan says anything. Answers what was found, by part, and what was changed since the plan.
+    /// Takes for what should be what is not, and what the plan leaves as it was: what Terraform ignores, and what somebody has changed since, where the calls that write
+    /// the rest of the part do not write that, too. Of what has no attribute no plan says anything. Answers what was found, by part, and what was changed since the plan.
     fn leave(&self, planned: &Tree, findings: &mut Findings) -> Left {
         let mut left = Left::default();
         let (Some(prior), Some(before)) = (&self.prior, &self.before) else {
@@ -257,14 +259,14 @@ impl Order {
                 continue;
             };
             let kept = |name: &str, wanted: &Json, is: &Json| {
-                let before = state::shown(prior, &node.path, name)?;
-                let same = state::shown(planned, &node.path, name) == Some(before);
+                let before = state::given(prior, &node.path, name)?;
+                let same = state::given(planned, &node.path, name) == Some(before);
                 // What is not there at all is nobody's wish; a null is also what names a part made anew.
                 let is_there = !is.is_null() && is.as_str() != Some("");
                 let was_there = !before.is_null() || wanted.is_null();
                 (same && is_there && was_there).then_some(before)
             };
-            let (mut ignored, mut since, mut is_written) = (Vec::new(), Vec::new(), false);
+            let (mut ignored, mut since, mut rest) = (Vec::new(), Vec::new(), Vec::new());
             for (name, wanted) in node.part.desired() {
                 let is = found.attributes.get(&name).cloned().unwrap_or_default();
                 if is == wanted {
@@ -273,15 +275,23 @@ impl Order {
                 match kept(&name, &wanted, &is) {
                     Some(before) if *before == wanted => since.push((name, wanted, is)),
                     Some(_) => ignored.push((name, wanted, is)),
-                    None => is_written = true,
+                    None => rest.push((name, wanted, is)),
                 }
             }
-            if is_written {
-                since.clear();
-            }
+            let (followers, written): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|(name, ..)| {
+                    let leader = node.part.follows(name);
+                    leader.is_some_and(|leader| since.iter().any(|(name, ..)| name == leader))
+                });
+            let goes_along = |(name, ..): &(String, Json, Json)| {
+                let mut calls = written.iter();
+                calls.any(|(one, ..)| node.part.writes_too(one, name))
+            };
+            let (overwritten, since): (Vec<_>, Vec<_>) = since.into_iter().partition(goes_along);
             let label = |(name, ..): &(String, Json, Json)| state::label(&node.path, name);
             left.since.extend(since.iter().map(label));
-            for (name, wanted, is) in ignored.into_iter().chain(since) {
+            left.overwritten.extend(overwritten.iter().map(label));
+            for (name, wanted, is) in ignored.into_iter().chain(since).chain(followers) {
                 found.attributes.insert(name.clone(), wanted);
                 let of_part = left.found.entry(node.path.clone()).or_default();
                 of_part.get_or_insert_default().insert(name, is);

@@ -160,6 +160,19 @@ pub fn shown<'a>(tree: &'a Map<String, Json>, path: &[String], property: &str) -
     Some(value.unwrap_or(&Json::Null))
 }
 
+/// The same, and what the pipeline has for all parts of a kind, unless it tells of this one that it is otherwise.
+pub fn given<'a>(tree: &'a Map<String, Json>, path: &[String], property: &str) -> Option<&'a Json> {
+    const OF_ALL: &[&str] = &["permissions_boundary"];
+    if OF_ALL.contains(&property) {
+        let drift = tree.get(DRIFT).and_then(Json::as_object);
+        if drift.is_some_and(|drift| drift.contains_key(&label(path, property))) {
+            return None;
+        }
+        return Some(tree.get(property).unwrap_or(&Json::Null));
+    }
+    shown(tree, path, property)
+}
+
 /// Whether a part was there when the state was written.
 pub fn was_there(state: &Map<String, Json>, path: &[String]) -> bool {
     let Some(fields) = fields_at(fields(), path) else {

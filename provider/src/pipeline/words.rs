@@ -174,13 +174,21 @@ pub fn other_code(planned: &Value, observed: &state::Observed) -> Diagnostics {
         .collect()
 }
 
-/// What somebody has changed since the plan.
-pub fn since(labels: &[String]) -> Option<Diagnostic> {
-    let detail = format!(
-        "Somebody has changed these since the plan, which does not change them, so they were left as they are: {}. The next plan shows them.",
-        labels.join(", ")
-    );
-    (!labels.is_empty()).then(|| Diagnostic::warning("Changed since the plan", detail))
+/// What somebody has changed since the plan: what was left, and what was not.
+pub fn since(left: &[String], overwritten: &[String]) -> Vec<Diagnostic> {
+    let told = |labels: &[String], what: &str, then: &str| {
+        let labels = Some(labels.join(", ")).filter(|labels| !labels.is_empty())?;
+        let detail = format!(
+            "Somebody has changed these since the plan, which does not change them, {what}: {labels}.{then}"
+        );
+        Some(Diagnostic::warning("Changed since the plan", detail))
+    };
+    let next = " The next plan shows them.";
+    let left = told(left, "so they were left as they are", next);
+    let with = "and they were put back all the same, since AWS writes them in one with what the plan changes";
+    left.into_iter()
+        .chain(told(overwritten, with, ""))
+        .collect()
 }
 
 /// That two resources are to be one pipeline, or to have one part.

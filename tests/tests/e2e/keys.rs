@@ -284,7 +284,7 @@ async fn a_key_that_can_be_neither_named_nor_removed_is_taken_up() -> Result<(),
     proxy.inject(Rule::before(denied()).on("kms:CreateAlias"));
     proxy.inject(Rule::before(denied()).on("kms:ScheduleKeyDeletion"));
     let said = stage.terraform.refuse(&APPLY)?;
-    assert!(said.contains("The next apply takes it up"), "{said}");
+    assert!(said.contains("The next run finds it by its tag"), "{said}");
     proxy.clear();
     stage.terraform.run(&["untaint", ADDRESS])?;
     stage.terraform.apply()?;

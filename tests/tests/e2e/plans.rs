@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_s3::types::BucketLifecycleConfiguration;
 use bellflower_tests::{Error, Plan, Stage};
 use serde_json::json;
 
@@ -311,7 +312,7 @@ async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
     assert_eq!(observed["event_source"]["state"], json!("Disabled"));
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
-    // What is written as one is written as it should be.
+    // What is written as one is written as it should be, and told.
     let more = format!("{}  processing = {{ memory_size = 256 }}\n", lines(7));
     stage.set(&more)?;
     stage.terraform.expect(&["plan", "-out=the.plan"])?;
@@ -322,7 +323,94 @@ async fn an_apply_changes_what_its_plan_shows() -> Result<(), Error> {
         .terraform
         .expect(&["apply", "-no-color", "the.plan"])?;
     let said = said.flat();
-    assert!(!said.contains("Changed since the plan"), "{said}");
+    let (_, told) = said.split_once("Changed since the plan").unwrap();
+    assert!(
+        told.contains("put back all the same") && told.contains("processing.timeout"),
+        "{said}"
+    );
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// What AWS changes by a call of its own is left also where the plan changes something else of the same part: a stop, a hold, somebody's boundary.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_a_call_of_its_own_is_left() -> Result<(), Error> {
+    let lines = |team: &str, memory: u32, batch: u32| {
+        format!(
+            "  tags = {{ team = \"{team}\" }}\n  integration = {{ memory_size = {memory} }}\n  event_source = {{ batch_size = {batch} }}\n"
+        )
+    };
+    let stage = Stage::new(&lines("one", 128, 10)).await?;
+    stage.terraform.apply()?;
+    let uuid = stage.state()?["event_source"]["uuid"].clone();
+    stage.set(&lines("two", 256, 5))?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+
+    let (aws, names) = (&stage.aws, &stage.names);
+    let stop = aws.lambda.put_function_concurrency();
+    let stop = stop.function_name(&names.integration);
+    stop.reserved_concurrent_executions(0).send().await.unwrap();
+    let disable = aws.lambda.update_event_source_mapping();
+    let disable = disable.uuid(uuid.as_str().unwrap_or_default());
+    disable.enabled(false).send().await.unwrap();
+    let group = format!("/aws/lambda/{}", names.integration);
+    let keep = aws.logs.put_retention_policy().log_group_name(&group);
+    keep.retention_in_days(365).send().await.unwrap();
+    let held = aws.s3.get_bucket_lifecycle_configuration();
+    let held = held.bucket(&names.bucket).send().await.unwrap();
+    let mut rules = held.rules.unwrap();
+    for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
+        expiration.days = Some(3650);
+    }
+    let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules));
+    let hold = aws.s3.put_bucket_lifecycle_configuration();
+    let hold = hold.bucket(&names.bucket);
+    let hold = hold.lifecycle_configuration(rules.build().unwrap());
+    hold.send().await.unwrap();
+    let document = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}"#;
+    let make = aws.iam.create_policy().policy_name("quarantine");
+    let answer = make.policy_document(document).send().await.unwrap();
+    let bound = aws.iam.put_role_permissions_boundary();
+    let bound = bound.role_name(&names.integration_role);
+    let arn = answer.policy.and_then(|policy| policy.arn).unwrap();
+    bound.permissions_boundary(&arn).send().await.unwrap();
+
+    let said = stage
+        .terraform
+        .expect(&["apply", "-no-color", "the.plan"])?;
+    let said = said.flat();
+    for changed in [
+        "integration.reserved_concurrent_executions",
+        "event_source.enabled",
+        "integration.log_group.retention_in_days",
+        "bucket.expiration_days",
+        "integration.role.permissions_boundary",
+    ] {
+        assert!(said.contains(changed), "{changed}: {said}");
+    }
+    assert!(!said.contains("put back all the same"), "{said}");
+    let observed = stage.observe().await;
+    assert_eq!(observed["integration"]["reserved_concurrency"], json!(0));
+    assert_eq!(observed["integration"]["memory"], json!(256));
+    assert_eq!(observed["event_source"]["state"], json!("Disabled"));
+    assert_eq!(observed["event_source"]["batch_size"], json!(5));
+    assert!(observed["bucket"]["lifecycle"].to_string().contains("3650"));
+    let role = aws.iam.get_role().role_name(&names.integration_role);
+    let role = role.send().await.unwrap().role.unwrap();
+    let boundary = role.permissions_boundary().unwrap();
+    assert_eq!(boundary.permissions_boundary_arn(), Some(arn.as_str()));
+    let groups = aws.logs.describe_log_groups().log_group_name_prefix(&group);
+    let groups = groups.send().await.unwrap();
+    assert_eq!(groups.log_groups()[0].retention_in_days(), Some(365));
+
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing")
+    };
+    assert!(
+        said.contains("integration.role.permissions_boundary"),
+        "{said}"
+    );
+    stage.terraform.apply()?;
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }

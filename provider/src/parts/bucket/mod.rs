@@ -33,6 +33,13 @@ use lifecycle::described_rules;
 const GONE: &[&str] = &["NoSuchBucket"];
 /// The name is taken, in a region where we cannot look.
 const ELSEWHERE: &[&str] = &["PermanentRedirect", "AuthorizationHeaderMalformed"];
+/// How S3 may refuse the call that sets tags where it takes another one alone.
+const NOT_THIS_WAY: &[&str] = &[
+    "InvalidBucketState",
+    "InvalidRequest",
+    "MethodNotAllowed",
+    "OperationNotAllowed",
+];
 /// The one region without a name in requests, where making a bucket one has already succeeds.
 const UNNAMED_REGION: &str = "us-east-1";
 const PUBLIC_ACCESS: &[&str] = &[
@@ -338,7 +345,8 @@ impl Bucket {
         };
         let answer = aws.call("s3:PutBucketTagging", &self.bucket, put);
         answer.await.map(drop).map_err(|failure| {
-            if failure.is(&["AccessDenied"]) {
+            // AWS does not document the code of this one.
+            if !failure.is(NOT_THIS_WAY) {
                 return failure;
             }
             failure.advise(format!(
@@ -529,6 +537,16 @@ impl Part<Aws> for Bucket {
 
     fn tagged_as(&self) -> Option<&str> {
         Some(&self.arn)
+    }
+
+    fn writes_too(&self, one: &str, other: &str) -> bool {
+        let calls = [PUBLIC_ACCESS, ENCRYPTION, LIFECYCLE];
+        let mut calls = calls.iter();
+        calls.any(|call| call.contains(&one) && call.contains(&other))
+    }
+
+    fn follows(&self, property: &str) -> Option<&'static str> {
+        (property == "lifecycle_rules").then_some("expiration_days")
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
