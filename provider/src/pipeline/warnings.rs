@@ -18,6 +18,7 @@ pub fn of_change(
     found.extend(lost_key(prior, planned, lost));
     if in_place {
         found.extend(short_lived(prior, planned));
+        found.extend(unseen_answers(prior));
         unconfirmed(prior, planned, &mut found);
         left_pending(prior, planned, &mut found);
     }
@@ -91,6 +92,31 @@ fn short_lived(prior: &Value, planned: &Value) -> Option<Diagnostic> {
          data source bellflower_pending_callbacks lists them."
     );
     Some(Diagnostic::warning("Open callbacks would be lost", detail).at(path(EXPIRATION)))
+}
+
+/// Warns where nobody was told of answers, since what tells of them, or who is told, is not there.
+fn unseen_answers(prior: &Value) -> Option<Diagnostic> {
+    let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
+    // An import may not have seen it.
+    if !there("tags_all") || !there("bucket.arn") {
+        return None;
+    }
+    let missing = |part: &&str| {
+        prior
+            .get("drift")
+            .and_then(|drift| drift.get(part))
+            .is_some()
+    };
+    let part = if there("integration.arn") {
+        ["notification", "permission"].into_iter().find(missing)?
+    } else {
+        "integration"
+    };
+    let detail = format!(
+        "While the part {part} is missing, nobody is told of answers, and S3 does not tell again. Have those that were written meanwhile written once more when the apply has put it \
+         back. The data source bellflower_pending_callbacks lists who waits."
+    );
+    Some(Diagnostic::warning("Answers that were not seen", detail))
 }
 
 /// Warns where the pipeline's own key is not there any more, and what is encrypted with it is.

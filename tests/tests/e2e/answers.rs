@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_lambda::types::Environment;
-use aws_sdk_s3::types::{ObjectOwnership, OwnershipControls, OwnershipControlsRule};
+use aws_sdk_s3::types::{
+    NotificationConfiguration, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
+};
 use bellflower_tests::proxy::{Fault, Proxy, Rule};
 use bellflower_tests::{APPLY, DESTROY, Error, Plan, Stage};
 use serde_json::{Value, json};
@@ -348,6 +350,37 @@ async fn a_boundary_comes_first_and_goes_last() -> Result<(), Error> {
         let written = of_it.filter_map(|call| call.operation.strip_prefix("iam:"));
         let written: Vec<&str> = written.filter(|name| !name.starts_with("Get")).collect();
         assert_eq!(written, operations);
+    }
+    Ok(())
+}
+
+/// S3 tells of an object once. What was written while nobody was there to be told is said to be written again.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_saw_are_warned_of() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let names = &stage.names;
+    let nothing = NotificationConfiguration::builder().build();
+    let put = stage.aws.s3.put_bucket_notification_configuration();
+    let put = put
+        .bucket(&names.bucket)
+        .notification_configuration(nothing);
+    put.send().await.unwrap();
+    for part in ["notification", "integration"] {
+        let Plan::Changes(said) = stage.terraform.plan()? else {
+            panic!("the plan shows nothing")
+        };
+        let told = said.split_once("Answers that were not seen");
+        let (_, told) = told.unwrap_or_else(|| panic!("{said}"));
+        assert!(
+            told.contains(&format!("the part {part} is missing")),
+            "{said}"
+        );
+        stage.terraform.apply()?;
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+        let delete = stage.aws.lambda.delete_function();
+        let delete = delete.function_name(&names.integration);
+        delete.send().await.unwrap();
     }
     Ok(())
 }
