@@ -278,11 +278,22 @@ impl Order {
                     None => rest.push((name, wanted, is)),
                 }
             }
-            let (followers, written): (Vec<_>, Vec<_>) =
-                rest.into_iter().partition(|(name, ..)| {
-                    let leader = node.part.follows(name);
-                    leader.is_some_and(|leader| since.iter().any(|(name, ..)| name == leader))
-                });
+            // What the plan itself makes anew follows from more than its leader, which is then looked at by what is not there yet.
+            let is_anew = |name: &str| {
+                let desired = |node: &Node| node.part.desired().remove(name);
+                old.is_none_or(|old| desired(old) != desired(node))
+            };
+            let leads = |since: &[(String, Json, Json)], name: &str| {
+                let leader = node.part.follows(name);
+                leader.is_some_and(|leader| since.iter().any(|(name, ..)| name == leader))
+            };
+            let (followers, written): (Vec<_>, Vec<_>) = rest
+                .into_iter()
+                .partition(|(name, ..)| leads(&since, name) && !is_anew(name));
+            since.retain(|(name, ..)| {
+                let mut written = written.iter();
+                !written.any(|(one, ..)| node.part.follows(one) == Some(name))
+            });
             let goes_along = |(name, ..): &(String, Json, Json)| {
                 let mut calls = written.iter();
                 calls.any(|(one, ..)| node.part.writes_too(one, name))
