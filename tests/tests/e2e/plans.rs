@@ -356,9 +356,9 @@ async fn what_has_a_call_of_its_own_is_left() -> Result<(), Error> {
     let group = format!("/aws/lambda/{}", names.integration);
     let keep = aws.logs.put_retention_policy().log_group_name(&group);
     keep.retention_in_days(365).send().await.unwrap();
-    let held = aws.s3.get_bucket_lifecycle_configuration();
-    let held = held.bucket(&names.bucket).send().await.unwrap();
-    let mut rules = held.rules.unwrap();
+    let found = aws.s3.get_bucket_lifecycle_configuration();
+    let found = found.bucket(&names.bucket).send().await.unwrap();
+    let mut rules = found.rules.unwrap();
     for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
         expiration.days = Some(3650);
     }
