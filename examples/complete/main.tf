@@ -70,6 +70,12 @@ provider "bellflower" {
     }
   }
 
+  # Tags that others set, and that are to stay:
+  # ignore_tags {
+  #   keys         = ["CreatedBy"]
+  #   key_prefixes = ["audit:"]
+  # }
+
   # Credentials belong into the environment, a profile, SSO or a role. Where they must be here:
   # profile           = "orders-prod"
   # access_key        = var.access_key

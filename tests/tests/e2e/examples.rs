@@ -1,6 +1,9 @@
 //! The examples and the module's own tests, run as they stand.
 
-use bellflower_tests::{Error, MiniStack, Plan, Terraform, inventory};
+use std::collections::BTreeSet;
+
+use bellflower_tests::{Error, MiniStack, Plan, Terraform, environment, inventory};
+use serde_json::Value;
 
 use super::somebody;
 
@@ -67,6 +70,45 @@ async fn complete() -> Result<(), Error> {
         ),
     )?;
     comes_and_goes(&emulator, &terraform).await
+}
+
+/// The names of all that may be given, at any depth.
+fn arguments(of: &Value, names: &mut BTreeSet<String>) {
+    let inside = |what: &str| of[what].as_object().into_iter().flatten();
+    for (name, attribute) in inside("attributes") {
+        if attribute["optional"] == true || attribute["required"] == true {
+            names.insert(name.clone());
+            arguments(&attribute["nested_type"], names);
+        }
+    }
+    for (name, block) in inside("block_types") {
+        names.insert(name.clone());
+        arguments(&block["block"], names);
+    }
+}
+
+/// It says so of itself: every argument is there, set or in a comment.
+#[tokio::test(flavor = "multi_thread")]
+async fn complete_has_every_argument() -> Result<(), Error> {
+    let emulator = MiniStack::start()?;
+    let terraform = Terraform::example("basic", &emulator.environment())?;
+    let schema = terraform.expect(&["providers", "schema", "-json"])?.stdout;
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let schemas = schema["provider_schemas"].as_object().unwrap();
+    let ours = schemas.values().next().unwrap();
+    let mut names = BTreeSet::new();
+    let resource = &ours["resource_schemas"]["bellflower_callback_pipeline"];
+    for schema in [&ours["provider"], resource] {
+        arguments(&schema["block"], &mut names);
+    }
+    assert!(names.len() > 100, "{names:?}");
+    let file = environment::repository().join("examples/complete/main.tf");
+    let text = std::fs::read_to_string(file).unwrap();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: BTreeSet<&str> = text.split(|c| !is_word(c)).collect();
+    names.retain(|name| !words.contains(name.as_str()));
+    assert_eq!(names, BTreeSet::new());
+    Ok(())
 }
 
 /// With nothing but what it asks for.
