@@ -15,7 +15,7 @@ use aws_sdk_lambda::types::{
     TracingConfig, TracingMode,
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::tags::Tags;
@@ -200,16 +200,16 @@ impl Function {
             .collect()
     }
 
-    /// Where its log goes: to the group that its role may write to and its metrics are read from.
-    fn log_group(&self) -> Value {
-        json!({"log_group": format!("/aws/lambda/{}", self.function_name)})
+    /// The group its log goes to: the one that its role may write to and its metrics are read from.
+    fn log_group(&self) -> String {
+        format!("/aws/lambda/{}", self.function_name)
     }
 
     /// Sends the log back where it belongs. How it is written, and which levels of it, are left as others have set them.
     fn logging(&self, found: &Found) -> LoggingConfig {
         let kept = |name: &str| found.attributes.get(LOGGING)?.get(name)?.as_str();
         LoggingConfig::builder()
-            .log_group(format!("/aws/lambda/{}", self.function_name))
+            .log_group(self.log_group())
             .set_log_format(kept("log_format").map(Into::into))
             .set_application_log_level(kept("application_log_level").map(Into::into))
             .set_system_log_level(kept("system_log_level").map(Into::into))
@@ -382,7 +382,7 @@ impl Part<Aws> for Function {
         if left {
             desired.remove("package");
         }
-        desired.extend(attributes! { "status": READY, "logging_config": self.log_group() });
+        desired.extend(attributes! { "status": READY, "logging_config": json!({"log_group": self.log_group()}) });
         desired
     }
 
@@ -480,9 +480,10 @@ impl Part<Aws> for Function {
             tags: tags.clone(),
         };
         let mut attributes = properties(&found);
-        let group = logging.log_group().map(|group| json!({"log_group": group}));
+        let own = self.log_group();
+        let group = logging.log_group().unwrap_or(&own);
         attributes.extend(attributes! {
-            "status": status, "logging_config": group.unwrap_or_else(|| self.log_group())
+            "status": status, "logging_config": json!({"log_group": group})
         });
         let written = json!({
             "log_format": logging.log_format().map(AsRef::<str>::as_ref),

@@ -283,13 +283,12 @@ impl Order {
                 let desired = |node: &Node| node.part.desired().remove(name);
                 old.is_none_or(|old| desired(old) != desired(node))
             };
-            let leads = |since: &[(String, Json, Json)], name: &str| {
-                let leader = node.part.follows(name);
-                leader.is_some_and(|leader| since.iter().any(|(name, ..)| name == leader))
-            };
-            let (followers, written): (Vec<_>, Vec<_>) = rest
-                .into_iter()
-                .partition(|(name, ..)| leads(&since, name) && !is_anew(name));
+            let (followers, written): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|(name, ..)| {
+                    let leader = node.part.follows(name);
+                    leader.is_some_and(|leader| since.iter().any(|(name, ..)| name == leader))
+                        && !is_anew(name)
+                });
             since.retain(|(name, ..)| {
                 let mut written = written.iter();
                 !written.any(|(one, ..)| node.part.follows(one) == Some(name))
