@@ -15,6 +15,20 @@ use crate::parts::tags::{MADE_AT, Tags, former};
 /// What was found of each part.
 pub type Findings = BTreeMap<Path, Option<Found>>;
 
+/// Where all parts of a kind say the same of what the pipeline has one argument for, so does the argument: `ignore_changes` reaches that.
+pub fn agree(base: &mut Map<String, Json>, findings: &Findings) {
+    for (property, argument) in state::OF_ALL {
+        let ours = findings.values().flatten();
+        let ours = ours.filter(|found| found.owner == Owner::Us);
+        let mut said = ours.filter_map(|found| found.attributes.get(*property));
+        if let Some(first) = said.next()
+            && said.all(|other| other == first)
+        {
+            base.insert((*argument).to_owned(), first.clone());
+        }
+    }
+}
+
 /// AWS for looks at parts that are likely to be there: the tags of all are told in one call.
 #[must_use]
 pub fn for_looks(blueprint: &Blueprint, aws: &Aws) -> Aws {

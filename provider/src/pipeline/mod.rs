@@ -261,6 +261,7 @@ impl CallbackPipeline {
         })?;
         let mut blueprint = Blueprint::of(&settings, &facts);
         switch_on(&mut base, &blueprint, &mut findings);
+        findings::agree(&mut base, &findings);
         settings = settings_of(&base).map_err(|error| vec![error])?;
         blueprint = Blueprint::of(&settings, &facts);
         let mark = blueprint::mark(&settings, &facts.place);

@@ -415,6 +415,71 @@ async fn what_has_a_call_of_its_own_is_left() -> Result<(), Error> {
     Ok(())
 }
 
+/// What somebody gives all log groups, or all roles, is what the argument for all of them says, so that `ignore_changes` reaches it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_all_of_a_kind_are_given_is_ignored_by_its_argument() -> Result<(), Error> {
+    const IGNORED: &str =
+        "  lifecycle {\n    ignore_changes = [log_retention_in_days, permissions_boundary]\n  }\n";
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let (aws, names) = (&stage.aws, &stage.names);
+    let document = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+    let make = aws.iam.create_policy().policy_name("landing-zone");
+    let answer = make.policy_document(document).send().await.unwrap();
+    let arn = answer.policy.and_then(|policy| policy.arn).unwrap();
+    let state = stage.state()?;
+    let parts = ["processing", "integration", "state_machine"];
+    for part in parts {
+        let role = state[part]["role"]["name"].as_str().unwrap();
+        let bound = aws.iam.put_role_permissions_boundary().role_name(role);
+        bound.permissions_boundary(&arn).send().await.unwrap();
+        let group = state[part]["log_group"]["name"].as_str().unwrap();
+        let keep = aws.logs.put_retention_policy().log_group_name(group);
+        keep.retention_in_days(365).send().await.unwrap();
+    }
+
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing")
+    };
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for line in [
+        "log_retention_in_days = 365 -> 14",
+        &format!("permissions_boundary = \"{arn}\" -> null"),
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    stage.set(IGNORED)?;
+    let plan = stage.terraform.plan()?;
+    assert!(matches!(plan, Plan::NoChanges), "{plan:?}");
+
+    // It stays where something else is changed, too.
+    stage.set(&format!("  tags = {{ team = \"one\" }}\n{IGNORED}"))?;
+    let said = stage
+        .terraform
+        .expect(&["apply", "-auto-approve", "-no-color"])?;
+    assert!(
+        !said.flat().contains("Changed since the plan"),
+        "{}",
+        said.flat()
+    );
+    let role = aws.iam.get_role().role_name(&names.integration_role);
+    let role = role.send().await.unwrap().role.unwrap();
+    let boundary = role.permissions_boundary().unwrap();
+    assert_eq!(boundary.permissions_boundary_arn(), Some(arn.as_str()));
+    let group = format!("/aws/lambda/{}", names.integration);
+    let groups = aws.logs.describe_log_groups().log_group_name_prefix(&group);
+    let groups = groups.send().await.unwrap();
+    assert_eq!(groups.log_groups()[0].retention_in_days(), Some(365));
+
+    stage.set("")?;
+    stage.terraform.apply()?;
+    let role = aws.iam.get_role().role_name(&names.integration_role);
+    let role = role.send().await.unwrap().role.unwrap();
+    assert!(role.permissions_boundary().is_none());
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
 /// Terraform says that it ignores nothing of `tags_all`, and nothing is: also not a single tag, which would be all that it gives.
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_are_not_ignored() -> Result<(), Error> {
