@@ -108,6 +108,13 @@ pub fn derived(name: &str, part: &str, environment: &str, region: &str) -> Strin
     format!("{name}-{part}-{environment}-{region}")
 }
 
+/// The log group that Lambda writes to for a function, unless told otherwise
+/// ([Lambda Developer Guide](https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html)).
+#[must_use]
+pub fn function_log_group(function: &str) -> String {
+    format!("/aws/lambda/{function}")
+}
+
 /// The name of the bucket, which must be unique among all accounts.
 #[must_use]
 pub fn bucket(name: &str, place: &Place, environment: &str) -> String {

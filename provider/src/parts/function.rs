@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::tags::Tags;
 use super::{ATTEMPT, Aws, absent, attributes, properties};
+use crate::documents::names;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
 const GONE: &[&str] = &["ResourceNotFoundException"];
@@ -202,7 +203,7 @@ impl Function {
 
     /// The group its log goes to: the one that its role may write to and its metrics are read from.
     fn log_group(&self) -> String {
-        format!("/aws/lambda/{}", self.function_name)
+        names::function_log_group(&self.function_name)
     }
 
     /// Sends the log back where it belongs. How it is written, and which levels of it, are left as others have set them.

@@ -337,9 +337,11 @@ impl Builder<'_> {
         let arns = Arns::of(&names, &self.facts.place);
 
         let processing_log =
-            self.log_group("processing", &format!("/aws/lambda/{}", names.processing));
-        let integration_log =
-            self.log_group("integration", &format!("/aws/lambda/{}", names.integration));
+            self.log_group("processing", &names::function_log_group(&names.processing));
+        let integration_log = self.log_group(
+            "integration",
+            &names::function_log_group(&names.integration),
+        );
         // The prefix spares the account's resource policy for log delivery, whose size is limited.
         let machine_log = self.log_group(
             "state_machine",

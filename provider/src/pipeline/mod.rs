@@ -8,6 +8,7 @@ mod elsewhere;
 mod findings;
 mod foresight;
 mod import;
+mod left;
 mod memory;
 mod order;
 mod packages;

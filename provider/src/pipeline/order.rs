@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path};
 
 use super::apply::{remove_surplus, still_forgotten};
@@ -12,10 +11,11 @@ use super::claims::{Claims, Making};
 use super::findings::{
     Findings, disown, look_again, look_for, machine, made_at, ours, recognise, refusals, seen_later,
 };
+use super::left::{Difference, Differs, Left};
 use super::packages::{NoPackage, Package, Packages};
 use super::plan::{self, Known, all_tags, key_arn};
 use super::settings::Settings;
-use super::state::{self, Observed};
+use super::state;
 use super::words::{all_told, another_stands, in_the_way, key_gone, told, twice};
 use super::{Tree, elsewhere, settings_of};
 use crate::documents::Place;
@@ -24,21 +24,6 @@ use crate::parts::Aws;
 use crate::parts::bucket::remove_empty;
 use crate::parts::function::Code;
 use crate::parts::tags::MADE_AT;
-
-/// What an apply leaves as it was found, and what it has removed before all else.
-#[derive(Debug, Default)]
-pub struct Left {
-    /// What was found, by part.
-    pub found: Observed,
-    /// What somebody has changed since the plan.
-    pub since: Vec<String>,
-    /// What of that is written all the same, by the call that writes what the plan does change.
-    pub overwritten: Vec<String>,
-    /// What was there as the plan has it, and was not there any more.
-    pub missing: Vec<String>,
-    /// What went, since the configuration does not have it.
-    pub removed: Vec<String>,
-}
 
 /// What an apply is to make.
 #[derive(Debug)]
@@ -253,58 +238,20 @@ impl Order {
         };
         for node in &self.blueprint.nodes {
             let old = before.node(&node.path);
-            let is_same = old.is_some_and(|old| old.identity() == node.identity())
-                && state::was_there(prior, &node.path);
-            let Some(Some(found)) = findings.get_mut(&node.path).filter(|_| is_same) else {
+            let old = old.filter(|old| old.identity() == node.identity());
+            let old = old.filter(|_| state::was_there(prior, &node.path));
+            let (Some(old), Some(Some(found))) = (old, findings.get_mut(&node.path)) else {
                 continue;
             };
-            let kept = |name: &str, wanted: &Json, is: &Json| {
-                let before = state::given(prior, &node.path, name)?;
-                let same = state::given(planned, &node.path, name) == Some(before);
-                // What is not there at all is nobody's wish; a null is also what names a part made anew.
-                let is_there = !is.is_null() && is.as_str() != Some("");
-                let was_there = !before.is_null() || wanted.is_null();
-                (same && is_there && was_there).then_some(before)
-            };
-            let (mut ignored, mut since, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-            for (name, wanted) in node.part.desired() {
-                let is = found.attributes.get(&name).cloned().unwrap_or_default();
-                if is == wanted {
-                    continue;
-                }
-                match kept(&name, &wanted, &is) {
-                    Some(before) if *before == wanted => since.push((name, wanted, is)),
-                    Some(_) => ignored.push((name, wanted, is)),
-                    None => rest.push((name, wanted, is)),
-                }
-            }
-            // What the plan itself makes anew follows from more than its leader, which is then looked at by what is not there yet.
-            let is_anew = |name: &str| {
-                let desired = |node: &Node| node.part.desired().remove(name);
-                old.is_none_or(|old| desired(old) != desired(node))
-            };
-            let (followers, written): (Vec<_>, Vec<_>) =
-                rest.into_iter().partition(|(name, ..)| {
-                    let leader = node.part.follows(name);
-                    leader.is_some_and(|leader| since.iter().any(|(name, ..)| name == leader))
-                        && !is_anew(name)
-                });
-            since.retain(|(name, ..)| {
-                let mut written = written.iter();
-                !written.any(|(one, ..)| node.part.follows(one) == Some(name))
-            });
-            let goes_along = |(name, ..): &(String, Json, Json)| {
-                let mut calls = written.iter();
-                calls.any(|(one, ..)| node.part.writes_too(one, name))
-            };
-            let (overwritten, since): (Vec<_>, Vec<_>) = since.into_iter().partition(goes_along);
-            let label = |(name, ..): &(String, Json, Json)| state::label(&node.path, name);
-            left.since.extend(since.iter().map(label));
-            left.overwritten.extend(overwritten.iter().map(label));
-            for (name, wanted, is) in ignored.into_iter().chain(since).chain(followers) {
-                found.attributes.insert(name.clone(), wanted);
+            let differs = Differs::sorted(node, old, prior, planned, &found.attributes);
+            let label = |one: &Difference| state::label(&node.path, &one.name);
+            left.since.extend(differs.since.iter().map(label));
+            left.overwritten
+                .extend(differs.overwritten.iter().map(label));
+            for one in differs.ignored.into_iter().chain(differs.since) {
+                found.attributes.insert(one.name.clone(), one.wanted);
                 let of_part = left.found.entry(node.path.clone()).or_default();
-                of_part.get_or_insert_default().insert(name, is);
+                of_part.get_or_insert_default().insert(one.name, one.is);
             }
         }
         left

@@ -424,16 +424,16 @@ async fn what_all_of_a_kind_are_given_is_ignored_by_its_argument() -> Result<(),
     stage.terraform.apply()?;
     let (aws, names) = (&stage.aws, &stage.names);
     let document = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
-    let make = aws.iam.create_policy().policy_name("landing-zone");
-    let answer = make.policy_document(document).send().await.unwrap();
+    let create = aws.iam.create_policy().policy_name("landing-zone");
+    let answer = create.policy_document(document).send().await.unwrap();
     let arn = answer.policy.and_then(|policy| policy.arn).unwrap();
-    let state = stage.state()?;
+    let made = stage.state()?;
     let parts = ["processing", "integration", "state_machine"];
     for part in parts {
-        let role = state[part]["role"]["name"].as_str().unwrap();
+        let role = made[part]["role"]["name"].as_str().unwrap();
         let bound = aws.iam.put_role_permissions_boundary().role_name(role);
         bound.permissions_boundary(&arn).send().await.unwrap();
-        let group = state[part]["log_group"]["name"].as_str().unwrap();
+        let group = made[part]["log_group"]["name"].as_str().unwrap();
         let keep = aws.logs.put_retention_policy().log_group_name(group);
         keep.retention_in_days(365).send().await.unwrap();
     }

@@ -115,7 +115,7 @@ pub async fn delete(ground: &Ground, path: &str) {
                     .function_name(ground.function(path))
             );
         }
-        Kind::Role => {
+        Kind::Role | Kind::MachineRole => {
             let name = ground.attribute(path, "name");
             sent!(
                 aws.iam

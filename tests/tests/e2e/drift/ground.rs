@@ -41,6 +41,7 @@ pub enum Kind {
     Subscription,
     Function,
     Role,
+    MachineRole,
     LogGroup,
     Alarm,
     PipelineAlarm,
@@ -66,6 +67,7 @@ pub fn kind(path: &str) -> Kind {
         ["topic"] => Kind::Topic,
         ["subscriptions", _] => Kind::Subscription,
         ["processing" | "integration"] => Kind::Function,
+        ["state_machine", "role"] => Kind::MachineRole,
         [_, "role"] => Kind::Role,
         [_, "log_group"] => Kind::LogGroup,
         [_, "alarms", _] => Kind::Alarm,
@@ -420,7 +422,7 @@ pub async fn tag(ground: &Ground, path: &str, set: &[(&str, &str)], unset: &[&st
                     .set_tag_keys(keys)
             );
         }
-        Kind::Role => {
+        Kind::Role | Kind::MachineRole => {
             let name = ground.attribute(path, "name");
             both!(
                 aws.iam
