@@ -1091,6 +1091,14 @@ static LOOK_ALIKES: &[(&str, &str, &str, u16)] = &[
         "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:CreateAlias with an explicit deny in a service control policy",
         400,
     ),
+    // No tag gives a right to an alias.
+    (
+        "kms:CreateAlias",
+        "AccessDeniedException",
+        "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: kms:CreateAlias on resource: arn:aws:kms:us-east-1:123456789012:alias/orders because no \
+         identity-based policy allows the kms:CreateAlias action",
+        400,
+    ),
     (
         "s3:CreateBucket",
         "AccessDenied",

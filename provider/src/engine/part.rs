@@ -192,7 +192,7 @@ pub fn belongs<Aws: Sync>(part: &dyn Part<Aws>, mark: Option<&str>) -> Failure {
     };
     Failure::refusal(part.title(), format!("it {whose}, so it was left as it is")).advise(
         "Choose another name or environment for the pipeline, give this part (for a log group, what writes to it) a name of its own, or remove the object if \
-         nothing needs it any more. A pipeline that stands complete is taken over with `terraform import`. Where it is to be replaced by create_before_destroy, take that out.",
+         nothing needs it any more. A pipeline that stands complete is taken over with `terraform import`. Where it is to be replaced by create_before_destroy, take that out, also of resources that depend on it.",
     )
 }
 

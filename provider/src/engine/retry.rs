@@ -20,6 +20,8 @@ pub struct Class {
     pub jitter: bool,
     /// Whether it is the weather, not the request: what `max_retries` limits.
     pub transient: bool,
+    /// Whether callers take turns: the budget begins anew with each success of the same operation, as one that others crowd out is served in the end.
+    pub in_turn: bool,
 }
 
 /// One row of a retry table: a failure it fits is retried by its class.
@@ -90,7 +92,7 @@ pub fn classify(table: &[Rule], failure: &Failure) -> Option<&'static Class> {
 /// Repeats `attempt` while its failures have a class in `table` and that class has budget left.
 ///
 /// The class is found anew after each failure, and each class counts its own steps. `most` limits the repetitions of transient classes.
-/// `stop` ends the waiting at once.
+/// `stop` ends the waiting at once, and `served` is when anybody's call of the operation last succeeded.
 ///
 /// # Errors
 /// The last failure, with attempts and time filled in.
@@ -98,6 +100,7 @@ pub async fn retry<T, F, Fut, S, W>(
     table: &[Rule],
     most: Option<u32>,
     stop: S,
+    served: impl Fn() -> Option<Instant>,
     mut attempt: F,
 ) -> Result<T, Failure>
 where
@@ -134,7 +137,9 @@ where
         let pause = pause(class, *taken);
         let enough = class.transient && most.is_some_and(|most| *taken >= most as usize);
         *taken += 1;
-        if enough || since.elapsed() + pause > class.budget {
+        let served = served().filter(|_| class.in_turn);
+        let waited = served.map_or(*since, |served| served.max(*since)).elapsed();
+        if enough || waited + pause > class.budget {
             return Err(failure);
         }
         tracing::debug!(
@@ -189,6 +194,7 @@ mod tests {
         cadence: &[1.0, 2.0],
         jitter: false,
         transient: false,
+        in_turn: false,
     };
     static SLOW: Class = Class {
         name: "slow",
@@ -196,6 +202,7 @@ mod tests {
         cadence: &[20.0],
         jitter: false,
         transient: false,
+        in_turn: false,
     };
     static TABLE: &[Rule] = &[
         Rule {
@@ -254,17 +261,23 @@ mod tests {
     async fn repeats_until_it_succeeds_and_follows_the_cadence() {
         let begin = Instant::now();
         let mut left = 3;
-        let result = retry(TABLE, None, pending::<()>, || {
-            left -= 1;
-            let done = left < 0;
-            async move {
-                if done {
-                    Ok(7)
-                } else {
-                    Err(failure("lambda:CreateFunction", "Conflict", "in progress"))
+        let result = retry(
+            TABLE,
+            None,
+            pending::<()>,
+            || None,
+            || {
+                left -= 1;
+                let done = left < 0;
+                async move {
+                    if done {
+                        Ok(7)
+                    } else {
+                        Err(failure("lambda:CreateFunction", "Conflict", "in progress"))
+                    }
                 }
-            }
-        })
+            },
+        )
         .await;
         assert_eq!(result.ok(), Some(7));
         assert_eq!(begin.elapsed().as_secs(), 5, "1 + 2 + 2 s");
@@ -272,9 +285,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn ends_with_the_budget_and_tells_attempts_and_time() {
-        let failed: Result<(), _> = retry(TABLE, None, pending::<()>, || async {
-            Err(failure("sqs:CreateQueue", "Recently", ""))
-        })
+        let failed: Result<(), _> = retry(
+            TABLE,
+            None,
+            pending::<()>,
+            || None,
+            || async { Err(failure("sqs:CreateQueue", "Recently", "")) },
+        )
         .await;
         let failed = failed.err().map(|f| (f.attempts, f.elapsed.as_secs()));
         assert_eq!(failed, Some((4, 60)));
@@ -288,17 +305,50 @@ mod tests {
             cadence: &[1.0],
             jitter: false,
             transient: true,
+            in_turn: false,
         };
         static BOTH: &[Rule] = &[Rule {
             codes: &["Busy"],
             ..Rule::any(&WEATHER)
         }];
         for (most, attempts) in [(Some(0), 1), (Some(2), 3), (None, 61)] {
-            let failed: Result<(), _> = retry(BOTH, most, pending::<()>, || async {
-                Err(failure("sqs:CreateQueue", "Busy", ""))
-            })
+            let failed: Result<(), _> = retry(
+                BOTH,
+                most,
+                pending::<()>,
+                || None,
+                || async { Err(failure("sqs:CreateQueue", "Busy", "")) },
+            )
             .await;
             assert_eq!(failed.err().map(|f| f.attempts), Some(attempts));
+        }
+    }
+
+    /// Dozens of pipelines at once, and one operation that AWS allows three times a second: who comes away empty again and again goes on.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_crowded_out_goes_on_while_others_are_served() {
+        static CROWD: Class = Class {
+            name: "crowd",
+            budget: Duration::from_secs(10),
+            cadence: &[1.0],
+            jitter: false,
+            transient: true,
+            in_turn: true,
+        };
+        static CROWDED: &[Rule] = &[Rule {
+            codes: &["Busy"],
+            ..Rule::any(&CROWD)
+        }];
+        for (most, attempts) in [(None, 51), (Some(3), 4)] {
+            let begin = Instant::now();
+            let last = begin + Duration::from_secs(40);
+            let served = || Some(Instant::now().min(last));
+            let failed: Result<(), _> = retry(CROWDED, most, pending::<()>, served, || async {
+                Err(failure("cloudwatch:PutMetricAlarm", "Busy", ""))
+            })
+            .await;
+            let failed = failed.err().map(|failure| failure.attempts);
+            assert_eq!(failed, Some(attempts));
         }
     }
 
@@ -306,9 +356,13 @@ mod tests {
     async fn a_stop_ends_the_wait_at_once() {
         let begin = Instant::now();
         let stop = || tokio::time::sleep(Duration::from_millis(10));
-        let failed: Result<(), _> = retry(TABLE, None, stop, || async {
-            Err(failure("sqs:CreateQueue", "Recently", ""))
-        })
+        let failed: Result<(), _> = retry(
+            TABLE,
+            None,
+            stop,
+            || None,
+            || async { Err(failure("sqs:CreateQueue", "Recently", "")) },
+        )
         .await;
         assert!(failed.is_err());
         assert!(begin.elapsed() < Duration::from_secs(1));

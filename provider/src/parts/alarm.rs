@@ -19,6 +19,7 @@ use crate::engine::{Attributes, Changes, Failure, Found, Part};
 const GONE: &[&str] = &["ResourceNotFound", "ResourceNotFoundException"];
 /// How the deletion of an alarm that a composite alarm needs is refused.
 const NEEDED: &[&str] = &["ValidationError", "ValidationException"];
+const DENIED: &[&str] = &["AccessDenied", "AccessDeniedException"];
 
 /// How a `CloudWatch` alarm should be. Times are in seconds.
 #[derive(Debug, Clone, Serialize)]
@@ -487,7 +488,7 @@ impl Part<Aws> for Alarm {
     }
 
     async fn delete(&self, aws: &Aws, _found: &Found) -> Result<(), Failure> {
-        // A call that names one alarm that is gone, or that somebody's composite alarm needs, deletes none: each is then deleted for itself.
+        // A call that names one alarm that is gone, that somebody's composite alarm needs, or that is not to be deleted by the caller, deletes none: each is then deleted for itself.
         let delete = |names: Vec<String>| async move {
             let delete = || {
                 aws.cloudwatch
@@ -505,7 +506,7 @@ impl Part<Aws> for Alarm {
             .ask(&self.alarm_name, delete)
             .await
         {
-            Err(failure) if failure.is(GONE) || failure.is(NEEDED) => {
+            Err(failure) if [GONE, NEEDED, DENIED].iter().any(|codes| failure.is(codes)) => {
                 absent(
                     delete(vec![self.alarm_name.clone()])
                         .await

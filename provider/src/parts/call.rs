@@ -1,8 +1,9 @@
 //! One way to call AWS: typed errors in, a [`Failure`] out, repeated by the consistency table.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -65,6 +66,8 @@ pub struct Batches {
     pub no_index: Closed,
     /// A turn for each call that may be under way.
     pub turns: Semaphore,
+    /// When each operation last succeeded.
+    pub served: Mutex<HashMap<&'static str, Instant>>,
 }
 
 /// How many calls are under way at a time: more than a pipeline has, while dozens of pipelines at once would open a connection for each of hundreds, and be throttled.
@@ -85,6 +88,7 @@ impl Default for Batches {
             deleted_queues: super::queue::Deleted::default(),
             no_index: Closed::default(),
             turns: Semaphore::new(UNDER_WAY),
+            served: Mutex::default(),
         }
     }
 }
@@ -154,7 +158,29 @@ impl Aws {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let attempt = || self.attempt(operation, object, &send);
-        retry::retry(TABLE, self.max_retries, || self.stop.cancelled(), attempt).await
+        self.again(operation, attempt).await
+    }
+
+    /// Repeats attempts at an operation as the consistency table has it.
+    async fn again<T, Fut>(
+        &self,
+        operation: &'static str,
+        attempt: impl Fn() -> Fut,
+    ) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let all = || {
+            let served = self.batches.served.lock();
+            served.unwrap_or_else(PoisonError::into_inner)
+        };
+        let served = || all().get(operation).copied();
+        let stop = || self.stop.cancelled();
+        let answer = retry::retry(TABLE, self.max_retries, stop, served, attempt).await;
+        if answer.is_ok() {
+            all().insert(operation, Instant::now());
+        }
+        answer
     }
 
     /// Sends a request that removes what was seen a moment ago. That it is not there is believed when it is said twice, and answered
@@ -217,7 +243,7 @@ impl Aws {
                 other => other,
             }
         };
-        retry::retry(TABLE, self.max_retries, || self.stop.cancelled(), attempt).await
+        self.again(operation, attempt).await
     }
 
     /// Sends a request once, when its turn comes, whatever comes of it.

@@ -15,6 +15,7 @@ pub static IAM_PROPAGATION: Class = Class {
     cadence: &[0.25, 0.5, 1.0, 2.0],
     jitter: true,
     transient: false,
+    in_turn: false,
 };
 /// Rights that rest on the tags of a key made a moment ago are not known everywhere yet.
 pub static KEY_TAGS: Class = Class {
@@ -23,6 +24,7 @@ pub static KEY_TAGS: Class = Class {
     cadence: &[0.25, 0.5, 1.0, 2.0, 4.0],
     jitter: true,
     transient: false,
+    in_turn: false,
 };
 /// The name of something deleted is not free yet: at most a minute for a queue.
 pub static QUEUE_COOLDOWN: Class = Class {
@@ -31,6 +33,7 @@ pub static QUEUE_COOLDOWN: Class = Class {
     cadence: &[2.0, 4.0, 8.0, 10.0],
     jitter: false,
     transient: false,
+    in_turn: false,
 };
 /// The name of something deleted is not free yet: minutes for a state machine or a bucket.
 pub static NAME_COOLDOWN: Class = Class {
@@ -39,6 +42,7 @@ pub static NAME_COOLDOWN: Class = Class {
     cadence: &[2.0, 4.0, 8.0, 10.0],
     jitter: false,
     transient: false,
+    in_turn: false,
 };
 /// Another change of the same object is under way.
 pub static BUSY: Class = Class {
@@ -47,14 +51,16 @@ pub static BUSY: Class = Class {
     cadence: &[1.0, 2.0, 4.0, 8.0],
     jitter: true,
     transient: false,
+    in_turn: false,
 };
 /// Too many calls.
 pub static THROTTLE: Class = Class {
     name: "throttle",
     budget: Duration::from_mins(2),
-    cadence: &[0.5, 1.0, 2.0, 4.0, 8.0, 16.0],
+    cadence: &[0.5, 1.0, 2.0, 4.0, 8.0],
     jitter: true,
     transient: true,
+    in_turn: true,
 };
 /// The server failed.
 pub static SERVER: Class = Class {
@@ -63,6 +69,7 @@ pub static SERVER: Class = Class {
     cadence: &[0.5, 1.0, 2.0, 4.0, 8.0],
     jitter: true,
     transient: true,
+    in_turn: false,
 };
 /// No token tells a repeated request from a second one, and AWS may not list for seconds what the first has made.
 pub static IN_DOUBT: Class = Class {
@@ -71,6 +78,7 @@ pub static IN_DOUBT: Class = Class {
     cadence: &[5.0, 10.0],
     jitter: false,
     transient: true,
+    in_turn: false,
 };
 /// Something made a moment ago cannot be read yet.
 pub static READ_AFTER_WRITE: Class = Class {
@@ -79,6 +87,7 @@ pub static READ_AFTER_WRITE: Class = Class {
     cadence: &[0.1, 0.2, 0.5, 1.0, 2.0],
     jitter: true,
     transient: false,
+    in_turn: false,
 };
 
 const WRITE_FUNCTION: &[&str] = &[
@@ -367,6 +376,8 @@ pub static TABLE: &[Rule] = &[
         operations: &["kms:CreateAlias", "kms:EnableKeyRotation"],
         codes: &["AccessDeniedException"],
         messages: &["no identity-based policy allows"],
+        // An alias has no tags.
+        but_not: &[":alias/"],
         ..Rule::any(&KEY_TAGS)
     },
     Rule {

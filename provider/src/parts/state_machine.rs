@@ -256,7 +256,8 @@ impl Part<Aws> for StateMachine {
     }
 
     fn writes_too(&self, one: &str, other: &str) -> bool {
-        [one, other].iter().all(|name| LOGGING.contains(name))
+        let one_call = [one, other].iter().all(|name| LOGGING.contains(name));
+        one_call || (one != "tags" && other == "role_arn")
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {

@@ -13,8 +13,9 @@ use super::foresight::glanced;
 use super::order::made_since;
 use super::plan::{self, Known};
 use super::settings::Settings;
+use super::words::of;
 use super::{
-    CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, not_configured,
+    CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, named, not_configured,
     settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,
 };
 use crate::config::Session;
@@ -78,11 +79,12 @@ pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session
         }
         (None, None) => return Vec::new(),
     };
-    goes(&blueprint, &findings)
+    let whose = prior.and_then(named).unwrap_or_default();
+    goes(&whose, &blueprint, &findings)
 }
 
 /// What goes for good with what was found: the messages in the queues, and what others have subscribed to the topic.
-fn goes(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
+fn goes(whose: &str, blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let found = |node: &Node| {
         let found = findings.get(&node.path)?.as_ref();
         found.filter(|found| found.owner == Owner::Us)
@@ -111,7 +113,7 @@ fn goes(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
             "Messages go with their queues, and nothing brings them back: {}. What failed for good is in the dead-letter queue.",
             messages.join(", ")
         );
-        told.push(Diagnostic::warning("Messages in the queues", detail));
+        told.push(of(whose, "Messages in the queues", detail));
     }
     let others = listed(&subscribers);
     if !others.is_empty() {
@@ -119,10 +121,7 @@ fn goes(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
             "Subscriptions go with their topic, also those that the state does not tell of: {}. Those that others have made have to be made again for a new topic.",
             others.join(", ")
         );
-        told.push(Diagnostic::warning(
-            "Other subscriptions of the topic",
-            detail,
-        ));
+        told.push(of(whose, "Other subscriptions of the topic", detail));
     }
     told
 }
@@ -312,7 +311,7 @@ impl CallbackPipeline {
         }
         let mut left = unmarked(&blueprint, &findings);
         if !memory::is_told(&request.private) {
-            left.extend(goes(&blueprint, &findings));
+            left.extend(goes(&blueprint::id(&settings), &blueprint, &findings));
         }
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
         let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);

@@ -15,16 +15,27 @@ use crate::parts::tags::{MADE_AT, Tags, former};
 /// What was found of each part.
 pub type Findings = BTreeMap<Path, Option<Found>>;
 
-/// Where all parts of a kind say the same of what the pipeline has one argument for, so does the argument: `ignore_changes` reaches that.
-pub fn agree(base: &mut Map<String, Json>, findings: &Findings) {
+/// Where all parts of a kind say the same of what the pipeline has one argument for, so does the argument: `ignore_changes` reaches that. Where nothing is set, it may be that
+/// their making did not get so far.
+pub fn agree(base: &mut Map<String, Json>, blueprint: &Blueprint, findings: &Findings) {
     for (property, argument) in state::OF_ALL {
-        let ours = findings.values().flatten();
-        let ours = ours.filter(|found| found.owner == Owner::Us);
-        let mut said = ours.filter_map(|found| found.attributes.get(*property));
-        if let Some(first) = said.next()
-            && said.all(|other| other == first)
+        let of_kind = blueprint.nodes.iter();
+        let of_kind = of_kind.filter(|node| node.part.desired().contains_key(*property));
+        let said = of_kind.map(|node| {
+            let found = findings.get(&node.path)?.as_ref();
+            found
+                .filter(|found| found.owner == Owner::Us)?
+                .attributes
+                .get(*property)
+        });
+        let said: Option<Vec<&Json>> = said.collect();
+        let said = said.unwrap_or_default();
+        if let Some(first) = said.first()
+            && said.iter().all(|other| other == first)
+            && !first.is_null()
+            && **first != 0
         {
-            base.insert((*argument).to_owned(), first.clone());
+            base.insert((*argument).to_owned(), Json::clone(first));
         }
     }
 }

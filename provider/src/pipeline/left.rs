@@ -3,9 +3,10 @@
 use serde_json::Value as Json;
 
 use super::Tree;
-use super::blueprint::Node;
+use super::blueprint::{Node, Path};
 use super::state::{self, Observed};
 use crate::engine::Attributes;
+use crate::parts::tags::{MADE_AT, MARK};
 
 /// What an apply leaves as it was found, and what it has removed before all else.
 #[derive(Debug, Default)]
@@ -16,8 +17,8 @@ pub struct Left {
     pub since: Vec<String>,
     /// What of that is written all the same, by the call that writes what the plan does change.
     pub overwritten: Vec<String>,
-    /// What was there as the plan has it, and was not there any more.
-    pub missing: Vec<String>,
+    /// What was there as the plan has it, and was not there any more: its place, and what it is called.
+    pub missing: Vec<(Path, String)>,
     /// What went, since the configuration does not have it.
     pub removed: Vec<String>,
 }
@@ -30,14 +31,14 @@ pub struct Difference {
     pub is: Json,
 }
 
-/// What of a part the plan leaves as it was, though it is not as it should be. What the plan changes, and what no plan says anything of, is not among it.
+/// What of a part is not as it should be and is not for the plan to change.
 #[derive(Debug, Default)]
 pub struct Differs {
-    /// What Terraform ignores, and what follows from something changed since the plan.
+    /// What Terraform ignores, and what follows from something changed since the plan: it is left, and nobody is told.
     pub ignored: Vec<Difference>,
     /// What somebody has changed since the plan.
     pub since: Vec<Difference>,
-    /// The same, where the call for what the plan does change writes it along.
+    /// The same, where the call for what the plan does change writes it along, or nothing of it is left.
     pub overwritten: Vec<Difference>,
 }
 
@@ -53,46 +54,76 @@ impl Differs {
     ) -> Self {
         let mut sorted = Self::default();
         let mut written = Vec::new();
+        let old = old.part.desired();
+        let drift = prior.get(state::DRIFT).and_then(Json::as_object);
         for (name, wanted) in node.part.desired() {
             let is = found.get(&name).cloned().unwrap_or_default();
             if is == wanted {
                 continue;
             }
-            let before = state::given(prior, &node.path, &name);
+            let is_anew = old.get(&name) != Some(&wanted);
+            let label = state::label(&node.path, &name);
+            let is_told = drift.is_some_and(|drift| drift.contains_key(&label));
+            let given = state::given(prior, &node.path, &name);
+            // What has no attribute was as it should be, unless the plan tells of it.
+            let is_hidden = given.is_none() && !is_told;
+            let before = match given {
+                Some(before) if state::given(planned, &node.path, &name) == Some(before) => {
+                    Some(before)
+                }
+                None if is_hidden && !is_anew && !is_unmarked(&name, &wanted, &is) => Some(&wanted),
+                _ => None,
+            };
             let before = before.filter(|before| {
-                let is_planned = state::given(planned, &node.path, &name) == Some(*before);
                 // What is not there at all is nobody's wish; a null is also what names a part made anew.
                 let is_there = !is.is_null() && is.as_str() != Some("");
                 let was_there = !before.is_null() || wanted.is_null();
-                is_planned && is_there && was_there
+                is_there && was_there
             });
+            let is_lost = is_hidden
+                && node.forgotten(found) != Some(name.as_str())
+                && old.get(&name).is_some_and(|was| *was != is);
             let to = match before {
                 Some(before) if *before == wanted => &mut sorted.since,
                 Some(_) => &mut sorted.ignored,
+                None if is_lost => &mut sorted.overwritten,
                 None => &mut written,
             };
             to.push(Difference { name, wanted, is });
         }
-        let leader = |one: &Difference| node.part.follows(&one.name);
-        // What the plan itself makes anew follows from more than its leader, which is then looked at by what is not there yet.
-        let is_anew = |one: &Difference| {
-            let desired = |node: &Node| node.part.desired().remove(&one.name);
-            desired(old) != desired(node)
+        // What tells the same in other words is told once, and goes where that goes.
+        let is_led = |one: &Difference, by: &[&[Difference]]| {
+            let leader = node.part.follows(&one.name);
+            leader.is_some_and(|leader| by.iter().copied().flatten().any(|one| one.name == leader))
         };
-        let (followers, written): (Vec<_>, Vec<_>) = written.into_iter().partition(|one| {
-            let is_led = |leader: &str| sorted.since.iter().any(|one| one.name == leader);
-            leader(one).is_some_and(is_led) && !is_anew(one)
-        });
-        sorted.ignored.extend(followers);
-        let since = std::mem::take(&mut sorted.since).into_iter();
-        let since = since.filter(|one| {
-            let mut written = written.iter();
-            !written.any(|other| leader(other) == Some(&one.name))
-        });
-        (sorted.overwritten, sorted.since) = since.partition(|one| {
-            let mut written = written.iter();
-            written.any(|other| node.part.writes_too(&other.name, &one.name))
-        });
+        let (led, since) = parted(sorted.since, |one, all| is_led(one, &[all]));
+        sorted.ignored.extend(led);
+        let (led, overwritten) = parted(sorted.overwritten, |one, all| is_led(one, &[all, &since]));
+        written.extend(led);
+        let goes_along = |one: &Difference| {
+            let mut calls = written.iter().chain(&overwritten);
+            calls.any(|other| node.part.writes_too(&other.name, &one.name))
+        };
+        let (along, since) = parted(since, |one, _| goes_along(one));
+        sorted.since = since;
+        sorted.overwritten = overwritten;
+        sorted.overwritten.extend(along);
         sorted
     }
+}
+
+/// Those of which it is so, and the rest.
+fn parted(
+    all: Vec<Difference>,
+    is_so: impl Fn(&Difference, &[Difference]) -> bool,
+) -> (Vec<Difference>, Vec<Difference>) {
+    let so: Vec<bool> = all.iter().map(|one| is_so(one, &all)).collect();
+    let mut so = so.into_iter();
+    all.into_iter().partition(|_| so.next().unwrap_or_default())
+}
+
+/// Whether tags lost what tells whose the part is, and which: that is never left so.
+fn is_unmarked(name: &str, wanted: &Json, is: &Json) -> bool {
+    let differs = |tag: &&str| wanted.get(*tag) != is.get(*tag);
+    name == "tags" && [MARK, MADE_AT].iter().any(differs)
 }

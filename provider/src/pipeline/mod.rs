@@ -49,8 +49,8 @@ use place::{home, met, stated, supposed, whereabouts};
 use plan::{Known, Planned, key_arn, settled};
 use settings::Settings;
 use words::{
-    all_told, cut_short, in_part, made_anew, missing, not_configured, not_ours, not_shown,
-    other_code, since, to_be_twice, told, too_late, unfinished, unmarked,
+    all_told, cut_short, in_part, made_anew, not_configured, not_ours, not_shown, other_code,
+    since, to_be_twice, told, too_late, unfinished, unmarked,
 };
 
 /// The resource's name.
@@ -156,6 +156,10 @@ async fn remarks(
         ));
     }
     if let Some(session) = session {
+        let ignored = session.config.ignore_tags.as_ref();
+        told.extend(ignored.and_then(|ignored| {
+            warnings::of_tags_that_stay(&request.prior, &planned.value, ignored)
+        }));
         // A replacement's key is a new one.
         let own = (!replaces).then_some(&request.prior);
         let alias = foresight::wanted_alias(own, &planned.value, session);
@@ -262,7 +266,7 @@ impl CallbackPipeline {
         })?;
         let mut blueprint = Blueprint::of(&settings, &facts);
         switch_on(&mut base, &blueprint, &mut findings);
-        findings::agree(&mut base, &findings);
+        findings::agree(&mut base, &blueprint, &findings);
         settings = settings_of(&base).map_err(|error| vec![error])?;
         blueprint = Blueprint::of(&settings, &facts);
         let mark = blueprint::mark(&settings, &facts.place);
@@ -482,8 +486,7 @@ impl CallbackPipeline {
             making.is_whole(settings.made_at.clone(), outcome.blueprint.identities());
             let mut told = not_shown(&outcome.not_shown);
             told.extend(other_code(&request.planned, &outcome.observed));
-            told.extend(since(&left.since, &left.overwritten));
-            told.extend(missing(&left.missing));
+            told.extend(since(&blueprint::id(&settings), &left));
             if creating {
                 let given = settings.kms_key_arn.as_deref();
                 let found = import::found(&taken_up, &left.removed, &outcome, given, &aws);
@@ -519,7 +522,7 @@ impl CallbackPipeline {
         ));
         let state = state::state(&base, &outcome.blueprint, &outcome.observed)
             .map_or(Value::Null, value_of);
-        diagnostics.extend(missing(&left.missing));
+        diagnostics.extend(since(&blueprint::id(&settings), &left));
         if creating && !state.is_null() {
             diagnostics.push(in_part());
         }

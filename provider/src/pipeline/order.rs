@@ -175,7 +175,11 @@ impl Order {
     ///
     /// # Errors
     /// That it is the key. Whether to go on with another one, without what the old one opens, is for a plan to ask.
-    fn missing(&self, planned: &Tree, findings: &Findings) -> Result<Vec<String>, Diagnostics> {
+    fn missing(
+        &self,
+        planned: &Tree,
+        findings: &Findings,
+    ) -> Result<Vec<(blueprint::Path, String)>, Diagnostics> {
         let (Some(prior), Some(before)) = (&self.prior, &self.before) else {
             return Ok(Vec::new());
         };
@@ -192,7 +196,8 @@ impl Order {
         if let Some(id) = id.filter(|_| missing.iter().any(|node| node.path == ["key"])) {
             return Err(vec![key_gone(id)]);
         }
-        Ok(missing.iter().map(|node| node.part.title()).collect())
+        let named = |node: &&Node| (node.path.clone(), node.part.title());
+        Ok(missing.iter().map(named).collect())
     }
 
     /// Looks once more for the state machine of a pipeline that is to be made and of which there is something: whether it stands complete depends on that alone.
@@ -230,7 +235,7 @@ impl Order {
     }
 
     /// Takes for what should be what is not, and what the plan leaves as it was: what Terraform ignores, and what somebody has changed since, where the calls that write
-    /// the rest of the part do not write that, too. Of what has no attribute no plan says anything. Answers what was found, by part, and what was changed since the plan.
+    /// the rest of the part do not write that, too. Answers what was found, by part, and what was changed since the plan.
     fn leave(&self, planned: &Tree, findings: &mut Findings) -> Left {
         let mut left = Left::default();
         let (Some(prior), Some(before)) = (&self.prior, &self.before) else {
@@ -381,7 +386,7 @@ pub fn stands_already(id: &str, machine: &str) -> Diagnostic {
     let detail = format!(
         "The pipeline \"{id}\" stands complete in this account and region, with the state machine {machine}, so another configuration may hold it. To take it over, run \
              `terraform import ADDRESS {id}`; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise choose \
-             another name or environment. Where this is a replacement by create_before_destroy, take that out: two pipelines of one name cannot stand side \
+             another name or environment. Where this is a replacement by create_before_destroy, take that out, also of resources that depend on it and hand it down: two pipelines of one name cannot stand side \
              by side."
     );
     let path = Path::root().attribute("name");
@@ -392,7 +397,7 @@ pub fn stands_already(id: &str, machine: &str) -> Diagnostic {
 pub fn in_use_already(id: &str, bucket: &Node, used: &Failure) -> Diagnostic {
     let detail = format!(
         "The parts of the pipeline \"{id}\" are not what a run has left that did not get to its end: {} holds something ({}). Another configuration may hold them, whose state machine is missing. To take them over, run \
-         `terraform import ADDRESS {id}`; where this is a replacement by create_before_destroy, take that out; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise \
+         `terraform import ADDRESS {id}`; where this is a replacement by create_before_destroy, take that out, also of resources that depend on it; where it is the same pipeline under another address, tell Terraform of it in a `moved` block; otherwise \
          empty the bucket, or choose another name or environment.",
         bucket.part.title(),
         used.message

@@ -2,9 +2,12 @@
 
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
+use super::named_by;
 use super::schema::{Field, Origin, Shape, fields, subscription};
 use super::validate::path;
+use super::words::of;
 use crate::parts::subscription::discreet;
+use crate::parts::tags::Ignored;
 
 /// What a user should know of a change of a pipeline that exists, be it in place or by a replacement, and whose own key may be `lost`.
 pub fn of_change(
@@ -18,6 +21,7 @@ pub fn of_change(
     found.extend(lost_key(prior, planned, lost));
     if in_place {
         found.extend(short_lived(prior, planned));
+        messages_that_age(prior, planned, &mut found);
         found.extend(unseen_answers(prior));
         unconfirmed(prior, planned, &mut found);
         left_pending(prior, planned, &mut found);
@@ -72,9 +76,15 @@ fn lost_callbacks(prior: &Value, planned: &Value, in_place: bool, found: &mut Di
                 "Callbacks that are open while {path} changes from \"{before}\" to {after} are lost: their answers or their tokens are not found, or \
                  cannot be read, and their executions wait for their time-out. The data source bellflower_pending_callbacks lists them. {more}"
             );
-            found.push(Diagnostic::warning("Open callbacks would be lost", detail).at(path));
+            found.push(lost_of(prior, detail, path));
         }
     }
+}
+
+/// What is lost of a pipeline by a change at `path`.
+fn lost_of(prior: &Value, detail: String, path: Path) -> Diagnostic {
+    let whose = format!("{}, {path}", named_by(prior).unwrap_or_default());
+    of(&whose, "Open callbacks would be lost", detail).at(path)
 }
 
 /// Warns where objects are to expire before executions that wait already end: these keep the time-out that they began with.
@@ -91,32 +101,76 @@ fn short_lived(prior: &Value, planned: &Value) -> Option<Diagnostic> {
         "Executions that wait already do so for up to {waits} s, and what belongs to their callbacks now goes after {days} days: those that wait longer than that lose their work and their token. The \
          data source bellflower_pending_callbacks lists them."
     );
-    Some(Diagnostic::warning("Open callbacks would be lost", detail).at(path(EXPIRATION)))
+    Some(lost_of(prior, detail, path(EXPIRATION)))
 }
 
-/// Warns where nobody was told of answers, since what tells of them, or who is told, is not there.
+/// Warns where messages are to be kept for less time than they have waited already: SQS deletes them for that, see
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>.
+fn messages_that_age(prior: &Value, planned: &Value, found: &mut Diagnostics) {
+    for queue in ["queue", "undeliverable_queue", "dead_letter_queue"] {
+        let path = path(queue).attribute("message_retention_seconds");
+        let seconds = |of: &Value| of.at(&path).and_then(Value::as_i64);
+        if let (Some(before), Some(after)) = (seconds(prior), seconds(planned))
+            && after < before
+        {
+            let detail = format!(
+                "Messages that are in the queue already and were sent more than {after} s ago are deleted by SQS when {path} goes down from {before} s. Look for what is still needed first."
+            );
+            let whose = format!("{}, {queue}", named_by(prior).unwrap_or_default());
+            found.push(of(&whose, "Older messages would be lost", detail).at(path));
+        }
+    }
+}
+
+/// Warns where nobody was told of answers, since what tells of them, or who is told, is not there or is otherwise.
 fn unseen_answers(prior: &Value) -> Option<Diagnostic> {
     let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
-    // An import may not have seen it.
-    if !there("tags_all") || !there("bucket.arn") {
+    // An import may not have seen it, and without a state machine nobody ever waited.
+    if !["tags_all", "bucket.arn", "state_machine.arn"]
+        .into_iter()
+        .all(there)
+    {
         return None;
     }
-    let missing = |part: &&str| {
-        prior
-            .get("drift")
-            .and_then(|drift| drift.get(part))
-            .is_some()
+    let function = (!there("integration.arn")).then_some("integration");
+    let drift = match prior.get("drift") {
+        Some(Value::Map(drift)) => Some(drift),
+        _ => None,
     };
-    let part = if there("integration.arn") {
-        ["notification", "permission"].into_iter().find(missing)?
+    let drift = drift
+        .into_iter()
+        .flat_map(|drift| drift.keys().map(String::as_str));
+    unseen(&named_by(prior)?, function.into_iter().chain(drift))
+}
+
+/// Parts and properties without which nobody is told of answers.
+const TELLS: [&str; 11] = [
+    "integration",
+    "notification",
+    "notification.events",
+    "notification.filter_prefix",
+    "notification.filter_suffix",
+    "notification.lambda_function_arn",
+    "permission",
+    "permission.action",
+    "permission.principal",
+    "permission.source_account",
+    "permission.source_arn",
+];
+
+/// The same of what is missing or otherwise: the first that matters.
+pub fn unseen<'a>(whose: &str, mut what: impl Iterator<Item = &'a str>) -> Option<Diagnostic> {
+    let what = what.find(|what| TELLS.contains(what))?;
+    let how = if what.contains('.') {
+        format!("{what} is not as it should be")
     } else {
-        "integration"
+        format!("the part {what} is missing")
     };
     let detail = format!(
-        "While the part {part} is missing, nobody is told of answers, and S3 does not tell again. Have those that were written meanwhile written once more when the apply has put it \
+        "While {how}, nobody may be told of answers, and S3 does not tell again. Have those that were written meanwhile written once more when the apply has put it \
          back. The data source bellflower_pending_callbacks lists who waits."
     );
-    Some(Diagnostic::warning("Answers that were not seen", detail))
+    Some(of(whose, "Answers that were not seen", detail))
 }
 
 /// Warns where the pipeline's own key is not there any more, and what is encrypted with it is.
@@ -144,7 +198,22 @@ fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagno
         "The pipeline's KMS key{which} is not there, or waits for its deletion, and an apply makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \
          that waits for its deletion can be had back: `aws kms cancel-key-deletion{id}, before the apply, which then enables it."
     );
-    Some(Diagnostic::warning("Open callbacks would be lost", detail).at(path("key")))
+    Some(lost_of(prior, detail, path("key")))
+}
+
+/// Warns of tags that the plan shows to go and that `ignore_tags` has: whoever sets them now keeps them.
+pub fn of_tags_that_stay(prior: &Value, planned: &Value, ignored: &Ignored) -> Option<Diagnostic> {
+    let tags = |of: &Value| match of.get("tags_all") {
+        Some(Value::Map(tags)) => Some(tags.keys().cloned().collect::<Vec<_>>()),
+        _ => None,
+    };
+    let (mut stay, after) = (tags(prior)?, tags(planned)?);
+    stay.retain(|key| ignored.has(key) && !after.contains(key));
+    let detail = format!(
+        "The provider block's ignore_tags has these, which are taken out of the configuration, so that they stay on the parts as they are: {}. To have them removed, take them out of ignore_tags.",
+        stay.join(", ")
+    );
+    (!stay.is_empty()).then(|| Diagnostic::warning("Tags that stay", detail).at(path("tags_all")))
 }
 
 /// Warns of whole objects that are not known yet and may hold another name, which is no change but a replacement.

@@ -8,6 +8,7 @@ use super::apply::{Deadline, Outcome};
 use super::blueprint::Blueprint;
 use super::claims::Taken;
 use super::findings::{Findings, refusals};
+use super::left::Left;
 use super::state;
 use crate::engine::Failure;
 use crate::parts::tags::MARK;
@@ -46,7 +47,7 @@ pub fn not_configured() -> Diagnostics {
 pub fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let told = |failure: &Failure| {
         let detail = format!(
-            "{}. It counts as missing: an apply is refused, and a destroy leaves it. {}",
+            "{}. It counts as missing: an apply that is to have it is refused, and one that takes it out, or a destroy, leaves it. {}",
             failure.message,
             give_back(blueprint.mark())
         );
@@ -174,21 +175,47 @@ pub fn other_code(planned: &Value, observed: &state::Observed) -> Diagnostics {
         .collect()
 }
 
-/// What somebody has changed since the plan: what was left, and what was not.
-pub fn since(left: &[String], overwritten: &[String]) -> Vec<Diagnostic> {
-    let told = |labels: &[String], what: &str, then: &str| {
+/// A warning that none of another pipeline may hide: Terraform shows one of each summary.
+pub fn of(whose: &str, summary: &str, detail: String) -> Diagnostic {
+    Diagnostic::warning(format!("{summary}: {whose}"), detail)
+}
+
+/// What somebody has changed or removed since the plan of a pipeline: what was left, and what was not.
+pub fn since(whose: &str, left: &Left) -> Vec<Diagnostic> {
+    let told = |summary: &str, labels: &[String], what: &str| {
         let labels = Some(labels.join(", ")).filter(|labels| !labels.is_empty())?;
-        let detail = format!(
-            "Somebody has changed these since the plan, which does not change them, {what}: {labels}.{then}"
-        );
-        Some(Diagnostic::warning("Changed since the plan", detail))
+        let detail = format!("{what}: {labels}.");
+        Some(of(whose, summary, detail))
     };
-    let next = " The next plan shows them.";
-    let left = told(left, "so they were left as they are", next);
-    let with = "and they were put back all the same, since AWS writes them in one with what the plan changes";
-    left.into_iter()
-        .chain(told(overwritten, with, ""))
-        .collect()
+    let titles: Vec<String> = left
+        .missing
+        .iter()
+        .map(|(_, title)| title.clone())
+        .collect();
+    let missing = left.missing.iter().map(|(path, _)| path.join("."));
+    let cut: Vec<String> = missing.chain(left.overwritten.iter().cloned()).collect();
+    [
+        told(
+            "Changed since the plan",
+            &left.since,
+            "Somebody has changed these since the plan, which does not change them, so they were left as they are, and the next plan shows them",
+        ),
+        told(
+            "Put back since the plan",
+            &left.overwritten,
+            "Somebody has changed these since the plan, which does not tell of it, and they were put back all the same: AWS writes them in one with what the plan changes, \
+             or there was nothing left of them",
+        ),
+        told(
+            "Removed since the plan",
+            &titles,
+            "The plan took these for being there, and somebody has removed them since. They are made anew, without what was in them",
+        ),
+        super::warnings::unseen(whose, cut.iter().map(String::as_str)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// That two resources are to be one pipeline, or to have one part.
@@ -217,15 +244,6 @@ pub fn to_be_twice(taken: Taken, id: &str) -> Diagnostic {
         " An apply would destroy what each of them is now, and make one. To destroy them as they are, run `terraform destroy`.",
     );
     told
-}
-
-/// What somebody has removed since the plan.
-pub fn missing(titles: &[String]) -> Option<Diagnostic> {
-    let detail = format!(
-        "The plan took these for being there, and somebody has removed them since. What was in them is gone, and they are made anew: {}.",
-        titles.join(", ")
-    );
-    (!titles.is_empty()).then(|| Diagnostic::warning("Removed since the plan", detail))
 }
 
 /// That the pipeline's own key went since the plan.

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_lambda::types::Environment;
 use aws_sdk_s3::types::{
     NotificationConfiguration, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
+    QueueConfiguration,
 };
 use bellflower_tests::proxy::{Fault, Proxy, Rule};
 use bellflower_tests::{APPLY, DESTROY, Error, Plan, Stage};
 use serde_json::{Value, json};
 
-use super::somebody::put;
+use super::somebody::{open_queue, put};
 
 /// Of many objects S3 may leave one for the moment, in an answer that tells of success: it is asked for again.
 #[tokio::test(flavor = "multi_thread")]
@@ -155,13 +156,17 @@ async fn log_groups_are_what_aws_tells_of_them() -> Result<(), Error> {
     proxy.clear();
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
-    // One alarm that a composite alarm needs does not keep the others.
+    // One alarm that a composite alarm needs, or that may not be deleted, does not keep the others.
     let needed = "Cannot delete one as there are composite alarm(s) depending on it";
-    let needed = Fault::error(400, "ValidationError", needed);
-    let hits = proxy.inject(Rule::before(needed).on("cloudwatch:DeleteAlarms").first(1));
-    stage.terraform.destroy()?;
-    assert_eq!(hits.count(), 1);
-    assert_eq!(stage.left().await?, Vec::<String>::new());
+    let denied = "User: ci is not authorized to perform: cloudwatch:DeleteAlarms on resource: one";
+    for (code, message) in [("ValidationError", needed), ("AccessDenied", denied)] {
+        stage.terraform.apply()?;
+        let refused = Fault::error(400, code, message);
+        let hits = proxy.inject(Rule::before(refused).on("cloudwatch:DeleteAlarms").first(1));
+        stage.terraform.destroy()?;
+        assert_eq!(hits.count(), 1);
+        assert_eq!(stage.left().await?, Vec::<String>::new());
+    }
     Ok(())
 }
 
@@ -359,28 +364,86 @@ async fn a_boundary_comes_first_and_goes_last() -> Result<(), Error> {
 async fn answers_that_nobody_saw_are_warned_of() -> Result<(), Error> {
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
-    let names = &stage.names;
-    let nothing = NotificationConfiguration::builder().build();
-    let put = stage.aws.s3.put_bucket_notification_configuration();
-    let put = put
-        .bucket(&names.bucket)
-        .notification_configuration(nothing);
-    put.send().await.unwrap();
-    for part in ["notification", "integration"] {
+    let integration = &stage.names.integration;
+    let notify = async |entries: Option<QueueConfiguration>| {
+        let ours = NotificationConfiguration::builder();
+        let ours = ours.set_queue_configurations(entries.map(|entry| vec![entry]));
+        let put = stage.aws.s3.put_bucket_notification_configuration();
+        let put = put.bucket(&stage.names.bucket);
+        let put = put.notification_configuration(ours.build());
+        put.send().await.unwrap();
+    };
+    let lambda = &stage.aws.lambda;
+    let arn = stage.arn("sqs", "theirs");
+    let account = arn.split(':').nth(4).unwrap_or_default();
+    for (what, told) in [
+        ("none", "the part notification is missing"),
+        ("others", "notification.events is not as it should be"),
+        ("permission", "permission.source_arn is not as it should be"),
+        ("function", "the part integration is missing"),
+    ] {
+        match what {
+            "none" => notify(None).await,
+            "others" => {
+                open_queue(&stage.aws, "theirs").await;
+                let theirs = QueueConfiguration::builder();
+                let theirs = theirs.queue_arn(stage.arn("sqs", "theirs"));
+                let theirs = theirs.events("s3:ObjectRemoved:*".into());
+                notify(Some(theirs.build().unwrap())).await;
+            }
+            "permission" => {
+                let policy = lambda.get_policy().function_name(integration);
+                let policy = policy.send().await.unwrap().policy.unwrap();
+                let policy: Value = serde_json::from_str(&policy).unwrap();
+                let id = policy["Statement"][0]["Sid"].as_str().unwrap();
+                let remove = lambda.remove_permission().function_name(integration);
+                remove.statement_id(id).send().await.unwrap();
+                let add = lambda.add_permission().function_name(integration);
+                let add = add.statement_id(id).action("lambda:InvokeFunction");
+                let add = add.principal("s3.amazonaws.com");
+                let add = add.source_account(account);
+                let add = add.source_arn("arn:aws:s3:::another");
+                add.send().await.unwrap();
+            }
+            _ => {
+                let delete = lambda.delete_function().function_name(integration);
+                delete.send().await.unwrap();
+            }
+        }
         let Plan::Changes(said) = stage.terraform.plan()? else {
             panic!("the plan shows nothing")
         };
-        let told = said.split_once("Answers that were not seen");
-        let (_, told) = told.unwrap_or_else(|| panic!("{said}"));
-        assert!(
-            told.contains(&format!("the part {part} is missing")),
-            "{said}"
-        );
+        let warning = said.split_once("Answers that were not seen: orders/devl");
+        let (_, warning) = warning.unwrap_or_else(|| panic!("{what}: {said}"));
+        assert!(warning.contains(told), "{said}");
         stage.terraform.apply()?;
         assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-        let delete = stage.aws.lambda.delete_function();
-        let delete = delete.function_name(&names.integration);
-        delete.send().await.unwrap();
     }
+
+    // What went since the plan is told by the apply.
+    stage.set("  topic = { display_name = \"one\" }\n")?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    notify(None).await;
+    let said = stage
+        .terraform
+        .expect(&["apply", "-no-color", "the.plan"])?
+        .flat();
+    assert!(
+        said.contains("Removed since the plan: orders/devl"),
+        "{said}"
+    );
+    assert!(said.contains("Answers that were not seen"), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // Nobody waits where there is no state machine.
+    let delete = stage.aws.sfn.delete_state_machine();
+    let machine = stage.state()?["state_machine"]["arn"].clone();
+    let delete = delete.state_machine_arn(machine.as_str().unwrap());
+    delete.send().await.unwrap();
+    notify(None).await;
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing")
+    };
+    assert!(!said.contains("Answers that were not seen"), "{said}");
     Ok(())
 }

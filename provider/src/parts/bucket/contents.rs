@@ -20,6 +20,8 @@ const DELETED_AT_ONCE: usize = 1000;
 pub struct Contents {
     /// How many objects, old versions and delete markers there are, as far as they were counted.
     pub count: usize,
+    /// How many of these are old versions and delete markers.
+    pub past: usize,
     /// True when there are more than `count`.
     pub more: bool,
     /// The first few keys.
@@ -33,8 +35,9 @@ impl Contents {
         self.count == 0
     }
 
-    pub(super) fn add(&mut self, key: &str) {
+    pub(super) fn add(&mut self, key: &str, is_past: bool) {
         self.count += 1;
+        self.past += usize::from(is_past);
         if self.examples.len() < EXAMPLES && !self.examples.iter().any(|known| known == key) {
             self.examples.push(key.to_owned());
         }
@@ -53,9 +56,16 @@ impl fmt::Display for Contents {
         } else {
             ""
         };
+        let past = match self.past {
+            0 => String::new(),
+            past => format!(
+                "{past} of them old version{0} or delete marker{0}, which `aws s3api list-object-versions` shows; ",
+                if past == 1 { "" } else { "s" }
+            ),
+        };
         write!(
             f,
-            "{than}{} object{plural} ({}{rest})",
+            "{than}{} object{plural} ({past}{}{rest})",
             self.count,
             self.examples.join(", ")
         )
@@ -68,6 +78,8 @@ pub(super) struct Entry {
     version: Option<String>,
     /// An empty object whose key ends in `/`: it makes a folder visible and holds nothing of anybody's.
     folder: bool,
+    /// An old version or a delete marker.
+    past: bool,
 }
 
 impl Entry {
@@ -77,15 +89,17 @@ impl Entry {
             key,
             version: None,
             folder: true,
+            past: false,
         }
     }
 }
 
 pub(super) fn entries(page: ListObjectVersionsOutput) -> Vec<Entry> {
-    let version = |key: String, version, size| Entry {
+    let version = |key: String, version, size, past| Entry {
         folder: key.ends_with('/') && size == 0,
         key,
         version,
+        past,
     };
     let versions = page.versions.unwrap_or_default().into_iter();
     let markers = page.delete_markers.unwrap_or_default().into_iter();
@@ -95,9 +109,10 @@ pub(super) fn entries(page: ListObjectVersionsOutput) -> Vec<Entry> {
                 entry.key?,
                 entry.version_id,
                 entry.size.unwrap_or_default(),
+                entry.is_latest == Some(false),
             ))
         })
-        .chain(markers.filter_map(|entry| Some(version(entry.key?, entry.version_id, 0))))
+        .chain(markers.filter_map(|entry| Some(version(entry.key?, entry.version_id, 0, true))))
         .collect()
 }
 
@@ -120,7 +135,7 @@ impl Bucket {
                 if entry.folder {
                     folders.push(entry);
                 } else if contents.count < COUNTED {
-                    contents.add(&entry.key);
+                    contents.add(&entry.key, entry.past);
                 } else {
                     contents.more = true;
                 }
@@ -346,14 +361,21 @@ mod tests {
     #[test]
     fn says_what_lies_in_it() {
         let mut contents = Contents::default();
-        contents.add("a");
+        contents.add("a", false);
         assert_eq!(contents.to_string(), "1 object (a)");
         for key in ["a", "b", "c", "d"] {
-            contents.add(key);
+            contents.add(key, false);
         }
         assert_eq!(contents.to_string(), "5 objects (a, b, c, …)");
         contents.more = true;
         assert_eq!(contents.to_string(), "more than 5 objects (a, b, c, …)");
+        let mut deleted = Contents::default();
+        deleted.add("a", true);
+        deleted.add("a", true);
+        assert_eq!(
+            deleted.to_string(),
+            "2 objects (2 of them old versions or delete markers, which `aws s3api list-object-versions` shows; a, …)"
+        );
         assert!(sample().refusal(&Contents::default()).is_none());
         assert!(
             sample()

@@ -97,6 +97,10 @@ pub(super) fn described_rules(rules: &[LifecycleRule]) -> String {
     Value::Array(rules.into_iter().map(described_rule).collect()).to_string()
 }
 
+fn rule_id(name: &str) -> String {
+    format!("bellflower-expire-{name}")
+}
+
 impl Bucket {
     /// The lifecycle: requests and answers end after their days, but not the folder objects, which are empty.
     pub(super) fn rules(&self) -> Result<Vec<LifecycleRule>, Failure> {
@@ -119,7 +123,7 @@ impl Bucket {
                     .object_size_greater_than(0)
                     .build();
                 let rule = LifecycleRule::builder()
-                    .id(format!("bellflower-expire-{id}"))
+                    .id(rule_id(id))
                     .status(ExpirationStatus::Enabled)
                     .filter(LifecycleRuleFilter::builder().and(and).build())
                     .expiration(LifecycleExpiration::builder().days(days).build())
@@ -139,19 +143,24 @@ impl Bucket {
         Ok(rules)
     }
 
-    /// Days until requests and answers end, by the rules found; where the two differ, the one that is not as it should be.
+    /// Days until requests and answers end, by the rules found: those of their prefixes, or else those that were made for them, of which the rules themselves show that they
+    /// are for something else. Where the two differ, the one that is not as it should be.
     pub(super) fn expiration_of(&self, rules: &[LifecycleRule]) -> i64 {
-        let days = |prefix: &str| {
-            let fits = |rule: &&LifecycleRule| {
-                rule.status == ExpirationStatus::Enabled && prefix_of(rule) == prefix
+        let days = |name: &str, prefix: &str| {
+            let on = || {
+                let on = |rule: &&LifecycleRule| rule.status == ExpirationStatus::Enabled;
+                rules.iter().filter(on)
             };
-            rules
-                .iter()
-                .filter(fits)
+            let id = rule_id(name);
+            let of_it = on().filter(|rule| prefix_of(rule) == prefix);
+            let made_for_it = on().filter(|rule| rule.id.as_deref() == Some(&id));
+            of_it
+                .chain(made_for_it)
                 .find_map(|rule| rule.expiration.as_ref()?.days)
                 .map_or(0, i64::from)
         };
-        let (inbound, outbound) = (days(&self.inbound_prefix), days(&self.outbound_prefix));
+        let inbound = days("inbound", &self.inbound_prefix);
+        let outbound = days("outbound", &self.outbound_prefix);
         if inbound == self.expiration_days {
             outbound
         } else {
