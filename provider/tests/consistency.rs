@@ -1504,11 +1504,14 @@ async fn every_call_weathers_what_every_call_can_meet() {
                         && passed <= pauses(class, 1).0 + SLACK
                         && calls == usual.count(operation) + 1
                 }
-                // A role that cannot be deleted is told by the second try, keys that cannot be looked at are not ours, and queues that cannot be listed
-                // are asked for themselves.
+                // A role that cannot be deleted is told by the second try, keys that cannot be looked at are not ours, queues that cannot be listed are asked for
+                // themselves, and each alarm is deleted for itself.
                 None if matches!(
                     operation,
-                    "iam:DeleteRole" | "kms:ListResourceTags" | "sqs:ListQueues"
+                    "cloudwatch:DeleteAlarms"
+                        | "iam:DeleteRole"
+                        | "kms:ListResourceTags"
+                        | "sqs:ListQueues"
                 ) =>
                 {
                     true
