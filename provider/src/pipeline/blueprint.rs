@@ -948,15 +948,22 @@ impl Builder<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
     use crate::pipeline::schema::{fields, with_defaults};
 
     /// What follows from a name alone.
     pub fn orders() -> Blueprint {
-        let given = Map::from_iter([("name".to_owned(), json!("orders"))]);
-        let settings = Settings::read(&with_defaults(fields(), &given)).unwrap();
+        orders_with(&json!({})).1
+    }
+
+    /// What follows from a name and these arguments: all of them, and the parts.
+    pub fn orders_with(given: &Json) -> (Map<String, Json>, Blueprint) {
+        let mut all = Map::from_iter([("name".to_owned(), json!("orders"))]);
+        all.extend(given.as_object().cloned().unwrap_or_default());
+        let all = with_defaults(fields(), &all);
+        let settings = Settings::read(&all).unwrap();
         let facts = Facts {
             place: Place {
                 partition: "aws".into(),
@@ -968,7 +975,7 @@ pub(super) mod tests {
             tags: BTreeMap::new(),
             packages: Packages::recorded(&settings),
         };
-        Blueprint::of(&settings, &facts)
+        (all, Blueprint::of(&settings, &facts))
     }
 
     /// The emulator keeps no metric math, so nothing but this sees what the alarm adds up.

@@ -18,15 +18,15 @@ pub type Findings = BTreeMap<Path, Option<Found>>;
 /// Where all parts of a kind say the same of what the pipeline has one argument for, so does the argument: `ignore_changes` reaches that. Where nothing is set, it may be that
 /// their making did not get so far.
 pub fn agree(base: &mut Map<String, Json>, blueprint: &Blueprint, findings: &Findings) {
-    for (property, argument) in state::OF_ALL {
+    for (kind, property, argument) in state::OF_ALL {
         let of_kind = blueprint.nodes.iter();
-        let of_kind = of_kind.filter(|node| node.part.desired().contains_key(*property));
+        let of_kind = of_kind.filter(|node| node.part.kind() == kind);
         let said = of_kind.map(|node| {
             let found = findings.get(&node.path)?.as_ref();
             found
                 .filter(|found| found.owner == Owner::Us)?
                 .attributes
-                .get(*property)
+                .get(property)
         });
         let said: Option<Vec<&Json>> = said.collect();
         let said = said.unwrap_or_default();
@@ -35,7 +35,7 @@ pub fn agree(base: &mut Map<String, Json>, blueprint: &Blueprint, findings: &Fin
             && !first.is_null()
             && **first != 0
         {
-            base.insert((*argument).to_owned(), Json::clone(first));
+            base.insert(argument.to_owned(), Json::clone(first));
         }
     }
 }

@@ -74,15 +74,16 @@ impl Differs {
                 None if is_hidden && !is_anew && !is_unmarked(&name, &wanted, &is) => Some(&wanted),
                 _ => None,
             };
-            let before = before.filter(|before| {
+            let is_kept = |before: &&Json| {
                 // What is not there at all is nobody's wish; a null is also what names a part made anew.
                 let is_there = !is.is_null() && is.as_str() != Some("");
                 let was_there = !before.is_null() || wanted.is_null();
                 is_there && was_there
-            });
-            let is_lost = is_hidden
+            };
+            let is_lost = (is_hidden || before == Some(&wanted))
                 && node.forgotten(found) != Some(name.as_str())
                 && old.get(&name).is_some_and(|was| *was != is);
+            let before = before.filter(is_kept);
             let to = match before {
                 Some(before) if *before == wanted => &mut sorted.since,
                 Some(_) => &mut sorted.ignored,
@@ -126,4 +127,202 @@ fn parted(
 fn is_unmarked(name: &str, wanted: &Json, is: &Json) -> bool {
     let differs = |tag: &&str| wanted.get(*tag) != is.get(*tag);
     name == "tags" && [MARK, MADE_AT].iter().any(differs)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pipeline::blueprint::tests::orders_with;
+
+    /// How the properties of a part that are `found` otherwise are sorted, where the plan gives these arguments and has told of these differences.
+    fn sorted(planned: &Json, told: &[&str], part: &str, found: &Json) -> [Vec<String>; 3] {
+        let state_of = |arguments: &Json| {
+            let (arguments, parts) = orders_with(arguments);
+            let desired = parts.nodes.iter();
+            let desired = desired.map(|node| (node.path.clone(), Some(node.part.desired())));
+            let state = state::state(&arguments, &parts, &desired.collect());
+            (state.unwrap(), parts)
+        };
+        let (mut prior, before) = state_of(&json!({}));
+        let (planned, after) = state_of(planned);
+        let told = told
+            .iter()
+            .map(|label| ((*label).to_owned(), json!("is ...")));
+        prior.insert(state::DRIFT.to_owned(), Json::Object(told.collect()));
+        let path: Vec<String> = part.split('.').map(str::to_owned).collect();
+        let [old, node] = [&before, &after].map(|all| all.node(&path).unwrap());
+        let mut attributes = old.part.desired();
+        attributes.extend(found.as_object().cloned().unwrap());
+        let sorted = Differs::sorted(node, old, &prior, &planned, &attributes);
+        [sorted.since, sorted.overwritten, sorted.ignored]
+            .map(|all| all.into_iter().map(|one| one.name).collect())
+    }
+
+    #[test]
+    fn what_somebody_changed_is_left_or_told_and_what_the_plan_changes_is_written() {
+        let nothing = json!({});
+        let rules = json!({"lifecycle_rules": "[theirs]"});
+        let longer = json!({"expiration_days": 365, "lifecycle_rules": "[longer]"});
+        let days = json!({"bucket": {"expiration_days": 91}});
+        let prefix = json!({"bucket": {"inbound_prefix": "in/"}});
+        let muted = json!({"actions_enabled": false});
+        let errors = "integration.alarms.errors";
+        let threshold = json!({"integration": {"alarms": {"errors": {"threshold": 7}}}});
+        let boundary = json!({"permissions_boundary": "arn:aws:iam::123456789012:policy/theirs"});
+        let marked = json!({"tags": {MARK: "orders/devl/eu-west-1", "cost": "1"}});
+        for (planned, told, part, found, since, overwritten, ignored) in [
+            // What has an attribute, and what has none.
+            (
+                &nothing,
+                None,
+                "bucket",
+                &rules,
+                &["lifecycle_rules"][..],
+                &[][..],
+                &[][..],
+            ),
+            (
+                &nothing,
+                None,
+                errors,
+                &muted,
+                &["actions_enabled"],
+                &[],
+                &[],
+            ),
+            (
+                &nothing,
+                None,
+                "bucket",
+                &json!({"block_public_acls": false}),
+                &["block_public_acls"],
+                &[],
+                &[],
+            ),
+            (
+                &nothing,
+                None,
+                "integration.role",
+                &boundary,
+                &["permissions_boundary"],
+                &[],
+                &[],
+            ),
+            (
+                &nothing,
+                None,
+                "integration.role",
+                &marked,
+                &["tags"],
+                &[],
+                &[],
+            ),
+            // What the plan has told of is put right.
+            (
+                &nothing,
+                Some("bucket.lifecycle_rules"),
+                "bucket",
+                &rules,
+                &[],
+                &[],
+                &[],
+            ),
+            (
+                &nothing,
+                Some("integration.role.permissions_boundary"),
+                "integration.role",
+                &boundary,
+                &[],
+                &[],
+                &[],
+            ),
+            // What says the same in other words is told once.
+            (
+                &nothing,
+                None,
+                "bucket",
+                &longer,
+                &["expiration_days"],
+                &[],
+                &["lifecycle_rules"],
+            ),
+            // What AWS writes in one with a change.
+            (
+                &days,
+                None,
+                "bucket",
+                &rules,
+                &[],
+                &["lifecycle_rules"],
+                &[],
+            ),
+            (
+                &prefix,
+                None,
+                "bucket",
+                &longer,
+                &[],
+                &["expiration_days"],
+                &[],
+            ),
+            (
+                &threshold,
+                None,
+                errors,
+                &muted,
+                &[],
+                &["actions_enabled"],
+                &[],
+            ),
+            (
+                &prefix,
+                None,
+                "bucket",
+                &json!({"object_ownership": "ObjectWriter"}),
+                &["object_ownership"],
+                &[],
+                &[],
+            ),
+            // Of what there is nothing left.
+            (
+                &nothing,
+                None,
+                "notification",
+                &json!({"lambda_function_arn": null}),
+                &[],
+                &["lambda_function_arn"],
+                &[],
+            ),
+            (
+                &nothing,
+                None,
+                "integration.role",
+                &json!({"policy": ""}),
+                &[],
+                &["policy"],
+                &[],
+            ),
+            (
+                &nothing,
+                None,
+                "integration.role",
+                &json!({"tags": {"cost": "1"}}),
+                &[],
+                &["tags"],
+                &[],
+            ),
+            // A change of the plan alone.
+            (&days, None, "bucket", &nothing, &[], &[], &[]),
+        ] {
+            let told = told.as_slice();
+            let expected = [since, overwritten, ignored];
+            assert_eq!(
+                sorted(planned, told, part, found),
+                expected,
+                "{planned} {told:?} {part} {found}"
+            );
+        }
+    }
 }

@@ -160,16 +160,20 @@ pub fn shown<'a>(tree: &'a Map<String, Json>, path: &[String], property: &str) -
     Some(value.unwrap_or(&Json::Null))
 }
 
-/// Properties that the pipeline has one argument for, of all parts of a kind, and that argument.
-pub const OF_ALL: &[(&str, &str)] = &[
-    ("permissions_boundary", "permissions_boundary"),
-    ("retention_in_days", "log_retention_in_days"),
+/// Kinds of parts, a property for which the pipeline has one argument for all of the kind, and that argument.
+pub const OF_ALL: [(&str, &str, &str); 2] = [
+    ("IAM role", "permissions_boundary", "permissions_boundary"),
+    (
+        "CloudWatch log group",
+        "retention_in_days",
+        "log_retention_in_days",
+    ),
 ];
 
 /// The same, and what the pipeline has for all parts of a kind, unless it tells of this one that it is otherwise.
 pub fn given<'a>(tree: &'a Map<String, Json>, path: &[String], property: &str) -> Option<&'a Json> {
     shown(tree, path, property).or_else(|| {
-        let (_, argument) = OF_ALL.iter().find(|(name, _)| *name == property)?;
+        let (.., argument) = OF_ALL.iter().find(|(_, name, _)| *name == property)?;
         let drift = tree.get(DRIFT).and_then(Json::as_object);
         let is_otherwise = drift.is_some_and(|drift| drift.contains_key(&label(path, property)));
         (!is_otherwise).then(|| tree.get(*argument).unwrap_or(&Json::Null))

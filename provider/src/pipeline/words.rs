@@ -203,8 +203,8 @@ pub fn since(whose: &str, left: &Left) -> Vec<Diagnostic> {
         told(
             "Put back since the plan",
             &left.overwritten,
-            "Somebody has changed these since the plan, which does not tell of it, and they were put back all the same: AWS writes them in one with what the plan changes, \
-             or there was nothing left of them",
+            "Somebody has changed these since the plan, which does not tell of it. The apply puts them back all the same, since AWS writes them in one with what the plan \
+             changes, or nothing was left of them",
         ),
         told(
             "Removed since the plan",
