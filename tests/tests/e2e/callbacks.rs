@@ -14,7 +14,7 @@ use bellflower_tests::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// What makes ways that take minutes take seconds.
 const QUICK: &str = "
