@@ -15,25 +15,25 @@ use crate::parts::tags::{MADE_AT, Tags, former};
 /// What was found of each part.
 pub type Findings = BTreeMap<Path, Option<Found>>;
 
-/// Where all parts of a kind say the same of what the pipeline has one argument for, so does the argument: `ignore_changes` reaches that. Where nothing is set, it may be that
-/// their making did not get so far.
+/// Where all parts of a kind say the same of what the pipeline has one argument for, so does the argument: `ignore_changes` reaches that. Where nothing is set and the state
+/// knows of nothing else, it may be that their making did not get so far.
 pub fn agree(base: &mut Map<String, Json>, blueprint: &Blueprint, findings: &Findings) {
+    let is_nothing = |value: &Json| value.is_null() || *value == 0;
     for (kind, property, argument) in state::OF_ALL {
         let of_kind = blueprint.nodes.iter();
         let of_kind = of_kind.filter(|node| node.part.kind() == kind);
         let said = of_kind.map(|node| {
             let found = findings.get(&node.path)?.as_ref();
-            found
-                .filter(|found| found.owner == Owner::Us)?
-                .attributes
-                .get(property)
+            let found = found.filter(|found| found.owner == Owner::Us)?;
+            let said = found.attributes.get(property)?;
+            let was = state::shown(base, &node.path, property);
+            let was_set = was.is_some_and(|was| !is_nothing(was));
+            (was_set || !is_nothing(said)).then_some(said)
         });
         let said: Option<Vec<&Json>> = said.collect();
         let said = said.unwrap_or_default();
         if let Some(first) = said.first()
             && said.iter().all(|other| other == first)
-            && !first.is_null()
-            && **first != 0
         {
             base.insert(argument.to_owned(), Json::clone(first));
         }

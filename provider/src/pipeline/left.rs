@@ -161,6 +161,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn what_somebody_changed_is_left_or_told_and_what_the_plan_changes_is_written() {
         let nothing = json!({});
         let rules = json!({"lifecycle_rules": "[theirs]"});

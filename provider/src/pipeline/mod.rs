@@ -293,21 +293,23 @@ impl CallbackPipeline {
             tell_whose(&base, &blueprint, &mut findings)?;
         }
         let mut warnings = unmarked(&blueprint, &findings);
+        let found = ours(&findings);
+        let mut state = state::state(&base, &blueprint, &found);
+        if imported && state.is_none() && !warnings.is_empty() {
+            return Err(not_ours(&blueprint, &findings));
+        }
+        if let Some(base) = &state {
+            // What there is of arguments is what they are, also for what follows from them in other parts.
+            let settings = settings_of(base).map_err(|error| vec![error])?;
+            let follows = Blueprint::of(&settings, &facts);
+            let before = if imported { &follows } else { &blueprint };
+            state = state::state_since(base, before, &follows, &found);
+            blueprint = follows;
+        }
         if imported {
-            // What there is of arguments is what they are.
-            match state::state(&base, &blueprint, &ours(&findings)) {
-                Some(tree) => {
-                    base = tree;
-                    let settings = settings_of(&base).map_err(|error| vec![error])?;
-                    blueprint = Blueprint::of(&settings, &facts);
-                }
-                None if !warnings.is_empty() => return Err(not_ours(&blueprint, &findings)),
-                None => {}
-            }
-            let others = import::others(&mark, &ours(&findings), &aws).await;
+            let others = import::others(&mark, &found, &aws).await;
             warnings.extend(import::by_other_names(others));
         }
-        let state = state::state(&base, &blueprint, &ours(&findings));
         self.is_past(&request.state);
         if let Some(state) = &state {
             self.memories.stands(state);

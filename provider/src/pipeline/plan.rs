@@ -161,7 +161,7 @@ fn left_behind(
     let mut told: Diagnostics = left.iter().map(told).collect();
     let drift = Path::root().attribute(state::DRIFT);
     if is_given(&drift) && prior.get(state::DRIFT) != Some(&json!({})) {
-        let detail = "What drift tells of has no attribute of its own, and an apply puts it right, also under ignore_changes.";
+        let detail = "What drift tells of has no attribute of its own, and an apply of anything else puts it right, also under ignore_changes. While it is all there is, no apply does: take drift out of ignore_changes.";
         told.push(Diagnostic::warning("Drift is not ignored", detail).at(drift));
     }
     told

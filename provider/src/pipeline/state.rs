@@ -1,6 +1,6 @@
 //! From what was found in AWS to the state that Terraform keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -30,6 +30,17 @@ pub fn state(
     blueprint: &Blueprint,
     observed: &Observed,
 ) -> Option<Map<String, Json>> {
+    state_since(base, blueprint, blueprint, observed)
+}
+
+/// The same, where the blueprint follows from what was found of arguments, and `before` from what they were: what differs from the one or the other is told.
+#[must_use]
+pub fn state_since(
+    base: &Map<String, Json>,
+    before: &Blueprint,
+    blueprint: &Blueprint,
+    observed: &Observed,
+) -> Option<Map<String, Json>> {
     if observed.values().all(Option::is_none) {
         return None;
     }
@@ -55,27 +66,45 @@ pub fn state(
                         }
                     }
                 }
-                for name in Changes::between(&desired, attributes).names() {
-                    if !shown
-                        .unwrap_or_default()
-                        .iter()
-                        .any(|field| field.name == name)
-                    {
-                        let said = if node.forgotten(attributes) == Some(name) {
-                            FORGOTTEN.to_owned()
-                        } else {
-                            let ours = desired.get(name);
-                            let should = words(ours);
-                            let is = match attributes.get(name) {
-                                Some(Json::Object(found)) if name == "variables" => {
-                                    words(Some(&discreet(found, ours)))
-                                }
-                                found => words(found),
-                            };
-                            format!("is {is}, should be {should}")
-                        };
-                        drift.insert(label(&node.path, name), json!(said));
+                let old = before.node(&node.path).map(|old| old.part.desired());
+                let old = old.unwrap_or_else(|| desired.clone());
+                let is_hidden = |name: &&str| {
+                    let mut shown = shown.unwrap_or_default().iter();
+                    !shown.any(|field| field.name == *name)
+                };
+                let (from_old, from_new) = (
+                    Changes::between(&old, attributes),
+                    Changes::between(&desired, attributes),
+                );
+                let names: BTreeSet<&str> = from_old.names().chain(from_new.names()).collect();
+                for name in names.into_iter().filter(is_hidden) {
+                    // Where what it follows from tells it, and all of it.
+                    if node.part.follows(name).is_some() && !from_new.any(&[name]) {
+                        continue;
                     }
+                    let ours = if from_old.any(&[name]) {
+                        &old
+                    } else {
+                        &desired
+                    }
+                    .get(name);
+                    let said = if node.forgotten(attributes) == Some(name) {
+                        FORGOTTEN.to_owned()
+                    } else {
+                        let should = words(ours);
+                        let is = match attributes.get(name) {
+                            Some(Json::Object(found)) if name == "variables" => {
+                                words(Some(&discreet(found, ours)))
+                            }
+                            found => words(found),
+                        };
+                        if from_old.any(&[name]) {
+                            format!("is {is}, should be {should}")
+                        } else {
+                            format!("is {is}; with what else was found it should be {should}")
+                        }
+                    };
+                    drift.insert(label(&node.path, name), json!(said));
                 }
             }
             // Its arguments are what they were, and that it is not there shows in what AWS alone says of it; of a part with nothing but arguments, in those.

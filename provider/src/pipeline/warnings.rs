@@ -107,7 +107,7 @@ fn short_lived(prior: &Value, planned: &Value) -> Option<Diagnostic> {
 /// Warns where messages are to be kept for less time than they have waited already: SQS deletes them for that, see
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html>.
 fn messages_that_age(prior: &Value, planned: &Value, found: &mut Diagnostics) {
-    for queue in ["queue", "undeliverable_queue", "dead_letter_queue"] {
+    for queue in ["queue", "dead_letter_queue"] {
         let path = path(queue).attribute("message_retention_seconds");
         let seconds = |of: &Value| of.at(&path).and_then(Value::as_i64);
         if let (Some(before), Some(after)) = (seconds(prior), seconds(planned))
@@ -167,8 +167,7 @@ pub fn unseen<'a>(whose: &str, mut what: impl Iterator<Item = &'a str>) -> Optio
         format!("the part {what} is missing")
     };
     let detail = format!(
-        "While {how}, nobody may be told of answers, and S3 does not tell again. Have those that were written meanwhile written once more when the apply has put it \
-         back. The data source bellflower_pending_callbacks lists who waits."
+        "While {how}, nobody may be told of answers, and S3 does not tell again. Have those that were written meanwhile written once more after the apply. The data source bellflower_pending_callbacks lists who waits."
     );
     Some(of(whose, "Answers that were not seen", detail))
 }

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_cloudwatchlogs::types::LogGroup;
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
-    LifecycleRuleFilter,
+    LifecycleRuleAndOperator, LifecycleRuleFilter, Tag as S3Tag,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
-use bellflower_tests::{Error, Plan, Stage};
+use bellflower_tests::proxy::{Fault, Rule};
+use bellflower_tests::{ADDRESS, APPLY, Error, Plan, Stage};
 use serde_json::{Value, json};
 
 use super::in_place::zip;
@@ -428,6 +430,150 @@ async fn what_has_a_call_of_its_own_is_left() -> Result<(), Error> {
     Ok(())
 }
 
+/// Log groups whose making was cut short say alike that nothing is set. That is nobody's wish.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_making_that_was_cut_short_says_nothing() -> Result<(), Error> {
+    let lines = "  lifecycle {\n    ignore_changes = [log_retention_in_days]\n  }\n";
+    let (stage, proxy) = Stage::behind_proxy(lines).await?;
+    let denied = Fault::error(
+        400,
+        "AccessDeniedException",
+        "No, by a policy of the organization.",
+    );
+    let hits = proxy.inject(Rule::before(denied).on("logs:PutRetentionPolicy"));
+    stage.terraform.refuse(&APPLY)?;
+    assert!(hits.count() >= 3);
+    proxy.clear();
+    stage.terraform.expect(&["untaint", ADDRESS])?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    let groups = stage.aws.logs.describe_log_groups().send().await.unwrap();
+    let days: Vec<_> = groups
+        .log_groups()
+        .iter()
+        .map(LogGroup::retention_in_days)
+        .collect();
+    assert_eq!(days, [Some(14); 3]);
+    Ok(())
+}
+
+/// What was found is taken for what it should be where it is ignored or has become the configuration's, and so is what follows from it in other parts: the first plan shows that, and the first apply writes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_from_what_was_found_goes_with_it() -> Result<(), Error> {
+    let visible =
+        |seconds: u32| format!("  queue = {{ visibility_timeout_seconds = {seconds} }}\n");
+    let stage = Stage::new(&visible(400)).await?;
+    stage.terraform.apply()?;
+    let (aws, names) = (&stage.aws, &stage.names);
+    let url = async |name: &str| {
+        let get = aws.sqs.get_queue_url().queue_name(name);
+        get.send().await.unwrap().queue_url.unwrap()
+    };
+    let seconds = async |name: &str| {
+        let get = aws.sqs.get_queue_attributes().queue_url(url(name).await);
+        let get = get.attribute_names(QueueAttributeName::VisibilityTimeout);
+        let found = get.send().await.unwrap().attributes.unwrap();
+        found[&QueueAttributeName::VisibilityTimeout].clone()
+    };
+    for (by_hand, lines) in [
+        ("900", visible(900)),
+        (
+            "600",
+            format!(
+                "{}  lifecycle {{\n    ignore_changes = [queue]\n  }}\n",
+                visible(900)
+            ),
+        ),
+    ] {
+        let set = aws
+            .sqs
+            .set_queue_attributes()
+            .queue_url(url(&names.queue).await);
+        let set = set.attributes(QueueAttributeName::VisibilityTimeout, by_hand);
+        set.send().await.unwrap();
+        stage.set(&lines)?;
+        let Plan::Changes(said) = stage.terraform.plan()? else {
+            panic!("the plan shows nothing")
+        };
+        let told = "undeliverable_queue.visibility_timeout_seconds";
+        assert!(said.contains(told), "{said}");
+        let said = stage
+            .terraform
+            .expect(&["apply", "-auto-approve", "-no-color"])?
+            .flat();
+        assert!(!said.contains("since the plan"), "{said}");
+        assert_eq!(seconds(&names.undeliverable_queue).await, by_hand);
+        assert_eq!(seconds(&names.queue).await, by_hand);
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
+    Ok(())
+}
+
+/// A rule for some objects is not the one for all, and one that was changed alone not both: no apply writes what nobody has touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_rule_is_rewritten_that_nobody_touched() -> Result<(), Error> {
+    let stage = Stage::new("  lifecycle {\n    ignore_changes = [bucket]\n  }\n").await?;
+    stage.terraform.apply()?;
+    let days = async || {
+        let get = stage.aws.s3.get_bucket_lifecycle_configuration();
+        let found = get.bucket(&stage.names.bucket).send().await.unwrap();
+        let mut all: Vec<(String, Option<i32>)> = found
+            .rules()
+            .iter()
+            .filter_map(|rule| {
+                let days = rule.expiration().and_then(LifecycleExpiration::days);
+                Some((rule.id()?.to_owned(), days))
+            })
+            .collect();
+        all.sort();
+        all.retain(|(_, days)| days.is_some());
+        all
+    };
+    let before = days().await;
+    assert_eq!(before.len(), 2, "{before:?}");
+    let drafts = LifecycleRuleAndOperator::builder().prefix("inbound/");
+    let draft = S3Tag::builder().key("draft").value("true").build().unwrap();
+    let drafts = LifecycleRuleFilter::builder().and(drafts.tags(draft).build());
+    their_rules(&stage, |rules| {
+        let rule = rules[0].clone();
+        let theirs = LifecycleRule::builder()
+            .id("a-drafts")
+            .filter(drafts.clone().build());
+        let theirs = theirs.status(ExpirationStatus::Enabled);
+        let theirs = theirs.expiration(LifecycleExpiration::builder().days(1).build());
+        rules[0] = theirs.build().unwrap();
+        rules.push(rule);
+    })
+    .await;
+    stage.terraform.apply()?;
+    assert_eq!(days().await, before);
+
+    their_rules(&stage, |rules| {
+        let inbound = rules
+            .iter_mut()
+            .find(|rule| rule.id() == Some("bellflower-expire-inbound"));
+        let fewer = LifecycleExpiration::builder().days(30).build();
+        inbound.unwrap().expiration = Some(fewer);
+    })
+    .await;
+    stage.terraform.apply()?;
+    assert_eq!(days().await, before);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // Both alike are what is ignored.
+    their_rules(&stage, |rules| {
+        for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
+            expiration.days = Some(365);
+        }
+    })
+    .await;
+    stage.terraform.apply()?;
+    let days = days().await;
+    assert!(days.iter().all(|(_, days)| *days == Some(365)), "{days:?}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
 /// So is what has no attribute here: what somebody adds for an incident, or another team for itself. What is written along is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_attribute_is_left_as_well() -> Result<(), Error> {
@@ -522,20 +668,26 @@ async fn what_has_no_attribute_is_left_as_well() -> Result<(), Error> {
 
 /// Gives the bucket a rule of somebody's, and its own these days.
 async fn their_rule(stage: &Stage, days: i32) {
+    their_rules(stage, |rules| {
+        for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
+            expiration.days = Some(days);
+        }
+        let filter = LifecycleRuleFilter::builder().prefix("theirs/").build();
+        let expiration = LifecycleExpiration::builder().days(5).build();
+        let theirs = LifecycleRule::builder().id("theirs").filter(filter);
+        let theirs = theirs.status(ExpirationStatus::Enabled);
+        rules.push(theirs.expiration(expiration).build().unwrap());
+    })
+    .await;
+}
+
+/// Changes the rules of the bucket, as somebody would.
+async fn their_rules(stage: &Stage, change: impl FnOnce(&mut Vec<LifecycleRule>)) {
     let bucket = &stage.names.bucket;
     let found = stage.aws.s3.get_bucket_lifecycle_configuration();
     let found = found.bucket(bucket).send().await.unwrap();
     let mut rules = found.rules.unwrap();
-    for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
-        expiration.days = Some(days);
-    }
-    let filter = LifecycleRuleFilter::builder().prefix("theirs/").build();
-    let expiration = LifecycleExpiration::builder().days(5).build();
-    let theirs = LifecycleRule::builder().id("theirs").filter(filter);
-    let theirs = theirs
-        .status(ExpirationStatus::Enabled)
-        .expiration(expiration);
-    rules.push(theirs.build().unwrap());
+    change(&mut rules);
     let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules));
     let put = stage.aws.s3.put_bucket_lifecycle_configuration();
     let put = put.bucket(bucket);
@@ -606,7 +758,7 @@ async fn what_all_of_a_kind_are_given_is_ignored_by_its_argument() -> Result<(),
     assert!(role.permissions_boundary().is_none());
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
-    // Where nothing is set, a making may not have come so far: it is not believed.
+    // So is that nothing is set any more.
     stage.set(IGNORED)?;
     let groups: Vec<&str> = parts
         .iter()
@@ -616,12 +768,14 @@ async fn what_all_of_a_kind_are_given_is_ignored_by_its_argument() -> Result<(),
         let forget = aws.logs.delete_retention_policy().log_group_name(*group);
         forget.send().await.unwrap();
     }
-    let said = stage.change()?.to_string();
-    assert!(said.contains("retention_in_days"), "{said}");
+    let plan = stage.terraform.plan()?;
+    assert!(matches!(plan, Plan::NoChanges), "{plan:?}");
+    stage.set("")?;
     stage.terraform.apply()?;
+    stage.set(IGNORED)?;
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
-    // Nor does one speak for the others: these are known again by being as they were made.
+    // One does not speak for the others: these are known again by being as they were made.
     for part in &parts[..2] {
         let arn = made[part]["log_group"]["arn"].as_str().unwrap();
         let untag = aws.logs.untag_resource().resource_arn(arn);

@@ -143,37 +143,53 @@ impl Bucket {
         Ok(rules)
     }
 
-    /// Days until requests and answers end, by the rules found: those of their prefixes, or else those that were made for them, of which the rules themselves show that they
-    /// are for something else. Where the two differ, the one that is not as it should be.
+    /// Days until requests and answers end, by the rules that were made for them, or else by those for all objects of their prefixes. Where these rules say one thing here and
+    /// another there, it is as it should be, and the rules show what is not: no argument says what is so of one of them.
     pub(super) fn expiration_of(&self, rules: &[LifecycleRule]) -> i64 {
         let days = |name: &str, prefix: &str| {
-            let on = || {
-                let on = |rule: &&LifecycleRule| rule.status == ExpirationStatus::Enabled;
-                rules.iter().filter(on)
-            };
             let id = rule_id(name);
-            let of_it = on().filter(|rule| prefix_of(rule) == prefix);
-            let made_for_it = on().filter(|rule| rule.id.as_deref() == Some(&id));
-            of_it
-                .chain(made_for_it)
-                .find_map(|rule| rule.expiration.as_ref()?.days)
+            let made_for_it = rules.iter().find(|rule| rule.id.as_deref() == Some(&id));
+            let of_all = || {
+                rules
+                    .iter()
+                    .find(|rule| prefix_of(rule) == prefix && is_for_all(rule))
+            };
+            made_for_it
+                .or_else(of_all)
+                .filter(|rule| rule.status == ExpirationStatus::Enabled)
+                .and_then(|rule| rule.expiration.as_ref()?.days)
                 .map_or(0, i64::from)
         };
         let inbound = days("inbound", &self.inbound_prefix);
-        let outbound = days("outbound", &self.outbound_prefix);
-        if inbound == self.expiration_days {
-            outbound
-        } else {
+        if inbound == days("outbound", &self.outbound_prefix) {
             inbound
+        } else {
+            self.expiration_days
         }
     }
+}
+
+/// Whether a rule is for all objects of its prefix, but for empty ones.
+fn is_for_all(rule: &LifecycleRule) -> bool {
+    let Some(filter) = &rule.filter else {
+        return true;
+    };
+    let and = filter.and.as_ref();
+    let larger = filter
+        .object_size_greater_than
+        .or(and.and_then(|and| and.object_size_greater_than));
+    let smaller = filter
+        .object_size_less_than
+        .or(and.and_then(|and| and.object_size_less_than));
+    let is_tagged = filter.tag.is_some() || and.is_some_and(|and| !and.tags().is_empty());
+    !is_tagged && larger.unwrap_or_default() == 0 && smaller.unwrap_or_default() == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::sample;
     use super::*;
-    use aws_sdk_s3::types::Transition;
+    use aws_sdk_s3::types::{Tag, Transition};
 
     /// Rules as S3 shows them: in an order of its own, an empty prefix left out, a size of 0 said or not.
     fn shown(size: Option<i64>) -> Vec<LifecycleRule> {
@@ -235,11 +251,44 @@ mod tests {
     }
 
     #[test]
-    fn days_are_those_that_are_not_as_they_should_be() {
-        let mut rules = sample().rules().unwrap();
-        rules[1].expiration = Some(LifecycleExpiration::builder().days(7).build());
+    fn days_are_those_that_all_objects_have() {
+        let all = |days: i32| {
+            let mut rules = sample().rules().unwrap();
+            for rule in &mut rules[..2] {
+                rule.expiration = Some(LifecycleExpiration::builder().days(days).build());
+            }
+            rules
+        };
+        let mut rules = all(7);
         assert_eq!(sample().expiration_of(&rules), 7);
-        rules[1].status = ExpirationStatus::Disabled;
+        // Drafts alone go after a day.
+        let tag = Tag::builder().key("draft").value("true").build().unwrap();
+        let and = LifecycleRuleAndOperator::builder()
+            .prefix("inbound/")
+            .tags(tag);
+        let mut drafts = all(1).remove(0);
+        drafts.id = Some("a-drafts".into());
+        drafts.filter = Some(LifecycleRuleFilter::builder().and(and.build()).build());
+        rules.insert(0, drafts);
+        assert_eq!(sample().expiration_of(&rules), 7);
+        // Rules of another tool in their place.
+        for rule in &mut rules {
+            rule.id = None;
+        }
+        assert_eq!(sample().expiration_of(&rules), 7);
+        // One thing here and another there is for the rules to show.
+        for change in [
+            |rule: &mut LifecycleRule| rule.status = ExpirationStatus::Disabled,
+            |rule: &mut LifecycleRule| rule.expiration = None,
+        ] {
+            let mut rules = all(7);
+            change(&mut rules[1]);
+            assert_eq!(sample().expiration_of(&rules), 30);
+        }
+        let mut rules = all(7);
+        for rule in &mut rules[..2] {
+            rule.status = ExpirationStatus::Disabled;
+        }
         assert_eq!(sample().expiration_of(&rules), 0);
         assert_eq!(sample().expiration_of(&[]), 0);
     }

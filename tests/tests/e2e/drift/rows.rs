@@ -562,10 +562,9 @@ fn bucket() -> Vec<Row> {
             1,
             "expiration_days",
             by!(|g, _| live(g, |rules| {
-                let inbound = rules
-                    .iter_mut()
-                    .find(|rule| rule.id.as_deref() == Some("bellflower-expire-inbound"));
-                inbound.unwrap().expiration = Some(LifecycleExpiration::builder().days(5).build());
+                for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
+                    expiration.days = Some(5);
+                }
             })
             .await),
             Are("5"),
@@ -590,6 +589,11 @@ fn bucket() -> Vec<Row> {
                     .filter(filter);
                 let rule = rule.expiration(LifecycleExpiration::builder().days(1).build());
                 rules.push(rule.build().unwrap());
+                // One alone is no change of the days.
+                let inbound = rules
+                    .iter_mut()
+                    .find(|rule| rule.id.as_deref() == Some("bellflower-expire-inbound"));
+                inbound.unwrap().expiration = Some(LifecycleExpiration::builder().days(5).build());
             })
             .await),
             Hold(r#""id":"somebodys""#),
