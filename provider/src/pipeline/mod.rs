@@ -298,9 +298,10 @@ impl CallbackPipeline {
         if imported && state.is_none() && !warnings.is_empty() {
             return Err(not_ours(&blueprint, &findings));
         }
-        if let Some(base) = &state {
-            // What there is of arguments is what they are, also for what follows from them in other parts.
-            let settings = settings_of(base).map_err(|error| vec![error])?;
+        // What there is of arguments is what they are, also for what follows from them in other parts.
+        if let Some(base) = &state
+            && let Ok(settings) = settings_of(base)
+        {
             let follows = Blueprint::of(&settings, &facts);
             let before = if imported { &follows } else { &blueprint };
             state = state::state_since(base, before, &follows, &found);

@@ -1,10 +1,10 @@
 //! From what was found in AWS to the state that Terraform keeps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::blueprint::{Blueprint, Path};
+use super::blueprint::{Blueprint, Node, Path};
 use super::schema::{Field, Origin, Shape, fields};
 use crate::engine::{Attributes, Changes};
 
@@ -68,43 +68,14 @@ pub fn state_since(
                 }
                 let old = before.node(&node.path).map(|old| old.part.desired());
                 let old = old.unwrap_or_else(|| desired.clone());
-                let is_hidden = |name: &&str| {
+                let is_shown = |name: &str| {
                     let mut shown = shown.unwrap_or_default().iter();
-                    !shown.any(|field| field.name == *name)
+                    shown.any(|field| field.name == name)
                 };
-                let (from_old, from_new) = (
-                    Changes::between(&old, attributes),
-                    Changes::between(&desired, attributes),
-                );
-                let names: BTreeSet<&str> = from_old.names().chain(from_new.names()).collect();
-                for name in names.into_iter().filter(is_hidden) {
-                    // Where what it follows from tells it, and all of it.
-                    if node.part.follows(name).is_some() && !from_new.any(&[name]) {
-                        continue;
+                for (name, said) in differences(node, &old, &desired, attributes) {
+                    if !is_shown(&name) {
+                        drift.insert(label(&node.path, &name), json!(said));
                     }
-                    let ours = if from_old.any(&[name]) {
-                        &old
-                    } else {
-                        &desired
-                    }
-                    .get(name);
-                    let said = if node.forgotten(attributes) == Some(name) {
-                        FORGOTTEN.to_owned()
-                    } else {
-                        let should = words(ours);
-                        let is = match attributes.get(name) {
-                            Some(Json::Object(found)) if name == "variables" => {
-                                words(Some(&discreet(found, ours)))
-                            }
-                            found => words(found),
-                        };
-                        if from_old.any(&[name]) {
-                            format!("is {is}, should be {should}")
-                        } else {
-                            format!("is {is}; with what else was found it should be {should}")
-                        }
-                    };
-                    drift.insert(label(&node.path, name), json!(said));
                 }
             }
             // Its arguments are what they were, and that it is not there shows in what AWS alone says of it; of a part with nothing but arguments, in those.
@@ -141,6 +112,37 @@ pub fn state_since(
     tree.insert(DRIFT.to_owned(), Json::Object(drift));
     prune(fields, &mut tree);
     Some(tree)
+}
+
+/// What of a part is not as it should be, in a person's words, where it should be `old` by what the arguments were and `desired` by what was found of them.
+fn differences(
+    node: &Node,
+    old: &Attributes,
+    desired: &Attributes,
+    found: &Attributes,
+) -> BTreeMap<String, String> {
+    let by = |should: &Attributes| Changes::between(should, found);
+    let (by_old, by_desired) = (by(old), by(desired));
+    // What follows from something is told by that, as far as it goes with it.
+    let is_told = |name: &&str| node.part.follows(name).is_some() && !by_desired.any(&[name]);
+    let said = |name: &str| {
+        if node.forgotten(found) == Some(name) {
+            return FORGOTTEN.to_owned();
+        }
+        let (ours, so) = if by_old.any(&[name]) {
+            (old.get(name), ", should be")
+        } else {
+            (desired.get(name), "; with what else was found it should be")
+        };
+        let is = match found.get(name) {
+            Some(Json::Object(found)) if name == "variables" => words(Some(&discreet(found, ours))),
+            found => words(found),
+        };
+        format!("is {is}{so} {}", words(ours))
+    };
+    let names = by_old.names().chain(by_desired.names());
+    let names = names.filter(|name| !is_told(name));
+    names.map(|name| (name.to_owned(), said(name))).collect()
 }
 
 /// Variables of a function, without the values of those that are not ours: they may be secrets.
