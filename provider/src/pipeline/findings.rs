@@ -26,7 +26,7 @@ pub fn agree(base: &mut Map<String, Json>, blueprint: &Blueprint, findings: &Fin
             let found = findings.get(&node.path)?.as_ref();
             let found = found.filter(|found| found.owner == Owner::Us)?;
             let said = found.attributes.get(property)?;
-            let was = state::shown(base, &node.path, property);
+            let was = state::given(base, &node.path, property);
             let was_set = was.is_some_and(|was| !is_nothing(was));
             (was_set || !is_nothing(said)).then_some(said)
         });

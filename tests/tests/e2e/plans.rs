@@ -764,9 +764,23 @@ async fn what_all_of_a_kind_are_given_is_ignored_by_its_argument() -> Result<(),
         .iter()
         .map(|part| made[part]["log_group"]["name"].as_str().unwrap())
         .collect();
-    for group in &groups {
+    let roles: Vec<&str> = parts
+        .iter()
+        .map(|part| made[part]["role"]["name"].as_str().unwrap())
+        .collect();
+    for role in &roles {
+        let bound = aws.iam.put_role_permissions_boundary().role_name(*role);
+        bound.permissions_boundary(&arn).send().await.unwrap();
+    }
+    stage
+        .terraform
+        .expect(&["apply", "-refresh-only", "-auto-approve"])?;
+    assert_eq!(stage.state()?["permissions_boundary"], json!(arn));
+    for (group, role) in groups.iter().zip(roles) {
         let forget = aws.logs.delete_retention_policy().log_group_name(*group);
         forget.send().await.unwrap();
+        let free = aws.iam.delete_role_permissions_boundary().role_name(role);
+        free.send().await.unwrap();
     }
     let plan = stage.terraform.plan()?;
     assert!(matches!(plan, Plan::NoChanges), "{plan:?}");
