@@ -232,6 +232,15 @@ mod tests {
         }
     }
 
+    /// Where nobody else calls, and nothing stops it.
+    async fn alone<T, Fut: Future<Output = Result<T, Failure>>>(
+        table: &[Rule],
+        most: Option<u32>,
+        attempt: impl FnMut() -> Fut,
+    ) -> Result<T, Failure> {
+        retry(table, most, pending::<()>, || None, attempt).await
+    }
+
     #[test]
     fn classes_by_operation_code_and_message() {
         let class = |operation, code, message| {
@@ -261,23 +270,17 @@ mod tests {
     async fn repeats_until_it_succeeds_and_follows_the_cadence() {
         let begin = Instant::now();
         let mut left = 3;
-        let result = retry(
-            TABLE,
-            None,
-            pending::<()>,
-            || None,
-            || {
-                left -= 1;
-                let done = left < 0;
-                async move {
-                    if done {
-                        Ok(7)
-                    } else {
-                        Err(failure("lambda:CreateFunction", "Conflict", "in progress"))
-                    }
+        let result = alone(TABLE, None, || {
+            left -= 1;
+            let done = left < 0;
+            async move {
+                if done {
+                    Ok(7)
+                } else {
+                    Err(failure("lambda:CreateFunction", "Conflict", "in progress"))
                 }
-            },
-        )
+            }
+        })
         .await;
         assert_eq!(result.ok(), Some(7));
         assert_eq!(begin.elapsed().as_secs(), 5, "1 + 2 + 2 s");
@@ -285,13 +288,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn ends_with_the_budget_and_tells_attempts_and_time() {
-        let failed: Result<(), _> = retry(
-            TABLE,
-            None,
-            pending::<()>,
-            || None,
-            || async { Err(failure("sqs:CreateQueue", "Recently", "")) },
-        )
+        let failed: Result<(), _> = alone(TABLE, None, || async {
+            Err(failure("sqs:CreateQueue", "Recently", ""))
+        })
         .await;
         let failed = failed.err().map(|f| (f.attempts, f.elapsed.as_secs()));
         assert_eq!(failed, Some((4, 60)));
@@ -312,13 +311,9 @@ mod tests {
             ..Rule::any(&WEATHER)
         }];
         for (most, attempts) in [(Some(0), 1), (Some(2), 3), (None, 61)] {
-            let failed: Result<(), _> = retry(
-                BOTH,
-                most,
-                pending::<()>,
-                || None,
-                || async { Err(failure("sqs:CreateQueue", "Busy", "")) },
-            )
+            let failed: Result<(), _> = alone(BOTH, most, || async {
+                Err(failure("sqs:CreateQueue", "Busy", ""))
+            })
             .await;
             assert_eq!(failed.err().map(|f| f.attempts), Some(attempts));
         }

@@ -13,7 +13,7 @@ use super::foresight::glanced;
 use super::order::made_since;
 use super::plan::{self, Known};
 use super::settings::Settings;
-use super::words::of;
+use super::words::warning_of;
 use super::{
     CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, named, not_configured,
     settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,
@@ -113,7 +113,7 @@ fn goes(whose: &str, blueprint: &Blueprint, findings: &Findings) -> Diagnostics 
             "Messages go with their queues, and nothing brings them back: {}. What failed for good is in the dead-letter queue.",
             messages.join(", ")
         );
-        told.push(of(whose, "Messages in the queues", detail));
+        told.push(warning_of(whose, "Messages in the queues", detail));
     }
     let others = listed(&subscribers);
     if !others.is_empty() {
@@ -121,7 +121,11 @@ fn goes(whose: &str, blueprint: &Blueprint, findings: &Findings) -> Diagnostics 
             "Subscriptions go with their topic, also those that the state does not tell of: {}. Those that others have made have to be made again for a new topic.",
             others.join(", ")
         );
-        told.push(of(whose, "Other subscriptions of the topic", detail));
+        told.push(warning_of(
+            whose,
+            "Other subscriptions of the topic",
+            detail,
+        ));
     }
     told
 }

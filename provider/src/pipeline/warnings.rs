@@ -5,7 +5,7 @@ use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 use super::named_by;
 use super::schema::{Field, Origin, Shape, fields, subscription};
 use super::validate::path;
-use super::words::of;
+use super::words::warning_of;
 use crate::parts::subscription::discreet;
 use crate::parts::tags::Ignored;
 
@@ -84,7 +84,7 @@ fn lost_callbacks(prior: &Value, planned: &Value, in_place: bool, found: &mut Di
 /// What is lost of a pipeline by a change at `path`.
 fn lost_of(prior: &Value, detail: String, path: Path) -> Diagnostic {
     let whose = format!("{}, {path}", named_by(prior).unwrap_or_default());
-    of(&whose, "Open callbacks would be lost", detail).at(path)
+    warning_of(&whose, "Open callbacks would be lost", detail).at(path)
 }
 
 /// Warns where objects are to expire before executions that wait already end: these keep the time-out that they began with.
@@ -117,7 +117,7 @@ fn messages_that_age(prior: &Value, planned: &Value, found: &mut Diagnostics) {
                 "Messages that are in the queue already and were sent more than {after} s ago are deleted by SQS when {path} goes down from {before} s. Look for what is still needed first."
             );
             let whose = format!("{}, {queue}", named_by(prior).unwrap_or_default());
-            found.push(of(&whose, "Older messages would be lost", detail).at(path));
+            found.push(warning_of(&whose, "Older messages would be lost", detail).at(path));
         }
     }
 }
@@ -133,14 +133,16 @@ fn unseen_answers(prior: &Value) -> Option<Diagnostic> {
         return None;
     }
     let function = (!there("integration.arn")).then_some("integration");
-    let drift = match prior.get("drift") {
-        Some(Value::Map(drift)) => Some(drift),
-        _ => None,
-    };
-    let drift = drift
-        .into_iter()
-        .flat_map(|drift| drift.keys().map(String::as_str));
+    let drift = keys(prior, "drift").into_iter().flatten();
     unseen(&named_by(prior)?, function.into_iter().chain(drift))
+}
+
+/// The keys of a map, where it is known.
+fn keys<'a>(of: &'a Value, map: &str) -> Option<Vec<&'a str>> {
+    match of.get(map) {
+        Some(Value::Map(map)) => Some(map.keys().map(String::as_str).collect()),
+        _ => None,
+    }
 }
 
 /// Parts and properties without which nobody is told of answers.
@@ -169,7 +171,7 @@ pub fn unseen<'a>(whose: &str, mut what: impl Iterator<Item = &'a str>) -> Optio
     let detail = format!(
         "While {how}, nobody may be told of answers, and S3 does not tell again. Have those that were written meanwhile written once more after the apply. The data source bellflower_pending_callbacks lists who waits."
     );
-    Some(of(whose, "Answers that were not seen", detail))
+    Some(warning_of(whose, "Answers that were not seen", detail))
 }
 
 /// Warns where the pipeline's own key is not there any more, and what is encrypted with it is.
@@ -202,11 +204,8 @@ fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagno
 
 /// Warns of tags that the plan shows to go and that `ignore_tags` has: whoever sets them now keeps them.
 pub fn of_tags_that_stay(prior: &Value, planned: &Value, ignored: &Ignored) -> Option<Diagnostic> {
-    let tags = |of: &Value| match of.get("tags_all") {
-        Some(Value::Map(tags)) => Some(tags.keys().cloned().collect::<Vec<_>>()),
-        _ => None,
-    };
-    let (mut stay, after) = (tags(prior)?, tags(planned)?);
+    let mut stay = keys(prior, "tags_all")?;
+    let after = keys(planned, "tags_all")?;
     stay.retain(|key| ignored.has(key) && !after.contains(key));
     let detail = format!(
         "The provider block's ignore_tags has these, which are taken out of the configuration, so that they stay on the parts as they are: {}. To have them removed, take them out of ignore_tags.",

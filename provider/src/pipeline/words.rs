@@ -176,7 +176,7 @@ pub fn other_code(planned: &Value, observed: &state::Observed) -> Diagnostics {
 }
 
 /// A warning that none of another pipeline may hide: Terraform shows one of each summary.
-pub fn of(whose: &str, summary: &str, detail: String) -> Diagnostic {
+pub fn warning_of(whose: &str, summary: &str, detail: String) -> Diagnostic {
     Diagnostic::warning(format!("{summary}: {whose}"), detail)
 }
 
@@ -185,7 +185,7 @@ pub fn since(whose: &str, left: &Left) -> Vec<Diagnostic> {
     let told = |summary: &str, labels: &[String], what: &str| {
         let labels = Some(labels.join(", ")).filter(|labels| !labels.is_empty())?;
         let detail = format!("{what}: {labels}.");
-        Some(of(whose, summary, detail))
+        Some(warning_of(whose, summary, detail))
     };
     let titles: Vec<String> = left
         .missing

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_cloudwatchlogs::types::LogGroup;
 use aws_sdk_s3::types::{
-    BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
-    LifecycleRuleAndOperator, LifecycleRuleFilter, Tag as S3Tag,
+    ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleAndOperator,
+    LifecycleRuleFilter, Tag as S3Tag,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::proxy::{Fault, Rule};
@@ -371,17 +371,7 @@ async fn what_has_a_call_of_its_own_is_left() -> Result<(), Error> {
     let group = format!("/aws/lambda/{}", names.integration);
     let keep = aws.logs.put_retention_policy().log_group_name(&group);
     keep.retention_in_days(365).send().await.unwrap();
-    let found = aws.s3.get_bucket_lifecycle_configuration();
-    let found = found.bucket(&names.bucket).send().await.unwrap();
-    let mut rules = found.rules.unwrap();
-    for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
-        expiration.days = Some(3650);
-    }
-    let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules));
-    let hold = aws.s3.put_bucket_lifecycle_configuration();
-    let hold = hold.bucket(&names.bucket);
-    let hold = hold.lifecycle_configuration(rules.build().unwrap());
-    hold.send().await.unwrap();
+    somebody::live(&stage, |rules| somebody::last(rules, 3650)).await;
     let document = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}"#;
     let make = aws.iam.create_policy().policy_name("quarantine");
     let answer = make.policy_document(document).send().await.unwrap();
@@ -534,7 +524,7 @@ async fn no_rule_is_rewritten_that_nobody_touched() -> Result<(), Error> {
     let drafts = LifecycleRuleAndOperator::builder().prefix("inbound/");
     let draft = S3Tag::builder().key("draft").value("true").build().unwrap();
     let drafts = LifecycleRuleFilter::builder().and(drafts.tags(draft).build());
-    their_rules(&stage, |rules| {
+    somebody::live(&stage, |rules| {
         let rule = rules[0].clone();
         let theirs = LifecycleRule::builder()
             .id("a-drafts")
@@ -548,7 +538,7 @@ async fn no_rule_is_rewritten_that_nobody_touched() -> Result<(), Error> {
     stage.terraform.apply()?;
     assert_eq!(days().await, before);
 
-    their_rules(&stage, |rules| {
+    somebody::live(&stage, |rules| {
         let inbound = rules
             .iter_mut()
             .find(|rule| rule.id() == Some("bellflower-expire-inbound"));
@@ -561,10 +551,8 @@ async fn no_rule_is_rewritten_that_nobody_touched() -> Result<(), Error> {
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
     // Both alike are what is ignored.
-    their_rules(&stage, |rules| {
-        for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
-            expiration.days = Some(365);
-        }
+    somebody::live(&stage, |rules| {
+        somebody::last(rules, 365);
     })
     .await;
     stage.terraform.apply()?;
@@ -668,10 +656,8 @@ async fn what_has_no_attribute_is_left_as_well() -> Result<(), Error> {
 
 /// Gives the bucket a rule of somebody's, and its own these days.
 async fn their_rule(stage: &Stage, days: i32) {
-    their_rules(stage, |rules| {
-        for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
-            expiration.days = Some(days);
-        }
+    somebody::live(stage, |rules| {
+        somebody::last(rules, days);
         let filter = LifecycleRuleFilter::builder().prefix("theirs/").build();
         let expiration = LifecycleExpiration::builder().days(5).build();
         let theirs = LifecycleRule::builder().id("theirs").filter(filter);
@@ -679,20 +665,6 @@ async fn their_rule(stage: &Stage, days: i32) {
         rules.push(theirs.expiration(expiration).build().unwrap());
     })
     .await;
-}
-
-/// Changes the rules of the bucket, as somebody would.
-async fn their_rules(stage: &Stage, change: impl FnOnce(&mut Vec<LifecycleRule>)) {
-    let bucket = &stage.names.bucket;
-    let found = stage.aws.s3.get_bucket_lifecycle_configuration();
-    let found = found.bucket(bucket).send().await.unwrap();
-    let mut rules = found.rules.unwrap();
-    change(&mut rules);
-    let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules));
-    let put = stage.aws.s3.put_bucket_lifecycle_configuration();
-    let put = put.bucket(bucket);
-    let put = put.lifecycle_configuration(rules.build().unwrap());
-    put.send().await.unwrap();
 }
 
 /// What somebody gives all log groups, or all roles, is what the argument for all of them says, so that `ignore_changes` reaches it.

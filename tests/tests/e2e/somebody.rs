@@ -6,7 +6,7 @@ use aws_sdk_kms::types::KeyState;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::FunctionCode;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::CreateBucketConfiguration;
+use aws_sdk_s3::types::{BucketLifecycleConfiguration, CreateBucketConfiguration, LifecycleRule};
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Aws, Error, Names, Stage, environment, eventually};
 
@@ -194,4 +194,23 @@ pub async fn messages(stage: &Stage, queue: &str) -> String {
     let get = get.attribute_names(name.clone());
     let mut found = get.send().await.unwrap().attributes.unwrap();
     found.remove(&name).unwrap()
+}
+
+/// Sets the rules of the pipeline's bucket to what `alter` makes of them.
+pub async fn live(stage: &Stage, alter: impl FnOnce(&mut Vec<LifecycleRule>)) {
+    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
+    let found = s3.get_bucket_lifecycle_configuration().bucket(bucket);
+    let mut rules = found.send().await.unwrap().rules.unwrap();
+    alter(&mut rules);
+    let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules));
+    let put = s3.put_bucket_lifecycle_configuration().bucket(bucket);
+    let put = put.lifecycle_configuration(rules.build().unwrap());
+    put.send().await.unwrap();
+}
+
+/// Gives all that expires these days.
+pub fn last(rules: &mut [LifecycleRule], days: i32) {
+    for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
+        expiration.days = Some(days);
+    }
 }

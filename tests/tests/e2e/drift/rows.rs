@@ -11,14 +11,14 @@ use aws_sdk_lambda::types::{
     TracingMode,
 };
 use aws_sdk_s3::types::{
-    BucketLifecycleConfiguration, Event, ExpirationStatus, FilterRule, FilterRuleName,
-    LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NotificationConfigurationFilter,
-    ObjectOwnership, OwnershipControls, OwnershipControlsRule, QueueConfiguration, S3KeyFilter,
-    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
-    ServerSideEncryptionRule,
+    Event, ExpirationStatus, FilterRule, FilterRuleName, LifecycleExpiration, LifecycleRule,
+    LifecycleRuleFilter, NotificationConfigurationFilter, ObjectOwnership, OwnershipControls,
+    OwnershipControlsRule, QueueConfiguration, S3KeyFilter, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use aws_sdk_sfn::types::{LogLevel, LoggingConfiguration};
 
+use super::super::somebody;
 use super::ground::{
     Ground, Kind, alarm, block, code, extended, notify, notify_function, sent, set_queue,
     set_subscription, set_topic, statement_of_somebody, tag, update_function,
@@ -355,20 +355,7 @@ async fn encrypt(ground: &Ground, by: ServerSideEncryption, key: Option<String>,
 
 /// Sets the bucket's lifecycle rules to what `alter` makes of them.
 pub async fn live(ground: &Ground, alter: impl FnOnce(&mut Vec<LifecycleRule>)) {
-    let (s3, bucket) = (&ground.stage.aws.s3, &ground.stage.names.bucket);
-    let mut rules = sent!(s3.get_bucket_lifecycle_configuration().bucket(bucket))
-        .rules
-        .unwrap();
-    alter(&mut rules);
-    let rules = BucketLifecycleConfiguration::builder()
-        .set_rules(Some(rules))
-        .build()
-        .unwrap();
-    sent!(
-        s3.put_bucket_lifecycle_configuration()
-            .bucket(bucket)
-            .lifecycle_configuration(rules)
-    );
+    somebody::live(&ground.stage, alter).await;
 }
 
 #[allow(clippy::too_many_lines, reason = "a table")]
@@ -561,12 +548,7 @@ fn bucket() -> Vec<Row> {
         row(
             1,
             "expiration_days",
-            by!(|g, _| live(g, |rules| {
-                for expiration in rules.iter_mut().filter_map(|rule| rule.expiration.as_mut()) {
-                    expiration.days = Some(5);
-                }
-            })
-            .await),
+            by!(|g, _| live(g, |rules| somebody::last(rules, 5)).await),
             Are("5"),
             Are("90"),
             "lifecycle/bellflower-expire-inbound/days",
