@@ -143,6 +143,7 @@ impl Session {
             region: self.region.clone(),
             at_home: Arc::default(),
             max_retries: self.config.max_retries,
+            in_brief: false,
             ignored_tags: Arc::new(self.config.ignore_tags.clone().unwrap_or_default()),
             stop,
             stopped: Arc::default(),

@@ -108,6 +108,8 @@ pub struct Aws {
     pub at_home: Arc<AtomicBool>,
     /// How often a request is repeated that AWS throttled, failed to serve or did not answer; none for as long as the table says.
     pub max_retries: Option<u32>,
+    /// Whether what is only to go is looked at, of which it does not matter who else uses it.
+    pub in_brief: bool,
     /// Tags of others that count for nothing.
     pub ignored_tags: Arc<Ignored>,
     /// Turns true when the user interrupts: waiting ends, nothing new begins.

@@ -25,6 +25,9 @@ use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 const GONE: &[&str] = &["ResourceNotFoundException"];
 const BUDGET: Duration = Duration::from_mins(5);
 
+/// Under which name a mapping that was found tells who else takes messages from its queue.
+pub const OTHERS: &str = "others";
+
 /// How an event source mapping should be.
 #[derive(Debug, Clone, Serialize)]
 pub struct EventSource {
@@ -94,6 +97,13 @@ fn pollers_of(mapping: &Mapping) -> Value {
     }
 }
 
+/// Who is given messages by a mapping, in a person's words; nobody where it is off or on its way out.
+fn consumer(mapping: &Mapping) -> Option<String> {
+    let is_off = matches!(mapping.state(), Some("Disabled" | "Disabling" | "Deleting"));
+    let uuid = mapping.uuid().unwrap_or_default();
+    (!is_off).then(|| format!("{} (event source mapping {uuid})", function_of(mapping)))
+}
+
 /// A mapping as the answer to its creation would have told it.
 fn created(mapping: Mapping) -> CreateEventSourceMappingOutput {
     CreateEventSourceMappingOutput::builder()
@@ -127,6 +137,14 @@ async fn listed(
     Ok(mappings)
 }
 
+/// A mapping that was found, its ARN and tags, and who else takes messages from its queue.
+struct Seen {
+    mapping: Mapping,
+    arn: String,
+    tags: Tags,
+    others: Vec<String>,
+}
+
 impl EventSource {
     /// All mappings of the queue.
     async fn mappings(&self, aws: &Aws) -> Result<Vec<Mapping>, Failure> {
@@ -155,27 +173,28 @@ impl EventSource {
         Ok(self.mappings(aws).await?.into_iter().find(ours))
     }
 
-    /// The mapping to our function or, where there is none, the one with our mark that somebody has pointed elsewhere: left alone it
-    /// would go on taking messages beside a new one. With it, its ARN and tags.
-    async fn found(&self, aws: &Aws) -> Result<Option<(Mapping, String, Tags)>, Failure> {
-        let from_our_queue =
-            |mapping: &Mapping| mapping.event_source_arn.as_ref() == Some(&self.event_source_arn);
-        let known = match self.arn {
-            Some(_) => {
-                let mappings = self.of_function(aws, &self.function_name).await?;
-                let mut ours = mappings
-                    .into_iter()
-                    .filter(|mapping| function_of(mapping) == self.function_name);
-                ours.find(from_our_queue)
+    /// The mappings of the queue, or, where a brief look is enough, ours alone where it is there.
+    async fn seen(&self, aws: &Aws) -> Result<Vec<Mapping>, Failure> {
+        if self.arn.is_some() && aws.in_brief {
+            let mut ours = self.of_function(aws, &self.function_name).await?;
+            ours.retain(|mapping| {
+                mapping.event_source_arn.as_ref() == Some(&self.event_source_arn)
+                    && function_of(mapping) == self.function_name
+            });
+            if !ours.is_empty() {
+                return Ok(ours);
             }
-            None => None,
-        };
-        let mut mappings = match known {
-            Some(mapping) => vec![mapping],
-            None => self.mappings(aws).await?,
-        };
+        }
+        self.mappings(aws).await
+    }
+
+    /// The mapping to our function or, where there is none, the one with our mark that somebody has pointed elsewhere: left alone it
+    /// would go on taking messages beside a new one.
+    async fn found(&self, aws: &Aws) -> Result<Option<Seen>, Failure> {
+        let mut mappings = self.seen(aws).await?;
         mappings.sort_by_key(|mapping| function_of(mapping) != self.function_name);
-        for mapping in mappings {
+        let consumers: Vec<_> = mappings.iter().map(consumer).collect();
+        for (nth, mapping) in mappings.into_iter().enumerate() {
             let ours = function_of(&mapping) == self.function_name;
             if mapping.state.as_deref() == Some("Deleting") {
                 if ours {
@@ -193,7 +212,14 @@ impl EventSource {
             };
             let tags = aws.tags(&arn, &self.tags, ask).await?.unwrap_or_default();
             if ours || self.tags.owner_of(&tags) == Owner::Us {
-                return Ok(Some((mapping, arn, tags)));
+                let others = consumers.into_iter().enumerate();
+                let others = others.filter(|(other, _)| *other != nth);
+                return Ok(Some(Seen {
+                    mapping,
+                    arn,
+                    tags,
+                    others: others.filter_map(|(_, consumer)| consumer).collect(),
+                }));
             }
         }
         Ok(None)
@@ -286,7 +312,13 @@ impl Part<Aws> for EventSource {
     }
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
-        let Some((mapping, arn, tags)) = self.found(aws).await? else {
+        let Some(Seen {
+            mapping,
+            arn,
+            tags,
+            others,
+        }) = self.found(aws).await?
+        else {
             return Ok(None);
         };
         let function_name = function_of(&mapping).to_owned();
@@ -318,6 +350,7 @@ impl Part<Aws> for EventSource {
         attributes.extend(attributes! {
             "filter_criteria": filters, "provisioned_poller_config": pollers, "uuid": uuid, "arn": arn
         });
+        attributes.insert(OTHERS.to_owned(), others.into());
         Ok(Some(Found { attributes, owner }))
     }
 

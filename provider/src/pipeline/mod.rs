@@ -254,7 +254,8 @@ impl CallbackPipeline {
         };
         // With the alarms that are switched off, which cost no call: a run that was killed may have left one.
         let all = Blueprint::of(&settings.with_all_alarms(), &facts);
-        let eyes = for_looks(&all, &aws);
+        let mut eyes = for_looks(&all, &aws);
+        eyes.in_brief = memory::destroys();
         let met = met(&session, &base, &all, &facts.place, &eyes).await?;
         let looked = look_well(&base, &all, &eyes, met).await;
         let mut findings = looked.map_err(|failures| {
@@ -294,6 +295,11 @@ impl CallbackPipeline {
         }
         let mut warnings = unmarked(&blueprint, &findings);
         let found = ours(&findings);
+        warnings.extend(warnings::of_consumers(
+            &blueprint::id(&settings),
+            &blueprint,
+            &found,
+        ));
         let mut state = state::state(&base, &blueprint, &found);
         if imported && state.is_none() && !warnings.is_empty() {
             return Err(not_ours(&blueprint, &findings));

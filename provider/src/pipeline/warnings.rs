@@ -1,11 +1,15 @@
 //! What a change may bring that its plan does not show.
 
+use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
+use super::blueprint::{Blueprint, Node};
 use super::named_by;
 use super::schema::{Field, Origin, Shape, fields, subscription};
+use super::state::Observed;
 use super::validate::path;
 use super::words::warning_of;
+use crate::parts::event_source;
 use crate::parts::subscription::discreet;
 use crate::parts::tags::Ignored;
 
@@ -200,6 +204,23 @@ fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagno
          that waits for its deletion can be had back: `aws kms cancel-key-deletion{id}, before the apply, which then enables it."
     );
     Some(lost_of(prior, detail, path("key")))
+}
+
+/// Warns of others that take messages from the pipeline's queues.
+pub fn of_consumers(whose: &str, blueprint: &Blueprint, found: &Observed) -> Diagnostics {
+    let told = |node: &Node| {
+        let others = found.get(&node.path)?.as_ref()?.get(event_source::OTHERS)?;
+        let others: Vec<&str> = others.as_array()?.iter().filter_map(Json::as_str).collect();
+        let detail = format!(
+            "Messages of {} are given to others as well: {}. What they take does not come to the pipeline, and executions wait in vain until their time-out. Nothing of theirs is changed: delete such a mapping with `aws lambda              delete-event-source-mapping --uuid`, or subscribe its function to the topic.",
+            node.part.name(),
+            others.join(", ")
+        );
+        let whose = format!("{whose}, {}", node.path.join("."));
+        let told = warning_of(&whose, "Messages taken by others", detail);
+        (!others.is_empty()).then_some(told)
+    };
+    blueprint.nodes.iter().filter_map(told).collect()
 }
 
 /// Warns of tags that the plan shows to go and that `ignore_tags` has: whoever sets them now keeps them.

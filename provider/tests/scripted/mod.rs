@@ -164,6 +164,7 @@ pub fn aws(script: Script, max_retries: Option<u32>) -> (Aws, Arc<Stage>) {
         region: "eu-west-1".to_owned(),
         at_home: Arc::default(),
         max_retries,
+        in_brief: false,
         ignored_tags: Arc::default(),
         stop: CancellationToken::new(),
         stopped: Arc::new(OnceLock::new()),

@@ -190,6 +190,34 @@ async fn a_destroy_tells_of_messages_and_of_subscriptions_of_others() -> Result<
     Ok(())
 }
 
+/// Whoever takes messages beside the pipeline takes its work, which nothing else shows: no part is otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_messages_beside_the_pipeline_is_told() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let lambda = &stage.aws.lambda;
+    let role = stage.arn("iam", &format!("role/{}", stage.names.processing_role));
+    somebody::function(&stage.aws, "theirs", &role).await;
+    let planned = || stage.terraform.expect(&["plan", "-no-color"]);
+    for queue in [&stage.names.queue, &stage.names.undeliverable_queue] {
+        let call = lambda.create_event_source_mapping();
+        let call = call.event_source_arn(stage.arn("sqs", queue));
+        let mapping = call.function_name("theirs").send().await.unwrap();
+        let uuid = mapping.uuid.unwrap();
+        let named = format!("theirs (event source mapping {uuid})");
+        let said = planned()?.flat();
+        assert!(said.contains(&stage.arn("sqs", queue)), "{said}");
+        assert!(said.contains(&named), "{said}");
+        assert!(said.contains("No changes."), "{said}");
+        stage.terraform.apply()?;
+        let call = lambda.update_event_source_mapping().uuid(&uuid);
+        call.enabled(false).send().await.unwrap();
+        let said = planned()?.flat();
+        assert!(!said.contains("Messages taken by others"), "{said}");
+    }
+    Ok(())
+}
+
 /// A plan that had nothing to tell keeps no apply from telling what goes by then. A tainted pipeline's own key is its own, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_plan_has_told_the_apply_tells() -> Result<(), Error> {
