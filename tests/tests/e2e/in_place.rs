@@ -37,6 +37,13 @@ pub fn zip(text: &str) -> (Vec<u8>, String) {
     (bytes, hash)
 }
 
+/// The SHA-256 of the code that the processing function has.
+pub async fn code(stage: &Stage) -> String {
+    let get = stage.aws.lambda.get_function_configuration();
+    let told = get.function_name(&stage.names.processing).send().await;
+    told.unwrap().code_sha256.unwrap_or_default()
+}
+
 /// From the code that comes with the provider to a file, to another content of that file, to an object in S3, to another
 /// version of that object, and back.
 #[tokio::test(flavor = "multi_thread")]
