@@ -13,7 +13,7 @@ use super::foresight::glanced;
 use super::order::made_since;
 use super::plan::{self, Known};
 use super::settings::Settings;
-use super::words::warning_of;
+use super::warnings::warning_of;
 use super::{
     CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, named, not_configured,
     settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,

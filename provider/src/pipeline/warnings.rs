@@ -8,10 +8,14 @@ use super::named_by;
 use super::schema::{Field, Origin, Shape, fields, subscription};
 use super::state::Observed;
 use super::validate::path;
-use super::words::warning_of;
 use crate::parts::event_source;
 use crate::parts::subscription::discreet;
 use crate::parts::tags::Ignored;
+
+/// A warning that none of another pipeline may hide: Terraform shows one of each summary.
+pub fn warning_of(whose: &str, summary: &str, detail: String) -> Diagnostic {
+    Diagnostic::warning(format!("{summary}: {whose}"), detail)
+}
 
 /// What a user should know of a change of a pipeline that exists, be it in place or by a replacement, and whose own key may be `lost`.
 pub fn of_change(

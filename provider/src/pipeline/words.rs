@@ -10,6 +10,7 @@ use super::claims::Taken;
 use super::findings::{Findings, refusals};
 use super::left::Left;
 use super::state;
+use super::warnings::{unseen, warning_of};
 use crate::engine::Failure;
 use crate::parts::tags::MARK;
 
@@ -175,11 +176,6 @@ pub fn other_code(planned: &Value, observed: &state::Observed) -> Diagnostics {
         .collect()
 }
 
-/// A warning that none of another pipeline may hide: Terraform shows one of each summary.
-pub fn warning_of(whose: &str, summary: &str, detail: String) -> Diagnostic {
-    Diagnostic::warning(format!("{summary}: {whose}"), detail)
-}
-
 /// What somebody has changed or removed since the plan of a pipeline: what was left, and what was not.
 pub fn since(whose: &str, left: &Left) -> Vec<Diagnostic> {
     let told = |summary: &str, labels: &[String], what: &str| {
@@ -211,7 +207,7 @@ pub fn since(whose: &str, left: &Left) -> Vec<Diagnostic> {
             &titles,
             "The plan took these for being there, and somebody has removed them since. They are made anew, without what was in them",
         ),
-        super::warnings::unseen(whose, cut.iter().map(String::as_str)),
+        unseen(whose, cut.iter().map(String::as_str)),
     ]
     .into_iter()
     .flatten()
