@@ -22,6 +22,17 @@ pub fn settled_json(found: &str, want: Option<&str>) -> String {
     settled_by(plain, found, want)
 }
 
+/// Whether two texts say the same: policies, or other JSON.
+#[must_use]
+pub fn is_same(one: &str, other: &str) -> bool {
+    let settle = if other.contains("\"Statement\"") {
+        settled
+    } else {
+        settled_json
+    };
+    one == other || settle(one, Some(other)) == other
+}
+
 fn settled_by(form: fn(&Value) -> Value, found: &str, want: Option<&str>) -> String {
     let Ok(value) = serde_json::from_str::<Value>(found) else {
         return found.to_owned();

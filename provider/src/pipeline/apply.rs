@@ -173,7 +173,7 @@ pub fn tell_whose(
     blueprint: &Blueprint,
     findings: &mut Findings,
 ) -> Result<(), Diagnostics> {
-    recognise(blueprint, blueprint, findings);
+    recognise(blueprint, findings);
     still_forgotten(prior, blueprint, findings);
     disown(blueprint, findings);
     if is_elses(prior, findings) {
@@ -350,7 +350,7 @@ pub async fn remove_surplus(
             findings.extend(seen.map_err(|mut failures| failures.remove(0))?);
         }
         if known {
-            recognise(before, before, &mut findings);
+            recognise(before, &mut findings);
         }
         let found = findings.remove(&node.path).flatten();
         remove(node.part.as_ref(), aws, found.as_ref()).await?;

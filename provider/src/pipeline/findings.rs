@@ -252,11 +252,41 @@ pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
     alone.filter_map(refused).collect()
 }
 
-/// Takes a part for ours that `before`, what a state tells of, has, and that has lost its mark and is known by what else it is, or has the one that 0.1.0 gave it.
-pub fn recognise(before: &Blueprint, after: &Blueprint, findings: &mut Findings) {
+/// Takes a part for ours that the blueprint has, and that has lost its mark and is known by what else it is, or has the one that 0.1.0 gave it.
+pub fn recognise(blueprint: &Blueprint, findings: &mut Findings) {
+    recognise_by(blueprint, blueprint, &Findings::new(), findings);
+}
+
+/// The same of parts that were as `before` has them and are to be as `after` has them. Some properties are read by what they are to be, so that what lost its mark is looked
+/// at once more as what it was.
+///
+/// # Errors
+/// As [`look`].
+pub async fn recognise_before(
+    before: &Blueprint,
+    after: &Blueprint,
+    findings: &mut Findings,
+    aws: &Aws,
+) -> Result<(), Vec<Failure>> {
+    let is_doubted = |node: &&Node| {
+        let found = findings.get(&node.path).and_then(Option::as_ref);
+        let is_unmarked = found.is_some_and(|found| found.owner == Owner::SomeoneElse(None));
+        let becomes = |other: &Node| other.part.desired() != node.part.desired();
+        is_unmarked && after.node(&node.path).is_some_and(becomes)
+    };
+    let doubted: Vec<&Node> = before.nodes.iter().filter(is_doubted).collect();
+    let was = seen(&doubted, &aws.looking_at(Vec::new())).await?;
+    recognise_by(before, after, &was, findings);
+    Ok(())
+}
+
+fn recognise_by(before: &Blueprint, after: &Blueprint, was: &Findings, findings: &mut Findings) {
     let mark = before.mark().unwrap_or_default();
     let is_its_own = |node: &Node, found: &Found| match &found.owner {
-        Owner::SomeoneElse(None) => node.part.is_known_by(&found.attributes),
+        Owner::SomeoneElse(None) => {
+            let was = was.get(&node.path).and_then(Option::as_ref);
+            node.part.is_known_by(&was.unwrap_or(found).attributes)
+        }
         Owner::SomeoneElse(Some(its)) => former(&mark) == Some(its),
         Owner::Us => true,
     };

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{self, Blueprint, Identity, Node};
 use super::elsewhere;
-use super::findings::{Findings, recognise, refusals, seen};
+use super::findings::{Findings, recognise_before, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
 use super::words::{
@@ -53,7 +53,9 @@ pub async fn against(after: &Blueprint, known: &Known, session: Option<&Session>
         }
     }
     if let Some(before) = &before {
-        recognise(before, after, &mut findings);
+        if let Err(failed) = recognise_before(before, after, &mut findings, &aws).await {
+            failures.extend(failed);
+        }
         // What is the old one's goes before the new one's is made.
         let theirs = Owner::SomeoneElse(before.mark());
         for node in after

@@ -9,7 +9,7 @@ use tfplugin::{Diagnostic, Diagnostics};
 
 use super::apply::Outcome;
 use super::blueprint::{Blueprint, Facts};
-use super::findings::{Findings, look};
+use super::findings::{Findings, disown, look, ours, recognise};
 use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;
@@ -92,6 +92,14 @@ pub async fn discover(
         base.insert("key".to_owned(), Json::Null);
     }
     Ok(base)
+}
+
+/// Says of all that was found whose it is. What lacks nothing but its mark is the pipeline's to each later run, and so it is here, where anything has it.
+pub fn tell_whose(blueprint: &Blueprint, findings: &mut Findings) {
+    if ours(findings).values().any(Option::is_some) {
+        recognise(blueprint, findings);
+    }
+    disown(blueprint, findings);
 }
 
 /// A key that AWS's index of tags knows to carry the pipeline's mark, and that a part of the pipeline uses.

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::Tree;
 use super::blueprint::{Node, Path};
 use super::state::{self, Observed};
+use crate::documents::policy;
 use crate::engine::Attributes;
 use crate::parts::tags::{MADE_AT, MARK};
 
@@ -80,9 +81,17 @@ impl Differs {
                 let was_there = !before.is_null() || wanted.is_null();
                 is_there && was_there
             };
-            let is_lost = (is_hidden || before == Some(&wanted))
-                && node.forgotten(found) != Some(name.as_str())
-                && old.get(&name).is_some_and(|was| *was != is);
+            let was = old.get(&name);
+            // A plan shows of the whole what it changes, and not what somebody does to the rest of it.
+            let is_in_part = given.filter(|_| is_anew && is_composite(&wanted));
+            let is_since = match is_in_part {
+                Some(given) => is_otherwise(given, &wanted, &is),
+                None => {
+                    (is_hidden || before == Some(&wanted))
+                        && was.is_some_and(|was| is_otherwise(was, &wanted, &is))
+                }
+            };
+            let is_lost = is_since && node.forgotten(found) != Some(name.as_str());
             let before = before.filter(is_kept);
             let to = match before {
                 Some(before) if *before == wanted => &mut sorted.since,
@@ -121,6 +130,30 @@ fn parted(
     let so: Vec<bool> = all.iter().map(|one| is_so(one, &all)).collect();
     let mut so = so.into_iter();
     all.into_iter().partition(|_| so.next().unwrap_or_default())
+}
+
+/// Whether a value has parts of its own.
+fn is_composite(value: &Json) -> bool {
+    value.is_object()
+        || value.is_array()
+        || value
+            .as_str()
+            .is_some_and(|text| text.starts_with(['{', '[']))
+}
+
+/// Whether something is neither what it was, nor on its way to what is wanted. Lists may be told as far as they have what is wanted.
+fn is_otherwise(was: &Json, wanted: &Json, is: &Json) -> bool {
+    match (was, wanted, is) {
+        (Json::Array(was), Json::Array(wanted), Json::Array(is)) => {
+            let is_kept = |one: &Json| !wanted.contains(one) || is.contains(one);
+            !was.iter().all(is_kept)
+                || !is
+                    .iter()
+                    .all(|one| was.contains(one) || wanted.contains(one))
+        }
+        (Json::String(was), _, Json::String(is)) => !policy::is_same(is, was),
+        _ => was != is,
+    }
 }
 
 /// Whether tags lost what tells whose the part is, and which: that is never left so.
@@ -168,6 +201,7 @@ mod tests {
         let longer = json!({"expiration_days": 365, "lifecycle_rules": "[longer]"});
         let days = json!({"bucket": {"expiration_days": 91}});
         let prefix = json!({"bucket": {"inbound_prefix": "in/"}});
+        let heartbeat = json!({"state_machine": {"callback_heartbeat_seconds": 100}});
         let muted = json!({"actions_enabled": false});
         let errors = "integration.alarms.errors";
         let threshold = json!({"integration": {"alarms": {"errors": {"threshold": 7}}}});
@@ -314,8 +348,47 @@ mod tests {
                 &["tags"],
                 &[],
             ),
-            // A change of the plan alone.
+            // What is put back within a whole that the plan changes in something else.
+            (
+                &heartbeat,
+                None,
+                "state_machine",
+                &json!({"definition": r#"{"StartAt": "Theirs"}"#}),
+                &[],
+                &["definition"],
+                &[],
+            ),
+            (
+                &prefix,
+                None,
+                "integration.role",
+                &json!({"policy": r#"{"Statement": [{"Effect": "Deny"}]}"#}),
+                &[],
+                &["policy"],
+                &[],
+            ),
+            (
+                &prefix,
+                None,
+                "bucket",
+                &json!({"folders": ["inbound/"]}),
+                &[],
+                &["folders"],
+                &[],
+            ),
+            // A change of the plan alone. Of folders those show that are wanted.
             (&days, None, "bucket", &nothing, &[], &[], &[]),
+            (&heartbeat, None, "state_machine", &nothing, &[], &[], &[]),
+            (&prefix, None, "integration.role", &nothing, &[], &[], &[]),
+            (
+                &prefix,
+                None,
+                "bucket",
+                &json!({"folders": ["outbound/"]}),
+                &[],
+                &[],
+                &[],
+            ),
         ] {
             let told = told.as_slice();
             let expected = [since, overwritten, ignored];

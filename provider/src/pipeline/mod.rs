@@ -41,7 +41,7 @@ use apply::{Deadline, Progress, converge, tell_whose};
 use blueprint::{Blueprint, Facts, Node};
 use claims::{Claims, Creation, Intents};
 use destroy::held_by_another;
-use findings::{Findings, disown, for_looks, look_well, ours};
+use findings::{Findings, for_looks, look_well, ours};
 use memory::Memories;
 use order::{Order, made_since};
 use packages::Packages;
@@ -288,7 +288,7 @@ impl CallbackPipeline {
             base.insert("made_at".to_owned(), json!(settings.made_at));
         }
         if imported {
-            disown(&blueprint, &mut findings);
+            import::tell_whose(&blueprint, &mut findings);
         } else {
             // A state that was emptied for want of the mark would call a pipeline destroyed that stands.
             tell_whose(&base, &blueprint, &mut findings)?;

@@ -9,7 +9,8 @@ use super::apply::{remove_surplus, still_forgotten};
 use super::blueprint::{self, Blueprint, Facts, Node};
 use super::claims::{Claims, Making};
 use super::findings::{
-    Findings, disown, look_again, look_for, machine, made_at, ours, recognise, refusals, seen_later,
+    Findings, disown, look_again, look_for, machine, made_at, ours, recognise_before, refusals,
+    seen_later,
 };
 use super::left::{Difference, Differs, Left};
 use super::packages::{NoPackage, Package, Packages};
@@ -129,7 +130,8 @@ impl Order {
             self.blueprint = Blueprint::of(&self.settings, &self.facts);
         }
         if let (Some(prior), Some(before)) = (&self.prior, &self.before) {
-            recognise(before, &self.blueprint, &mut findings);
+            let recognised = recognise_before(before, &self.blueprint, &mut findings, aws).await;
+            recognised.map_err(|failures| all_told(&failures))?;
             still_forgotten(prior, &self.blueprint, &mut findings);
         }
         disown(&self.blueprint, &mut findings);

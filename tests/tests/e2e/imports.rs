@@ -1,8 +1,10 @@
 //! An import learns from AWS what the name alone does not tell, and what it did not see is neither replaced nor left.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_kms::types::KeyState;
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage};
+use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
 
 use super::somebody::{messages, put, send, state_of_key};
@@ -151,6 +153,43 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
             .all(|one| theirs.contains(one.rsplit(' ').next().unwrap_or_default())),
         "{left:?}"
     );
+    Ok(())
+}
+
+/// What lacks its tag and nothing else is the pipeline's to an import as to every run after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
+    const MARK: &str = "bellflower:pipeline";
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let url = stage.aws.sqs.get_queue_url();
+    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
+    let url = url.queue_url.unwrap();
+    let untag = || stage.aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK);
+    untag().send().await.unwrap();
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    assert!(!said.contains("counts as missing"), "{said}");
+    let Plan::Changes(plan) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing");
+    };
+    assert!(plan.contains("queue.tags"), "{plan}");
+    // An `import` block does all of it in one run.
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    let block = format!("import {{\n  to = {ADDRESS}\n  id = \"orders\"\n}}\n");
+    let other = stage.beside(&(Stage::text("", "orders", "") + &block))?;
+    other.apply()?;
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
+    assert!(matches!(other.plan()?, Plan::NoChanges));
+    untag().send().await.unwrap();
+    other.expect(&["state", "rm", ADDRESS])?;
+    other.import(ADDRESS, "orders")?;
+    other.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
 
+use super::in_place::zip;
 use super::somebody;
 
 /// Roles are shared by all regions, so a pipeline of the same name in another region must not take them.
@@ -90,6 +91,42 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     assert!(run.flat().contains(&names.queue), "{}", run.flat());
     let left = stage.left().await?;
     assert_eq!(left, [format!("SQS queue {url}")]);
+    Ok(())
+}
+
+/// Also where the same plan changes the part in what is read by what it is to be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_mark_is_given_back_with_a_change() -> Result<(), Error> {
+    const MARK: &str = "bellflower:pipeline";
+    let stage = Stage::new("  key = { enable_key_rotation = false }\n").await?;
+    stage.terraform.apply()?;
+    let (aws, names) = (&stage.aws, &stage.names);
+    let machine = stage.arn("states", &format!("stateMachine:{}", names.state_machine));
+    let function = stage.arn("lambda", &format!("function:{}", names.processing));
+    let told = stage.state()?;
+    let key = told["key"]["key_id"].as_str().unwrap_or_default();
+    let call = aws.kms.untag_resource().key_id(key).tag_keys(MARK);
+    call.send().await.unwrap();
+    let call = aws.lambda.untag_resource().resource(&function);
+    call.tag_keys(MARK).send().await.unwrap();
+    let call = aws.sfn.untag_resource().resource_arn(&machine);
+    call.tag_keys(MARK).send().await.unwrap();
+    let call = aws.s3.delete_bucket_tagging().bucket(&names.bucket);
+    call.send().await.unwrap();
+    let code = stage.terraform.directory().join("code.zip");
+    std::fs::write(code, zip("mine").0).unwrap();
+    stage.set(
+        "  key = { rotation_period_in_days = 96 }\n  bucket = { inbound_prefix = \"in/\", expiration_days = 30 }\n  \
+         processing = { filename = \"code.zip\", runtime = \"python3.13\", handler = \"main.handler\" }\n  \
+         state_machine = { log_level = \"ALL\", tracing = false }\n",
+    )?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(!said.contains("since the plan"), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    let observed = stage.observe().await;
+    for part in ["key", "bucket", "processing", "state_machine"] {
+        assert!(observed[part]["tags"][MARK].is_string(), "{part}");
+    }
     Ok(())
 }
 

@@ -256,3 +256,50 @@ async fn their_rule(stage: &Stage, days: i32) {
     })
     .await;
 }
+
+/// A definition, a policy or a function's variables are written as a whole, of which a plan tells what it changes itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_back_within_a_whole_is_named() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    stage.set(
+        "  state_machine = { callback_heartbeat_seconds = 100 }\n  bucket = { inbound_prefix = \"in/\" }\n  processing = { variables = { OURS = \"1\" } }\n",
+    )?;
+    stage.terraform.expect(&["plan", "-out=the.plan"])?;
+    let (aws, names) = (&stage.aws, &stage.names);
+    let machine = stage.arn("states", &format!("stateMachine:{}", names.state_machine));
+    let described = aws.sfn.describe_state_machine().state_machine_arn(&machine);
+    let definition = described.send().await.unwrap().definition;
+    let longer = definition.replace("86400", "4444");
+    assert_ne!(longer, definition);
+    let update = aws.sfn.update_state_machine().state_machine_arn(&machine);
+    update.definition(longer).send().await.unwrap();
+    let role = &names.integration_role;
+    let listed = aws.iam.list_role_policies().role_name(role);
+    let policies = listed.send().await.unwrap().policy_names;
+    let deny = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}"#;
+    let put = aws.iam.put_role_policy().role_name(role);
+    let put = put.policy_name(&policies[0]).policy_document(deny);
+    put.send().await.unwrap();
+    let theirs = aws_sdk_lambda::types::Environment::builder().variables("THEIRS", "1");
+    let update = aws.lambda.update_function_configuration();
+    let update = update.function_name(&names.processing);
+    update.environment(theirs.build()).send().await.unwrap();
+    let said = stage
+        .terraform
+        .expect(&["apply", "-no-color", "the.plan"])?;
+    let said = said.flat();
+    let (_, told) = said
+        .split_once("Put back since the plan: orders/devl")
+        .unwrap_or_else(|| panic!("{said}"));
+    for put_back in [
+        "integration.role.policy",
+        "processing.variables",
+        "state_machine.definition",
+    ] {
+        assert!(told.contains(put_back), "{put_back}: {said}");
+    }
+    assert!(!told.contains("folders"), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}

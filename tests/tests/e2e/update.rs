@@ -613,9 +613,11 @@ async fn every_argument_changes_in_place() -> Result<(), Error> {
             "the plan of {names:?} shows more"
         );
 
-        stage
+        let applied = stage
             .terraform
             .expect(&["apply", "-no-color", "the.plan"])?;
+        let said = applied.flat();
+        assert!(!said.contains("since the plan"), "{names:?}: {said}");
         assert_in_aws(&stage, &defaults, &rows).await;
         if let Plan::Changes(text) = stage.terraform.plan()? {
             panic!("after {names:?} the plan was to be empty:\n{text}");
