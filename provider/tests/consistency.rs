@@ -43,6 +43,7 @@ use terraform_provider_bellflower::parts::consistency::{
     BUSY, IAM_PROPAGATION, IN_DOUBT, KEY_TAGS, NAME_COOLDOWN, QUEUE_COOLDOWN, READ_AFTER_WRITE,
     SERVER, TABLE, THROTTLE,
 };
+use terraform_provider_bellflower::parts::execution;
 use tokio::time::Instant;
 
 /// Operation, code, message as AWS says it, HTTP status, class.
@@ -1612,6 +1613,29 @@ async fn a_state_machine_that_waits_for_an_execution_says_so() {
         .unwrap_err();
     assert!(failure.to_string().contains("still not gone"), "{failure}");
     assert!(stage.counts()["states:StopExecution"] > 1);
+}
+
+/// AWS may answer with fewer events than it was asked for.
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_read_page_by_page() {
+    fn history(operation: &str, counts: &Counts) -> Option<Reply> {
+        let events = [
+            json!({"type": "TaskSubmitted", "id": 4, "timestamp": 4}),
+            json!({"type": "TaskScheduled", "id": 3, "timestamp": 3, "taskScheduledEventDetails": {
+                "resourceType": "sqs", "resource": "sendMessage.waitForTaskToken", "region": "eu-west-1", "parameters": "{}", "timeoutInSeconds": 60
+            }}),
+            json!({"type": "TaskStateEntered", "id": 2, "timestamp": 2, "stateEnteredEventDetails": {"name": "Wait", "input": "{}"}}),
+        ];
+        let page = counts.get(operation).copied()? - 1;
+        let more = (page < 2).then_some("more");
+        Some(Reply::Json(
+            json!({"events": [events[page]], "nextToken": more}),
+        ))
+    }
+    let (client, stage) = aws(played(history), None);
+    let found = execution::waiting("arn:e", "Wait", &client).await.unwrap();
+    assert_eq!(found.map(|wait| wait.timeout), Some(Some(60)));
+    assert_eq!(stage.counts()["states:GetExecutionHistory"], 3);
 }
 
 /// The queue is the user's, and so is its policy.

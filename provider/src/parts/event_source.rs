@@ -25,6 +25,9 @@ use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 const GONE: &[&str] = &["ResourceNotFoundException"];
 const BUDGET: Duration = Duration::from_mins(5);
 
+/// What it is called.
+pub const KIND: &str = "Lambda event source mapping";
+
 /// Under which name a mapping that was found tells who else takes messages from its queue.
 pub const OTHERS: &str = "others";
 
@@ -102,6 +105,17 @@ fn consumer(mapping: &Mapping) -> Option<String> {
     let is_off = matches!(mapping.state(), Some("Disabled" | "Disabling" | "Deleting"));
     let uuid = mapping.uuid().unwrap_or_default();
     (!is_off).then(|| format!("{} (event source mapping {uuid})", function_of(mapping)))
+}
+
+/// Who is given messages from a queue, be the mapping ours or not.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn consumers(queue_arn: &str, aws: &Aws) -> Result<Vec<String>, Failure> {
+    let list = aws.lambda.list_event_source_mappings();
+    let list = list.event_source_arn(queue_arn);
+    let mappings = listed(aws, queue_arn, list).await?;
+    Ok(mappings.iter().filter_map(consumer).collect())
 }
 
 /// A mapping as the answer to its creation would have told it.
@@ -193,7 +207,13 @@ impl EventSource {
     async fn found(&self, aws: &Aws) -> Result<Option<Seen>, Failure> {
         let mut mappings = self.seen(aws).await?;
         mappings.sort_by_key(|mapping| function_of(mapping) != self.function_name);
-        let consumers: Vec<_> = mappings.iter().map(consumer).collect();
+        // An alias of our function is no other one.
+        let is_ours = |mapping: &Mapping| {
+            let (name, _) = function_of(mapping).split_once(':').unwrap_or_default();
+            name == self.function_name
+        };
+        let other = |mapping: &Mapping| consumer(mapping).filter(|_| !is_ours(mapping));
+        let consumers: Vec<_> = mappings.iter().map(other).collect();
         for (nth, mapping) in mappings.into_iter().enumerate() {
             let ours = function_of(&mapping) == self.function_name;
             if mapping.state.as_deref() == Some("Deleting") {
@@ -292,7 +312,7 @@ impl EventSource {
 #[async_trait]
 impl Part<Aws> for EventSource {
     fn kind(&self) -> &'static str {
-        "Lambda event source mapping"
+        KIND
     }
 
     fn name(&self) -> &str {

@@ -10,7 +10,7 @@ use super::state_machine::GONE;
 use super::{Aws, absent};
 use crate::engine::Failure;
 
-/// How far back the history of an execution is read: to its last state, past the attempts to send the message.
+/// How many events of a history are asked for at once: most often those since the execution's last state, with the attempts to send the message. AWS may answer with fewer.
 const EVENTS: i32 = 50;
 
 /// An execution that waits.
@@ -75,35 +75,57 @@ pub async fn waiting(
     state: &str,
     aws: &Aws,
 ) -> Result<Option<Waiting>, Failure> {
-    let read = || {
-        let request = aws.sfn.get_execution_history().execution_arn(execution_arn);
-        request.reverse_order(true).max_results(EVENTS).send()
-    };
-    let history = aws.call("states:GetExecutionHistory", execution_arn, read);
-    let history = absent(history.await, &["ExecutionDoesNotExist"])?;
-    Ok(history.and_then(|history| wait_of(execution_arn, state, &history.events)))
+    let (mut events, mut token) = (Vec::new(), None);
+    loop {
+        let read = || {
+            let request = aws.sfn.get_execution_history().execution_arn(execution_arn);
+            let request = request.set_next_token(token.clone());
+            request.reverse_order(true).max_results(EVENTS).send()
+        };
+        let history = aws.call("states:GetExecutionHistory", execution_arn, read);
+        let Some(page) = absent(history.await, &["ExecutionDoesNotExist"])? else {
+            return Ok(None);
+        };
+        events.extend(page.events);
+        token = page.next_token.filter(|token| !token.is_empty());
+        match wait_of(execution_arn, state, &events) {
+            Read::Further if token.is_some() => {}
+            Read::Waits(waiting) => return Ok(Some(waiting)),
+            Read::Further | Read::WaitsNot => return Ok(None),
+        }
+    }
+}
+
+/// What a part of a history tells.
+#[derive(Debug, PartialEq)]
+enum Read {
+    Waits(Waiting),
+    WaitsNot,
+    /// Nothing yet: older events will.
+    Further,
 }
 
 /// Reads a wait out of a history, whose newest event comes first.
-fn wait_of(execution_arn: &str, state: &str, newest_first: &[HistoryEvent]) -> Option<Waiting> {
+fn wait_of(execution_arn: &str, state: &str, newest_first: &[HistoryEvent]) -> Read {
+    let waits = |entered: &HistoryEvent, scheduled: Option<&HistoryEvent>| {
+        let details = entered.state_entered_event_details()?;
+        let began = scheduled.unwrap_or(entered);
+        let task = scheduled.and_then(HistoryEvent::task_scheduled_event_details);
+        Some(Waiting {
+            execution_arn: execution_arn.to_owned(),
+            input: details.input().unwrap_or_default().to_owned(),
+            since: SystemTime::try_from(began.timestamp).ok()?,
+            timeout: task.and_then(TaskScheduledEventDetails::timeout_in_seconds),
+        })
+        .filter(|_| details.name() == state)
+    };
     let mut scheduled: Option<&HistoryEvent> = None;
     let mut redriven = false;
     for event in newest_first {
         match &event.r#type {
             HistoryEventType::TaskScheduled => scheduled = scheduled.or(Some(event)),
             HistoryEventType::TaskStateEntered => {
-                let entered = event.state_entered_event_details()?;
-                if entered.name() != state {
-                    return None;
-                }
-                let began = scheduled.unwrap_or(event);
-                let details = scheduled.and_then(HistoryEvent::task_scheduled_event_details);
-                return Some(Waiting {
-                    execution_arn: execution_arn.to_owned(),
-                    input: entered.input().unwrap_or_default().to_owned(),
-                    since: SystemTime::try_from(began.timestamp).ok()?,
-                    timeout: details.and_then(TaskScheduledEventDetails::timeout_in_seconds),
-                });
+                return waits(event, scheduled).map_or(Read::WaitsNot, Read::Waits);
             }
             // A redrive goes on in the state that was entered before: how the execution ended is no news.
             HistoryEventType::ExecutionRedriven if scheduled.is_some() => redriven = true,
@@ -114,10 +136,10 @@ fn wait_of(execution_arn: &str, state: &str, newest_first: &[HistoryEvent]) -> O
             | HistoryEventType::TaskFailed
             | HistoryEventType::TaskSubmitFailed
             | HistoryEventType::TaskStartFailed => {}
-            _ => return None,
+            _ => return Read::WaitsNot,
         }
     }
-    None
+    Read::Further
 }
 
 #[cfg(test)]
@@ -181,7 +203,9 @@ mod tests {
             TaskStarted,
             TaskSubmitted,
         ];
-        let wait = wait_of("e", STATE, &history(&all)).unwrap();
+        let Read::Waits(wait) = wait_of("e", STATE, &history(&all)) else {
+            panic!("it does not wait");
+        };
         assert_eq!(
             wait.since,
             SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(6)
@@ -205,7 +229,10 @@ mod tests {
                 ExecutionAborted,
             ];
             let again = [ExecutionRedriven, TaskScheduled, TaskStarted, TaskSubmitted];
-            let wait = wait_of("e", STATE, &history(&[&before[..], &again].concat())).unwrap();
+            let events = history(&[&before[..], &again].concat());
+            let Read::Waits(wait) = wait_of("e", STATE, &events) else {
+                panic!("it does not wait");
+            };
             let since = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(7);
             assert_eq!((wait.since, wait.timeout), (since, Some(60)));
         }
@@ -215,7 +242,7 @@ mod tests {
             ExecutionAborted,
             ExecutionRedriven,
         ];
-        assert_eq!(wait_of("e", STATE, &history(&just_now)), None);
+        assert_eq!(wait_of("e", STATE, &history(&just_now)), Read::WaitsNot);
     }
 
     #[test]
@@ -226,10 +253,11 @@ mod tests {
         };
         for last in [TaskSucceeded, TaskTimedOut, TaskStateExited] {
             let events = history(&[TaskStateEntered, TaskScheduled, TaskSubmitted, last.clone()]);
-            assert_eq!(wait_of("e", STATE, &events), None, "{last:?}");
+            assert_eq!(wait_of("e", STATE, &events), Read::WaitsNot, "{last:?}");
         }
         let events = history(&[TaskStateEntered, TaskScheduled]);
-        assert_eq!(wait_of("e", "Another", &events), None);
-        assert_eq!(wait_of("e", STATE, &[]), None);
+        assert_eq!(wait_of("e", "Another", &events), Read::WaitsNot);
+        assert_eq!(wait_of("e", STATE, &events[..1]), Read::Further);
+        assert_eq!(wait_of("e", STATE, &[]), Read::Further);
     }
 }

@@ -48,9 +48,8 @@ pub struct Notification {
     pub id: String,
     /// The queue that is told of work, if one is.
     pub outbound_queue_arn: Option<String>,
-    /// How the keys of work begin.
-    #[serde(skip)]
-    pub outbound_prefix: String,
+    /// How the keys of work begin, where a queue is told.
+    pub outbound_filter_prefix: Option<String>,
     /// How they end.
     #[serde(skip)]
     pub outbound_suffix: String,
@@ -118,18 +117,19 @@ impl Notification {
             .id(OUTBOUND)
             .queue_arn(arn)
             .events(Event::from(CREATED))
-            .filter(filter(&self.outbound_prefix, &self.outbound_suffix))
+            .filter(filter(
+                self.outbound_filter_prefix.as_deref().unwrap_or_default(),
+                &self.outbound_suffix,
+            ))
             .build()
             .map(Some)
             .map_err(|error| self.refused(&error))
     }
 
-    /// Whether the queue's entry tells of what it should, whichever the queue.
+    /// Whether the queue's entry tells of work, whichever the queue and wherever the work.
     fn tells_of_work(&self, queue: &QueueConfiguration) -> bool {
-        let rule = |wanted| rule(queue.filter.as_ref(), wanted);
         queue.events == [Event::from(CREATED)]
-            && rule("prefix") == self.outbound_prefix
-            && rule("suffix") == self.outbound_suffix
+            && rule(queue.filter.as_ref(), "suffix") == self.outbound_suffix
     }
 
     /// What a bucket is set to tell, as properties; `None` when it tells nobody.
@@ -144,7 +144,7 @@ impl Notification {
         let id =
             |lambda: &&LambdaFunctionConfiguration| lambda.id.as_deref() == Some(self.id.as_str());
         let ours = lambdas.iter().find(id).or(lambdas.first());
-        let rule = |wanted| rule(ours.and_then(|lambda| lambda.filter.as_ref()), wanted);
+        let told = |wanted| rule(ours.and_then(|lambda| lambda.filter.as_ref()), wanted);
         let outbound = have
             .queue_configurations()
             .iter()
@@ -165,12 +165,16 @@ impl Notification {
                 .map(|lambda| lambda.lambda_function_arn.clone())
                 .unwrap_or_default(),
             events: if same { self.events.clone() } else { events },
-            filter_prefix: rule("prefix"),
-            filter_suffix: rule("suffix"),
+            filter_prefix: told("prefix"),
+            filter_suffix: told("suffix"),
             id: ours
                 .and_then(|lambda| lambda.id.clone())
                 .unwrap_or_default(),
             outbound_queue_arn: outbound.map(|queue| queue.queue_arn.clone()),
+            // Of an entry that is missing, or too much, the queue tells.
+            outbound_filter_prefix: self.outbound_filter_prefix.clone().map(|wanted| {
+                outbound.map_or(wanted, |queue| rule(queue.filter.as_ref(), "prefix"))
+            }),
             ..self.clone()
         };
         let mut found = properties(&found);
@@ -311,7 +315,7 @@ mod tests {
             filter_suffix: ".json".into(),
             id: "bellflower".into(),
             outbound_queue_arn: Some("arn:q".into()),
-            outbound_prefix: "outbound/".into(),
+            outbound_filter_prefix: Some("outbound/".into()),
             outbound_suffix: "/data.json".into(),
         }
     }
@@ -366,6 +370,8 @@ mod tests {
         narrower.events = vec![Event::S3ObjectCreatedPut];
         let mut elsewhere = outbound();
         elsewhere.filter = Some(told("outbound/", ".json"));
+        let mut moved = outbound();
+        moved.filter = Some(told("in/", "/data.json"));
         let mut somebodys = outbound();
         somebodys.id = Some("somebodys".into());
         let mut redirected = outbound();
@@ -377,6 +383,7 @@ mod tests {
             (ours(), vec![redirected], &[queue]),
             (ours(), vec![narrower], &["others"]),
             (ours(), vec![elsewhere], &["others"]),
+            (ours(), vec![moved], &["outbound_filter_prefix"]),
             (ours(), vec![outbound(), somebodys], &["others"]),
         ] {
             let have = Configuration::builder()

@@ -848,7 +848,11 @@ impl Builder<'_> {
             filter_suffix: bellflower_contract::ANSWER_SUFFIX.to_owned(),
             id: "bellflower-inbound".to_owned(),
             outbound_queue_arn: s.bucket.outbound_queue_arn.clone(),
-            outbound_prefix: s.bucket.outbound_prefix.clone(),
+            outbound_filter_prefix: s
+                .bucket
+                .outbound_queue_arn
+                .as_ref()
+                .map(|_| s.bucket.outbound_prefix.clone()),
             outbound_suffix: format!("/{}", bellflower_contract::DATA_FILE),
         };
         for (at, queue, part) in [
@@ -976,6 +980,12 @@ pub(super) mod tests {
             packages: Packages::recorded(&settings),
         };
         (all, Blueprint::of(&settings, &facts))
+    }
+
+    #[test]
+    fn the_readme_counts_the_parts() {
+        let told = format!("The {} parts this takes", orders().nodes.len());
+        assert!(include_str!("../../../README.md").contains(&told), "{told}");
     }
 
     /// The emulator keeps no metric math, so nothing but this sees what the alarm adds up.

@@ -4,12 +4,15 @@
 use std::collections::BTreeSet;
 
 use bellflower_contract::env;
+use futures::future::join_all;
+use serde_json::Value as Json;
 
-use super::blueprint::{self, Blueprint};
+use super::blueprint::{self, Blueprint, Node};
 use super::findings::{Findings, ours};
+use super::state::Observed;
 use crate::engine::Failure;
 use crate::parts::tags::{MARK, Tags};
-use crate::parts::{Aws, bucket, state_machine};
+use crate::parts::{Aws, bucket, event_source, state_machine};
 
 /// The pipeline's state machine of another name, its ARN and its tags.
 ///
@@ -91,6 +94,34 @@ pub async fn bucket(
         }
     }
     Ok(None)
+}
+
+/// Who takes messages from the pipeline's queues beside it, by the part that should take them; in a brief look nobody. Where that is missing, its queue is asked, as far as it answers.
+pub async fn consumers<'a>(
+    blueprint: &'a Blueprint,
+    found: &Observed,
+    aws: &Aws,
+) -> Vec<(&'a Node, Vec<String>)> {
+    let sources = blueprint
+        .nodes
+        .iter()
+        .filter(|node| node.part.kind() == event_source::KIND);
+    let others = sources.map(|node| async move {
+        let told = match found.get(&node.path).and_then(Option::as_ref) {
+            Some(found) => {
+                let others = found.get(event_source::OTHERS)?.as_array()?;
+                others
+                    .iter()
+                    .filter_map(Json::as_str)
+                    .map(str::to_owned)
+                    .collect()
+            }
+            None if aws.in_brief => return None,
+            None => event_source::consumers(node.part.name(), aws).await.ok()?,
+        };
+        Some((node, told))
+    });
+    join_all(others).await.into_iter().flatten().collect()
 }
 
 fn name<'a>(blueprint: &'a Blueprint, place: &str) -> &'a str {

@@ -295,11 +295,8 @@ impl CallbackPipeline {
         }
         let mut warnings = unmarked(&blueprint, &findings);
         let found = ours(&findings);
-        warnings.extend(warnings::of_consumers(
-            &blueprint::id(&settings),
-            &blueprint,
-            &found,
-        ));
+        let others = elsewhere::consumers(&blueprint, &found, &eyes).await;
+        warnings.extend(warnings::of_consumers(&blueprint::id(&settings), others));
         let mut state = state::state(&base, &blueprint, &found);
         if imported && state.is_none() && !warnings.is_empty() {
             return Err(not_ours(&blueprint, &findings));

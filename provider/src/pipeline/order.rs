@@ -163,7 +163,7 @@ impl Order {
             removed = gone.map_err(|failures| all_told(&failures))?;
         }
         // Before anything else, since a state with the new prefixes no longer knows the old ones.
-        let folders = self.remove_old_folders(aws).await;
+        let folders = self.remove_old_folders(&mut findings, aws).await;
         folders.map_err(|failure| vec![told(&failure)])?;
         let left = Left {
             missing,
@@ -363,8 +363,9 @@ impl Order {
         Err(vec![in_use_already(&id, node, &reason)])
     }
 
-    /// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty.
-    async fn remove_old_folders(&self, aws: &Aws) -> Result<(), Failure> {
+    /// Removes the folder objects of prefixes that are no longer the pipeline's, as far as they are empty. A folder that was seen by the one in it alone may not be seen after that, and
+    /// counts as missing.
+    async fn remove_old_folders(&self, findings: &mut Findings, aws: &Aws) -> Result<(), Failure> {
         let Some(Ok(before)) = self.prior.as_ref().map(Settings::read) else {
             return Ok(());
         };
@@ -377,6 +378,17 @@ impl Order {
         for prefix in [&before.inbound_prefix, &before.outbound_prefix] {
             if !kept.contains(&prefix) {
                 remove_empty(aws, bucket, prefix).await?;
+                let found = findings.get_mut(&["bucket".to_owned()][..]);
+                let folders = found
+                    .and_then(Option::as_mut)
+                    .and_then(|found| found.attributes.get_mut("folders"));
+                if let Some(folders) = folders.and_then(serde_json::Value::as_array_mut) {
+                    folders.retain(|folder| {
+                        !folder
+                            .as_str()
+                            .is_some_and(|folder| prefix.starts_with(folder))
+                    });
+                }
             }
         }
         Ok(())

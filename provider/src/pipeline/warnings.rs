@@ -1,14 +1,11 @@
 //! What a change may bring that its plan does not show.
 
-use serde_json::Value as Json;
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use super::blueprint::{Blueprint, Node};
+use super::blueprint::Node;
 use super::named_by;
 use super::schema::{Field, Origin, Shape, fields, subscription};
-use super::state::Observed;
 use super::validate::path;
-use crate::parts::event_source;
 use crate::parts::subscription::discreet;
 use crate::parts::tags::Ignored;
 
@@ -102,11 +99,18 @@ fn short_lived(prior: &Value, planned: &Value) -> Option<Diagnostic> {
     let days = number(planned, EXPIRATION)?;
     let waits = number(prior, "state_machine.callback_timeout_seconds")?;
     let shorter = number(prior, EXPIRATION).is_none_or(|before| before <= 0 || days < before);
-    if !shorter || days <= 0 || days * 86_400 >= waits {
+    if !shorter || days <= 0 {
         return None;
     }
+    let wait = if days * 86_400 < waits {
+        format!("Executions that wait already do so for up to {waits} s")
+    } else {
+        format!(
+            "Executions that wait already keep the time-out they began with, which may have been longer than the {waits} s of now"
+        )
+    };
     let detail = format!(
-        "Executions that wait already do so for up to {waits} s, and what belongs to their callbacks now goes after {days} days: those that wait longer than that lose their work and their token. The \
+        "{wait}, and what belongs to their callbacks now goes after {days} days: those that wait longer than that lose their work and their token. The \
          data source bellflower_pending_callbacks lists them."
     );
     Some(lost_of(prior, detail, path(EXPIRATION)))
@@ -174,7 +178,7 @@ pub fn unseen<'a>(whose: &str, mut what: impl Iterator<Item = &'a str>) -> Optio
     let how = if what.contains('.') {
         format!("{what} is not as it should be")
     } else {
-        format!("the part {what} is missing")
+        format!("the part {what} is missing, or not the pipeline's by its tag")
     };
     let detail = format!(
         "While {how}, nobody may be told of answers, and S3 does not tell again. Have those that were written meanwhile written once more after the apply. The data source bellflower_pending_callbacks lists who waits."
@@ -210,13 +214,12 @@ fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagno
     Some(lost_of(prior, detail, path("key")))
 }
 
-/// Warns of others that take messages from the pipeline's queues.
-pub fn of_consumers(whose: &str, blueprint: &Blueprint, found: &Observed) -> Diagnostics {
-    let told = |node: &Node| {
-        let others = found.get(&node.path)?.as_ref()?.get(event_source::OTHERS)?;
-        let others: Vec<&str> = others.as_array()?.iter().filter_map(Json::as_str).collect();
+/// Warns of others that take messages from the pipeline's queues, by the part that should take them.
+pub fn of_consumers(whose: &str, others: Vec<(&Node, Vec<String>)>) -> Diagnostics {
+    let told = |(node, others): (&Node, Vec<String>)| {
         let detail = format!(
-            "Messages of {} are given to others as well: {}. What they take does not come to the pipeline, and executions wait in vain until their time-out. Nothing of theirs is changed: delete such a mapping with `aws lambda              delete-event-source-mapping --uuid`, or subscribe its function to the topic.",
+            "Messages of {} are given to others as well: {}. What they take does not come to the pipeline, and executions wait in vain until their time-out. Nothing of theirs is changed: delete such a \
+             mapping with `aws lambda delete-event-source-mapping --uuid`, or subscribe its function to the topic.",
             node.part.name(),
             others.join(", ")
         );
@@ -224,7 +227,7 @@ pub fn of_consumers(whose: &str, blueprint: &Blueprint, found: &Observed) -> Dia
         let told = warning_of(&whose, "Messages taken by others", detail);
         (!others.is_empty()).then_some(told)
     };
-    blueprint.nodes.iter().filter_map(told).collect()
+    others.into_iter().filter_map(told).collect()
 }
 
 /// Warns of tags that the plan shows to go and that `ignore_tags` has: whoever sets them now keeps them.

@@ -414,7 +414,7 @@ pub fn notification() -> Notification {
         filter_suffix: ".json".into(),
         id: "bellflower".into(),
         outbound_queue_arn: None,
-        outbound_prefix: "outbound/".into(),
+        outbound_filter_prefix: None,
         outbound_suffix: "/data.json".into(),
     }
 }

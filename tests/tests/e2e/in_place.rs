@@ -10,6 +10,7 @@ use bellflower_tests::{DESTROY, Error, PIPELINE_ALARMS, Plan, Run, Stage, differ
 use serde_json::{Value, json};
 
 use super::arguments::{arguments, hcl, put};
+use super::somebody;
 use sha2::Digest as _;
 
 /// Applies the block's lines as an update in place, and sees that nothing is left to do.
@@ -574,6 +575,37 @@ async fn a_replacement_is_said_beside_its_cause() -> Result<(), Error> {
             });
             assert!(said, "{argument}: {plan}");
         }
+    }
+    Ok(())
+}
+
+/// A queue that is told of work is told of it in its new place, by the apply that moves it, and nobody is said to have changed anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_told_of_work_wherever_it_is() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    somebody::open_queue(&stage.aws, "listener").await;
+    let listener = stage.arn("sqs", "listener");
+    let lines = |prefixes: &str| {
+        format!("bucket = {{ outbound_queue_arn = \"{listener}\", {prefixes} }}\n")
+    };
+    stage.set(&lines(""))?;
+    stage.terraform.apply()?;
+    for (prefixes, outbound) in [
+        (r#"outbound_prefix = "work/new/""#, "work/new/"),
+        (
+            r#"outbound_prefix = "work/", inbound_prefix = "in/b/""#,
+            "work/",
+        ),
+        (r#"outbound_prefix = "w/", inbound_prefix = "in/""#, "w/"),
+    ] {
+        stage.set(&lines(prefixes))?;
+        let said = stage.terraform.apply()?.flat();
+        assert!(!said.contains("since the plan"), "{said}");
+        assert!(!said.contains("was not seen so"), "{said}");
+        let told = stage.observe().await["bucket"]["notification"]["queues"][0].clone();
+        assert_eq!(told["filter"]["prefix"], json!(outbound), "{told}");
+        let again = stage.terraform.plan()?;
+        assert!(matches!(again, Plan::NoChanges), "{prefixes}: {again:?}");
     }
     Ok(())
 }

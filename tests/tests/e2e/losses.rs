@@ -199,6 +199,7 @@ async fn who_takes_messages_beside_the_pipeline_is_told() -> Result<(), Error> {
     let role = stage.arn("iam", &format!("role/{}", stage.names.processing_role));
     somebody::function(&stage.aws, "theirs", &role).await;
     let planned = || stage.terraform.expect(&["plan", "-no-color"]);
+    let mut uuids = Vec::new();
     for queue in [&stage.names.queue, &stage.names.undeliverable_queue] {
         let call = lambda.create_event_source_mapping();
         let call = call.event_source_arn(stage.arn("sqs", queue));
@@ -214,7 +215,18 @@ async fn who_takes_messages_beside_the_pipeline_is_told() -> Result<(), Error> {
         call.enabled(false).send().await.unwrap();
         let said = planned()?.flat();
         assert!(!said.contains("Messages taken by others"), "{said}");
+        uuids.push(uuid);
     }
+    let call = lambda.update_event_source_mapping().uuid(&uuids[0]);
+    call.enabled(true).send().await.unwrap();
+    // All of them are theirs while the pipeline takes none.
+    let own = stage.state()?["event_source"]["uuid"].clone();
+    let call = lambda.delete_event_source_mapping();
+    let call = call.uuid(own.as_str().unwrap_or_default());
+    call.send().await.unwrap();
+    let said = planned()?.flat();
+    let whose = "Messages taken by others: orders/devl, event_source";
+    assert!(said.contains(whose), "{said}");
     Ok(())
 }
 

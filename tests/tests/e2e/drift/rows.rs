@@ -679,6 +679,26 @@ fn notification_of_work() -> Vec<Row> {
             Are("{listener}"),
             "queues/0",
         ),
+        row(
+            2,
+            "outbound_filter_prefix",
+            by!(|g, _| notify(g, |mut now| {
+                let rule = FilterRule::builder().name(FilterRuleName::Prefix);
+                let rule = rule.value("elsewhere/").build();
+                let suffix = FilterRule::builder().name(FilterRuleName::Suffix);
+                let suffix = suffix.value("/data.json").build();
+                let rules = S3KeyFilter::builder()
+                    .filter_rules(rule)
+                    .filter_rules(suffix);
+                let filter = NotificationConfigurationFilter::builder().key(rules.build());
+                now.queue_configurations.as_mut().unwrap()[0].filter = Some(filter.build());
+                now
+            })
+            .await),
+            Are("elsewhere/"),
+            Are("outbound/"),
+            "queues/0/filter/prefix",
+        ),
     ]
 }
 
