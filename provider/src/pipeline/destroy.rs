@@ -213,7 +213,7 @@ async fn free(
     if against.is_empty() {
         return Ok(());
     }
-    let detail = "The pipeline is still in use.";
+    let detail = format!("The pipeline {mark} is still in use.");
     against.push(Diagnostic::error("Nothing was destroyed", detail));
     Err(against)
 }

@@ -829,6 +829,7 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
             ("0s", "1s and more"),
             ("20ms", "1s and more"),
             ("-1m", "20m"),
+            ("20M", "7d and less"),
         ] {
             faults.push(fault(
                 &format!("timeouts.{timeout}"),

@@ -513,6 +513,8 @@ fn variables(view: &View, found: &mut Diagnostics) {
 
 /// The shortest time-out; less than that is a slip of the pen.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// The longest: more than that is one, too, since `M` is a month.
+const LONGEST: Duration = Duration::from_hours(7 * 24);
 
 fn timeouts(config: &Value, found: &mut Diagnostics) {
     let Some(map) = config.get("timeouts").and_then(Value::as_map) else {
@@ -524,7 +526,14 @@ fn timeouts(config: &Value, found: &mut Diagnostics) {
         };
         let path = Path::root().attribute("timeouts").attribute(name);
         match humantime::parse_duration(text) {
-            Ok(limit) if limit >= SHORTEST => {}
+            Ok(limit) if (SHORTEST..=LONGEST).contains(&limit) => {}
+            Ok(limit) if limit > LONGEST => {
+                let detail = format!(
+                    "\"{text}\" is {}: allowed is 7d and less, such as 30s, 20m or 1h. An `M` is a month.",
+                    humantime::format_duration(limit)
+                );
+                found.push(Diagnostic::error("Time-out too long", detail).at(path));
+            }
             Ok(_) => {
                 let detail = format!(
                     "\"{text}\" leaves no time to do anything: allowed is 1s and more, such as 30s, 20m or 1h."
