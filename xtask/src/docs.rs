@@ -56,6 +56,7 @@ pub fn check(provider: &Path, terraform: &Path) -> Result<(), Error> {
         .map(|page| page.path)
         .collect();
     if stale.is_empty() {
+        println!("docs are as the provider's schema has them");
         Ok(())
     } else {
         Err(Error::Other(format!(
