@@ -207,13 +207,7 @@ impl EventSource {
     async fn found(&self, aws: &Aws) -> Result<Option<Seen>, Failure> {
         let mut mappings = self.seen(aws).await?;
         mappings.sort_by_key(|mapping| function_of(mapping) != self.function_name);
-        // An alias of our function is no other one.
-        let is_ours = |mapping: &Mapping| {
-            let (name, _) = function_of(mapping).split_once(':').unwrap_or_default();
-            name == self.function_name
-        };
-        let other = |mapping: &Mapping| consumer(mapping).filter(|_| !is_ours(mapping));
-        let consumers: Vec<_> = mappings.iter().map(other).collect();
+        let consumers: Vec<_> = mappings.iter().map(consumer).collect();
         for (nth, mapping) in mappings.into_iter().enumerate() {
             let ours = function_of(&mapping) == self.function_name;
             if mapping.state.as_deref() == Some("Deleting") {

@@ -976,7 +976,7 @@ pub(super) mod tests {
             },
             key_arn: "arn:aws:kms:eu-west-1:123456789012:key/1".into(),
             key_id: None,
-            tags: BTreeMap::new(),
+            tags: settings.tags_all.clone().unwrap_or_default(),
             packages: Packages::recorded(&settings),
         };
         (all, Blueprint::of(&settings, &facts))

@@ -151,7 +151,15 @@ fn is_otherwise(was: &Json, wanted: &Json, is: &Json) -> bool {
                     .iter()
                     .all(|one| was.contains(one) || wanted.contains(one))
         }
+        // Tags that were ignored are seen as soon as they are wanted.
+        (Json::Object(was), Json::Object(wanted), Json::Object(is)) => {
+            let is_new = |name: &String| wanted.contains_key(name) && !was.contains_key(name);
+            let mut names = was.keys().chain(is.keys());
+            names.any(|name| was.get(name) != is.get(name) && !is_new(name))
+        }
         (Json::String(was), _, Json::String(is)) => !policy::is_same(is, was),
+        // A filter that lets all through is none.
+        (Json::String(was), _, Json::Null) => !policy::is_same(was, "{}"),
         _ => was != is,
     }
 }
@@ -202,6 +210,7 @@ mod tests {
         let days = json!({"bucket": {"expiration_days": 91}});
         let prefix = json!({"bucket": {"inbound_prefix": "in/"}});
         let heartbeat = json!({"state_machine": {"callback_heartbeat_seconds": 100}});
+        let tagged = json!({"tags_all": {"audit": "ours"}});
         let muted = json!({"actions_enabled": false});
         let errors = "integration.alarms.errors";
         let threshold = json!({"integration": {"alarms": {"errors": {"threshold": 7}}}});
@@ -374,6 +383,25 @@ mod tests {
                 &json!({"folders": ["inbound/"]}),
                 &[],
                 &["folders"],
+                &[],
+            ),
+            // Tags that were ignored until the plan gives them.
+            (
+                &tagged,
+                None,
+                "queue",
+                &json!({"tags": {MARK: "orders/devl/eu-west-1", "audit": "theirs"}}),
+                &[],
+                &[],
+                &[],
+            ),
+            (
+                &tagged,
+                None,
+                "queue",
+                &json!({"tags": {MARK: "orders/devl/eu-west-1", "cost": "theirs"}}),
+                &[],
+                &["tags"],
                 &[],
             ),
             // A change of the plan alone. Of folders those show that are wanted.

@@ -218,7 +218,8 @@ fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagno
 pub fn of_consumers(whose: &str, others: Vec<(&Node, Vec<String>)>) -> Diagnostics {
     let told = |(node, others): (&Node, Vec<String>)| {
         let detail = format!(
-            "Messages of {} are given to others as well: {}. What they take does not come to the pipeline, and executions wait in vain until their time-out. Nothing of theirs is changed: delete such a \
+            "Messages of {} are given to others as well: {}. What they take does not come to the pipeline as it is configured, and executions may wait in vain until their time-out (a version of the pipeline's own function has the code and the variables of its \
+             publication). Nothing of theirs is changed: delete such a \
              mapping with `aws lambda delete-event-source-mapping --uuid`, or subscribe its function to the topic.",
             node.part.name(),
             others.join(", ")

@@ -303,3 +303,36 @@ async fn what_is_put_back_within_a_whole_is_named() -> Result<(), Error> {
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
+
+/// A tag that was ignored until the configuration has it, and a filter that let all through, were there before, and nobody has changed them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_only_seen_otherwise_is_nobodys_change() -> Result<(), Error> {
+    let ignoring = "  ignore_tags {\n    keys = [\"audit\"]\n  }\n";
+    let stage = Stage::new("").await?;
+    somebody::open_queue(&stage.aws, "listener").await;
+    let listener = stage.arn("sqs", "listener");
+    let lines = |tags: &str, filter: &str| {
+        let subscription = format!(
+            "protocol = \"sqs\", endpoint = \"{listener}\", filter_policy = jsonencode({filter})"
+        );
+        let lines =
+            format!("  tags = {{ {tags} }}\n  subscriptions = {{ s = {{ {subscription} }} }}\n");
+        Stage::text(ignoring, "orders", &lines)
+    };
+    stage.terraform.rewrite(&lines("a = 1", "{}"))?;
+    stage.terraform.apply()?;
+    let url = stage.aws.sqs.get_queue_url();
+    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
+    let tag = stage.aws.sqs.tag_queue().tags("audit", "theirs");
+    let tag = tag.set_queue_url(url.queue_url);
+    tag.send().await.unwrap();
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    let changed = lines("a = 1, audit = \"ours\"", "{ status = [\"FAILED\"] }");
+    stage.terraform.rewrite(&changed)?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(!said.contains("since the plan"), "{said}");
+    let observed = stage.observe().await;
+    assert_eq!(observed["queue"]["tags"]["audit"], json!("ours"));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
