@@ -112,9 +112,7 @@ fn consumer(mapping: &Mapping) -> Option<String> {
 /// # Errors
 /// The failure of a call.
 pub async fn consumers(queue_arn: &str, aws: &Aws) -> Result<Vec<String>, Failure> {
-    let list = aws.lambda.list_event_source_mappings();
-    let list = list.event_source_arn(queue_arn);
-    let mappings = listed(aws, queue_arn, list).await?;
+    let mappings = of_queue(queue_arn, aws).await?;
     Ok(mappings.iter().filter_map(consumer).collect())
 }
 
@@ -151,6 +149,12 @@ async fn listed(
     Ok(mappings)
 }
 
+/// All mappings of a queue.
+async fn of_queue(queue_arn: &str, aws: &Aws) -> Result<Vec<Mapping>, Failure> {
+    let list = aws.lambda.list_event_source_mappings();
+    listed(aws, queue_arn, list.event_source_arn(queue_arn)).await
+}
+
 /// A mapping that was found, its ARN and tags, and who else takes messages from its queue.
 struct Seen {
     mapping: Mapping,
@@ -160,13 +164,6 @@ struct Seen {
 }
 
 impl EventSource {
-    /// All mappings of the queue.
-    async fn mappings(&self, aws: &Aws) -> Result<Vec<Mapping>, Failure> {
-        let list = aws.lambda.list_event_source_mappings();
-        let list = list.event_source_arn(&self.event_source_arn);
-        listed(aws, &self.event_source_arn, list).await
-    }
-
     /// All mappings to a function, in a listing that all share who ask at the same time.
     async fn of_function(&self, aws: &Aws, function: &str) -> Result<Vec<Mapping>, Failure> {
         let list = |names: Vec<String>| async move {
@@ -184,7 +181,10 @@ impl EventSource {
     /// The mapping to our function.
     async fn find(&self, aws: &Aws) -> Result<Option<Mapping>, Failure> {
         let ours = |mapping: &Mapping| function_of(mapping) == self.function_name;
-        Ok(self.mappings(aws).await?.into_iter().find(ours))
+        Ok(of_queue(&self.event_source_arn, aws)
+            .await?
+            .into_iter()
+            .find(ours))
     }
 
     /// The mappings of the queue, or, where a brief look is enough, ours alone where it is there.
@@ -199,7 +199,7 @@ impl EventSource {
                 return Ok(ours);
             }
         }
-        self.mappings(aws).await
+        of_queue(&self.event_source_arn, aws).await
     }
 
     /// The mapping to our function or, where there is none, the one with our mark that somebody has pointed elsewhere: left alone it

@@ -419,10 +419,9 @@ async fn tags_are_not_ignored() -> Result<(), Error> {
         };
         assert!(said.contains(team), "{said}");
         stage.terraform.apply()?;
-        let url = stage.aws.sqs.get_queue_url();
-        let url = url.queue_name(&stage.names.queue).send().await.unwrap();
-        let list = stage.aws.sqs.list_queue_tags();
-        let tags = list.set_queue_url(url.queue_url).send().await.unwrap();
+        let url = somebody::url_of(&stage, &stage.names.queue).await;
+        let list = stage.aws.sqs.list_queue_tags().queue_url(url);
+        let tags = list.send().await.unwrap();
         let tags = tags.tags.unwrap();
         assert_eq!(
             [&tags["owner"], &tags["team"], &tags["own"]],

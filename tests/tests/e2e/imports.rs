@@ -7,7 +7,7 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
 
-use super::somebody::{messages, put, send, state_of_key};
+use super::somebody::{MARK, messages, put, send, state_of_key, url_of};
 
 fn actions(stage: &Stage) -> Result<Value, Error> {
     Ok(stage.change()?["actions"].clone())
@@ -159,13 +159,10 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
 /// What lacks its tag and nothing else is the pipeline's to an import as to every run after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
-    const MARK: &str = "bellflower:pipeline";
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
-    let url = stage.aws.sqs.get_queue_url();
-    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
-    let url = url.queue_url.unwrap();
+    let url = url_of(&stage, &stage.names.queue).await;
     let untag = || stage.aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK);
     untag().send().await.unwrap();
     stage.terraform.expect(&["state", "rm", ADDRESS])?;

@@ -7,7 +7,7 @@ use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences}
 use serde_json::{Value, json};
 
 use super::in_place::zip;
-use super::somebody;
+use super::somebody::{self, MARK};
 
 /// Roles are shared by all regions, so a pipeline of the same name in another region must not take them.
 #[tokio::test(flavor = "multi_thread")]
@@ -44,13 +44,11 @@ async fn roles_of_another_region_are_left_alone() -> Result<(), Error> {
 /// Parts that lost their mark and are otherwise as they were made get it back; one that is changed as well is not touched.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_mark_is_given_back() -> Result<(), Error> {
-    const MARK: &str = "bellflower:pipeline";
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
     let (aws, names) = (&stage.aws, &stage.names);
-    let url = aws.sqs.get_queue_url().queue_name(&names.queue);
-    let url = url.send().await.unwrap().queue_url.unwrap();
+    let url = somebody::url_of(&stage, &names.queue).await;
     let untag_queue = || aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK).send();
     untag_queue().await.unwrap();
     let key = before["key"]["key_id"].as_str().unwrap();
@@ -97,7 +95,6 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
 /// Also where the same plan changes the part in what is read by what it is to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_mark_is_given_back_with_a_change() -> Result<(), Error> {
-    const MARK: &str = "bellflower:pipeline";
     let stage = Stage::new("  key = { enable_key_rotation = false }\n").await?;
     stage.terraform.apply()?;
     let (aws, names) = (&stage.aws, &stage.names);

@@ -321,10 +321,8 @@ async fn what_was_only_seen_otherwise_is_nobodys_change() -> Result<(), Error> {
     };
     stage.terraform.rewrite(&lines("a = 1", "{}"))?;
     stage.terraform.apply()?;
-    let url = stage.aws.sqs.get_queue_url();
-    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
     let tag = stage.aws.sqs.tag_queue().tags("audit", "theirs");
-    let tag = tag.set_queue_url(url.queue_url);
+    let tag = tag.queue_url(somebody::url_of(&stage, &stage.names.queue).await);
     tag.send().await.unwrap();
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     let changed = lines("a = 1, audit = \"ours\"", "{ status = [\"FAILED\"] }");

@@ -10,6 +10,9 @@ use aws_sdk_s3::types::{BucketLifecycleConfiguration, CreateBucketConfiguration,
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Aws, Error, Names, Stage, environment, eventually};
 
+/// The tag that tells whose a part is.
+pub const MARK: &str = "bellflower:pipeline";
+
 /// Makes something of a name that a pipeline would take, as somebody else would.
 #[allow(clippy::too_many_lines, reason = "a table")]
 pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
@@ -177,18 +180,22 @@ pub async fn state_of_key(stage: &Stage, key: &str) -> KeyState {
     metadata.key_state.unwrap()
 }
 
+/// The URL of a queue.
+pub async fn url_of(stage: &Stage, queue: &str) -> String {
+    let get = stage.aws.sqs.get_queue_url().queue_name(queue);
+    get.send().await.unwrap().queue_url.unwrap()
+}
+
 /// Sends a message.
 pub async fn send(stage: &Stage, queue: &str) {
-    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
-    let url = url.send().await.unwrap().queue_url.unwrap();
+    let url = url_of(stage, queue).await;
     let send = stage.aws.sqs.send_message().queue_url(url);
     send.message_body("{}").send().await.unwrap();
 }
 
 /// About how many messages a queue has.
 pub async fn messages(stage: &Stage, queue: &str) -> String {
-    let url = stage.aws.sqs.get_queue_url().queue_name(queue);
-    let url = url.send().await.unwrap().queue_url.unwrap();
+    let url = url_of(stage, queue).await;
     let name = QueueAttributeName::ApproximateNumberOfMessages;
     let get = stage.aws.sqs.get_queue_attributes().queue_url(url);
     let get = get.attribute_names(name.clone());
