@@ -252,35 +252,51 @@ pub fn refusals(blueprint: &Blueprint, findings: &Findings) -> Vec<Failure> {
     alone.filter_map(refused).collect()
 }
 
-/// Takes a part for ours that the blueprint has, and that has lost its mark and is known by what else it is, or has the one that 0.1.0 gave it.
-pub fn recognise(blueprint: &Blueprint, findings: &mut Findings) {
-    recognise_by(blueprint, blueprint, &Findings::new(), findings);
-}
-
-/// The same of parts that were as `before` has them and are to be as `after` has them. Some properties are read by what they are to be, so that what lost its mark is looked
-/// at once more as what it was.
+/// Parts that were as `before` has them, are to be as `after` has them, and were found as neither or without a mark: looked at once more as what they were, since some properties
+/// are read by what they are to be.
 ///
 /// # Errors
 /// As [`look`].
-pub async fn recognise_before(
+pub async fn as_before(
     before: &Blueprint,
     after: &Blueprint,
-    findings: &mut Findings,
+    findings: &Findings,
     aws: &Aws,
-) -> Result<(), Vec<Failure>> {
+) -> Result<Findings, Vec<Failure>> {
     let is_doubted = |node: &&Node| {
         let found = findings.get(&node.path).and_then(Option::as_ref);
-        let is_unmarked = found.is_some_and(|found| found.owner == Owner::SomeoneElse(None));
-        let becomes = |other: &Node| other.part.desired() != node.part.desired();
-        is_unmarked && after.node(&node.path).is_some_and(becomes)
+        let becomes = after.node(&node.path);
+        let becomes = becomes.filter(|other| other.identity() == node.identity());
+        let (Some(found), Some(becomes)) = (found, becomes) else {
+            return false;
+        };
+        let (was, wanted) = (node.part.desired(), becomes.part.desired());
+        let is_neither = |name: &String| {
+            let is = found.attributes.get(name);
+            is != was.get(name) && is != wanted.get(name)
+        };
+        let is_strange = match &found.owner {
+            Owner::Us => was.keys().any(is_neither),
+            Owner::SomeoneElse(mark) => mark.is_none(),
+        };
+        is_strange && was != wanted
     };
     let doubted: Vec<&Node> = before.nodes.iter().filter(is_doubted).collect();
-    let was = seen(&doubted, &aws.looking_at(Vec::new())).await?;
-    recognise_by(before, after, &was, findings);
-    Ok(())
+    seen(&doubted, &aws.looking_at(Vec::new())).await
 }
 
-fn recognise_by(before: &Blueprint, after: &Blueprint, was: &Findings, findings: &mut Findings) {
+/// Takes a part for ours that the blueprint has, and that has lost its mark and is known by what else it is, or has the one that 0.1.0 gave it.
+pub fn recognise(blueprint: &Blueprint, findings: &mut Findings) {
+    recognise_before(blueprint, blueprint, &Findings::new(), findings);
+}
+
+/// The same of parts that were as `before` has them and are to be as `after` has them, where some were found as they [were](as_before).
+pub fn recognise_before(
+    before: &Blueprint,
+    after: &Blueprint,
+    was: &Findings,
+    findings: &mut Findings,
+) {
     let mark = before.mark().unwrap_or_default();
     let is_its_own = |node: &Node, found: &Found| match &found.owner {
         Owner::SomeoneElse(None) => {

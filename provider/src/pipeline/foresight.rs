@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{self, Blueprint, Identity, Node};
 use super::elsewhere;
-use super::findings::{Findings, recognise_before, refusals, seen};
+use super::findings::{Findings, as_before, recognise_before, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
 use super::words::{
@@ -53,8 +53,9 @@ pub async fn against(after: &Blueprint, known: &Known, session: Option<&Session>
         }
     }
     if let Some(before) = &before {
-        if let Err(failed) = recognise_before(before, after, &mut findings, &aws).await {
-            failures.extend(failed);
+        match as_before(before, after, &findings, &aws).await {
+            Ok(was) => recognise_before(before, after, &was, &mut findings),
+            Err(failed) => failures.extend(failed),
         }
         // What is the old one's goes before the new one's is made.
         let theirs = Owner::SomeoneElse(before.mark());

@@ -5,7 +5,6 @@ use serde_json::Value as Json;
 use super::Tree;
 use super::blueprint::{Node, Path};
 use super::state::{self, Observed};
-use crate::documents::policy;
 use crate::engine::Attributes;
 use crate::parts::tags::{MADE_AT, MARK};
 
@@ -44,7 +43,7 @@ pub struct Differs {
 }
 
 impl Differs {
-    /// Sorts what differs in a `node` that was `old` before.
+    /// Sorts what differs in a `node` that was `old` before, and was `seen` as that.
     #[must_use]
     pub fn sorted(
         node: &Node,
@@ -52,6 +51,7 @@ impl Differs {
         prior: &Tree,
         planned: &Tree,
         found: &Attributes,
+        seen: &Attributes,
     ) -> Self {
         let mut sorted = Self::default();
         let mut written = Vec::new();
@@ -81,21 +81,24 @@ impl Differs {
                 let was_there = !before.is_null() || wanted.is_null();
                 is_there && was_there
             };
-            let was = old.get(&name);
+            let seen = seen.get(&name).unwrap_or(&Json::Null);
             // A plan shows of the whole what it changes, and not what somebody does to the rest of it.
             let is_in_part = given.filter(|_| is_anew && is_composite(&wanted));
             let is_since = match is_in_part {
-                Some(given) => is_otherwise(given, &wanted, &is),
+                Some(given) => is_otherwise(given, &wanted, seen),
                 None => {
+                    let was = old.get(&name);
                     (is_hidden || before == Some(&wanted))
-                        && was.is_some_and(|was| is_otherwise(was, &wanted, &is))
+                        && was.is_some_and(|was| is_otherwise(was, &wanted, seen))
                 }
             };
             let is_lost = is_since && node.forgotten(found) != Some(name.as_str());
             let before = before.filter(is_kept);
             let to = match before {
-                Some(before) if *before == wanted => &mut sorted.since,
-                Some(_) => &mut sorted.ignored,
+                Some(before) if *before != wanted => &mut sorted.ignored,
+                Some(_) if is_since => &mut sorted.since,
+                // As it was, but not as what it is to be.
+                Some(_) => &mut written,
                 None if is_lost => &mut sorted.overwritten,
                 None => &mut written,
             };
@@ -141,25 +144,22 @@ fn is_composite(value: &Json) -> bool {
             .is_some_and(|text| text.starts_with(['{', '[']))
 }
 
-/// Whether something is neither what it was, nor on its way to what is wanted. Lists may be told as far as they have what is wanted.
+/// Whether something is neither what it was, nor on its way to what is wanted.
 fn is_otherwise(was: &Json, wanted: &Json, is: &Json) -> bool {
     match (was, wanted, is) {
         (Json::Array(was), Json::Array(wanted), Json::Array(is)) => {
-            let is_kept = |one: &Json| !wanted.contains(one) || is.contains(one);
-            !was.iter().all(is_kept)
-                || !is
-                    .iter()
-                    .all(|one| was.contains(one) || wanted.contains(one))
+            let goes = |one: &Json| !wanted.contains(one);
+            let comes = |one: &Json| wanted.contains(one);
+            !was.iter().all(|one| is.contains(one) || goes(one))
+                || !is.iter().all(|one| was.contains(one) || comes(one))
         }
-        // Tags that were ignored are seen as soon as they are wanted.
         (Json::Object(was), Json::Object(wanted), Json::Object(is)) => {
-            let is_new = |name: &String| wanted.contains_key(name) && !was.contains_key(name);
             let mut names = was.keys().chain(is.keys());
-            names.any(|name| was.get(name) != is.get(name) && !is_new(name))
+            names.any(|name| {
+                let is = is.get(name);
+                is != was.get(name) && is != wanted.get(name)
+            })
         }
-        (Json::String(was), _, Json::String(is)) => !policy::is_same(is, was),
-        // A filter that lets all through is none.
-        (Json::String(was), _, Json::Null) => !policy::is_same(was, "{}"),
         _ => was != is,
     }
 }
@@ -196,7 +196,7 @@ mod tests {
         let [old, node] = [&before, &after].map(|all| all.node(&path).unwrap());
         let mut attributes = old.part.desired();
         attributes.extend(found.as_object().cloned().unwrap());
-        let sorted = Differs::sorted(node, old, &prior, &planned, &attributes);
+        let sorted = Differs::sorted(node, old, &prior, &planned, &attributes, &attributes);
         [sorted.since, sorted.overwritten, sorted.ignored]
             .map(|all| all.into_iter().map(|one| one.name).collect())
     }
@@ -385,16 +385,6 @@ mod tests {
                 &["folders"],
                 &[],
             ),
-            // Tags that were ignored until the plan gives them.
-            (
-                &tagged,
-                None,
-                "queue",
-                &json!({"tags": {MARK: "orders/devl/eu-west-1", "audit": "theirs"}}),
-                &[],
-                &[],
-                &[],
-            ),
             (
                 &tagged,
                 None,
@@ -404,7 +394,7 @@ mod tests {
                 &["tags"],
                 &[],
             ),
-            // A change of the plan alone. Of folders those show that are wanted.
+            // A change of the plan alone, or a part of it.
             (&days, None, "bucket", &nothing, &[], &[], &[]),
             (&heartbeat, None, "state_machine", &nothing, &[], &[], &[]),
             (&prefix, None, "integration.role", &nothing, &[], &[], &[]),

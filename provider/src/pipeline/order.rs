@@ -9,8 +9,8 @@ use super::apply::{remove_surplus, still_forgotten};
 use super::blueprint::{self, Blueprint, Facts, Node};
 use super::claims::{Claims, Making};
 use super::findings::{
-    Findings, disown, look_again, look_for, machine, made_at, ours, recognise_before, refusals,
-    seen_later,
+    Findings, as_before, disown, look_again, look_for, machine, made_at, ours, recognise_before,
+    refusals, seen_later,
 };
 use super::left::{Difference, Differs, Left};
 use super::packages::{NoPackage, Package, Packages};
@@ -129,9 +129,11 @@ impl Order {
             self.settings.made_at = made_at;
             self.blueprint = Blueprint::of(&self.settings, &self.facts);
         }
+        let mut was = Findings::new();
         if let (Some(prior), Some(before)) = (&self.prior, &self.before) {
-            let recognised = recognise_before(before, &self.blueprint, &mut findings, aws).await;
-            recognised.map_err(|failures| all_told(&failures))?;
+            let looked = as_before(before, &self.blueprint, &findings, aws).await;
+            was = looked.map_err(|failures| all_told(&failures))?;
+            recognise_before(before, &self.blueprint, &was, &mut findings);
             still_forgotten(prior, &self.blueprint, &mut findings);
         }
         disown(&self.blueprint, &mut findings);
@@ -168,7 +170,7 @@ impl Order {
         let left = Left {
             missing,
             removed,
-            ..self.leave(planned, &mut findings)
+            ..self.leave(planned, &was, &mut findings)
         };
         Ok(Some((findings, left)))
     }
@@ -238,7 +240,7 @@ impl Order {
 
     /// Takes for what should be what is not, and what the plan leaves as it was: what Terraform ignores, and what somebody has changed since, where the calls that write
     /// the rest of the part do not write that, too. Answers what was found, by part, and what was changed since the plan.
-    fn leave(&self, planned: &Tree, findings: &mut Findings) -> Left {
+    fn leave(&self, planned: &Tree, was: &Findings, findings: &mut Findings) -> Left {
         let mut left = Left::default();
         let (Some(prior), Some(before)) = (&self.prior, &self.before) else {
             return left;
@@ -250,7 +252,9 @@ impl Order {
             let (Some(old), Some(Some(found))) = (old, findings.get_mut(&node.path)) else {
                 continue;
             };
-            let differs = Differs::sorted(node, old, prior, planned, &found.attributes);
+            let seen = was.get(&node.path).and_then(Option::as_ref);
+            let seen = &seen.unwrap_or(found).attributes;
+            let differs = Differs::sorted(node, old, prior, planned, &found.attributes, seen);
             let label = |one: &Difference| state::label(&node.path, &one.name);
             left.since.extend(differs.since.iter().map(label));
             left.overwritten

@@ -304,7 +304,7 @@ async fn what_is_put_back_within_a_whole_is_named() -> Result<(), Error> {
     Ok(())
 }
 
-/// A tag that was ignored until the configuration has it, and a filter that let all through, were there before, and nobody has changed them.
+/// A tag that was ignored until the configuration has it, a filter that let all through, and what a plan tells of, were there before, and nobody has changed them since.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_only_seen_otherwise_is_nobodys_change() -> Result<(), Error> {
     let ignoring = "  ignore_tags {\n    keys = [\"audit\"]\n  }\n";
@@ -331,6 +331,22 @@ async fn what_was_only_seen_otherwise_is_nobodys_change() -> Result<(), Error> {
     assert!(!said.contains("since the plan"), "{said}");
     let observed = stage.observe().await;
     assert_eq!(observed["queue"]["tags"]["audit"], json!("ours"));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
+    // The same days by rules of somebody's.
+    somebody::live(&stage, |rules| {
+        for rule in rules {
+            rule.id = rule.id.take().map(|id| format!("theirs-{id}"));
+        }
+    })
+    .await;
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing")
+    };
+    assert!(said.contains("bucket.lifecycle_rules"), "{said}");
+    stage.set("  bucket = { inbound_prefix = \"in/\", outbound_prefix = \"out/\" }\n")?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(!said.contains("since the plan"), "{said}");
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
