@@ -166,7 +166,7 @@ mod tests {
             ),
             (json!({"kms_key_arn": "alias/x"}), "kms_key_arn", "ARN"),
             (
-                json!({"kms_key_arn": "arn:aws:kms:eu-west-1:1:key/x", "key": {}}),
+                json!({"kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/x", "key": {}}),
                 "key",
                 "kms_key_arn",
             ),
@@ -293,6 +293,16 @@ mod tests {
                 "`email`",
             ),
             (
+                json!({"subscriptions": {"q": {"protocol": "sqs", "endpoint": "arn:aws:sqs:eu-west-1:1:work"}}}),
+                "subscriptions[\"q\"].endpoint",
+                "arn:aws:sqs:eu-west-1:123456789012:NAME",
+            ),
+            (
+                json!({"subscriptions": {"q": {"protocol": "lambda", "endpoint": "arn:aws:lambda:eu-west-1:123456789012:work"}}}),
+                "subscriptions[\"q\"].endpoint",
+                "function:NAME",
+            ),
+            (
                 json!({"subscriptions": {"q": {"protocol": "sqs", "endpoint": "https://x"}}}),
                 "subscriptions[\"q\"].endpoint",
                 "ARN of an SQS queue",
@@ -361,7 +371,7 @@ mod tests {
             ("redrive_policy", "{}", "deadLetterTargetArn"),
             (
                 "redrive_policy",
-                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q.fifo"}"#,
+                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:q.fifo"}"#,
                 "standard SQS queue",
             ),
         ];
@@ -394,7 +404,7 @@ mod tests {
             ),
             (
                 "redrive_policy",
-                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:q"}"#.to_owned(),
+                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:q"}"#.to_owned(),
                 Json::Null,
             ),
         ];

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
-use super::table::kind;
+use super::table::{is_arn, kind};
 use super::together::View;
 use crate::documents::names::FIFO;
 use crate::parts::subscription::{discreet, masked};
@@ -156,8 +156,14 @@ fn unfit_filter(policy: &Map<String, Json>, nested: bool) -> Option<String> {
 
 /// What an endpoint of this protocol looks like, if `endpoint` does not.
 fn misfit(protocol: &str, endpoint: &str) -> Option<&'static str> {
-    let arn =
-        |service: &str| endpoint.starts_with("arn:") && endpoint.split(':').nth(2) == Some(service);
+    let arn = |service: &str, kind: &str| {
+        let named = |resource: &str| {
+            resource
+                .strip_prefix(kind)
+                .is_some_and(|name| !name.is_empty())
+        };
+        is_arn(endpoint, service, named)
+    };
     let (good, needed) = match protocol {
         "email" | "email-json" => {
             let good = endpoint
@@ -180,10 +186,22 @@ fn misfit(protocol: &str, endpoint: &str) -> Option<&'static str> {
             false,
             "the ARN of an SQS queue that is no FIFO queue, since a standard topic cannot deliver to these",
         ),
-        "sqs" => (arn("sqs"), "the ARN of an SQS queue"),
-        "lambda" => (arn("lambda"), "the ARN of a Lambda function"),
-        "firehose" => (arn("firehose"), "the ARN of a Firehose delivery stream"),
-        "application" => (arn("sns"), "the ARN of an SNS platform endpoint"),
+        "sqs" => (
+            arn("sqs", ""),
+            "the ARN of an SQS queue, such as arn:aws:sqs:eu-west-1:123456789012:NAME",
+        ),
+        "lambda" => (
+            arn("lambda", "function:"),
+            "the ARN of a Lambda function, such as arn:aws:lambda:eu-west-1:123456789012:function:NAME",
+        ),
+        "firehose" => (
+            arn("firehose", "deliverystream/"),
+            "the ARN of a Firehose delivery stream, such as arn:aws:firehose:eu-west-1:123456789012:deliverystream/NAME",
+        ),
+        "application" => (
+            arn("sns", "endpoint/"),
+            "the ARN of an SNS platform endpoint, such as arn:aws:sns:eu-west-1:123456789012:endpoint/GCM/NAME/ID",
+        ),
         "sms" => {
             // SNS would add the sign itself, and tell of a number that was never asked for.
             let good = endpoint.strip_prefix('+').is_some_and(|digits| {

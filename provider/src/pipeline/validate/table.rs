@@ -229,15 +229,12 @@ fn not_an_arn(
     example: &str,
     allowed: &str,
 ) -> Option<(&'static str, String)> {
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
     let place = if service == "iam" {
         ":123456789012"
     } else {
         "eu-west-1:123456789012"
     };
-    let good = matches!(parts[..], ["arn", partition, of, region, _, resource]
-        if partition.starts_with("aws") && of == service && fits(resource)
-            && (region.is_empty() || partition == names::partition_of(region)));
+    let good = is_arn(text, service, fits);
     let said = || {
         format!(
             "{name} is \"{text}\"; needed is {allowed}, such as arn:aws:{service}:{place}:{example}."
@@ -249,4 +246,16 @@ fn not_an_arn(
         "Not an ARN"
     };
     (!good).then(|| (summary, said()))
+}
+
+/// Whether it is the ARN of an object of a service, whose last section fits.
+pub fn is_arn(text: &str, service: &str, fits: impl Fn(&str) -> bool) -> bool {
+    // Policies of AWS itself have no number there.
+    let is_account = |account: &str| {
+        account == "aws" || account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    matches!(parts[..], ["arn", partition, of, region, account, resource]
+        if partition.starts_with("aws") && of == service && is_account(account) && fits(resource)
+            && (region.is_empty() || partition == names::partition_of(region)))
 }
