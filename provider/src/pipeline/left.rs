@@ -179,6 +179,17 @@ mod tests {
 
     /// How the properties of a part that are `found` otherwise are sorted, where the plan gives these arguments and has told of these differences.
     fn sorted(planned: &Json, told: &[&str], part: &str, found: &Json) -> [Vec<String>; 3] {
+        sorted_as(planned, told, part, found, found)
+    }
+
+    /// The same, where the part was `seen` as it was.
+    fn sorted_as(
+        planned: &Json,
+        told: &[&str],
+        part: &str,
+        found: &Json,
+        seen: &Json,
+    ) -> [Vec<String>; 3] {
         let state_of = |arguments: &Json| {
             let (arguments, parts) = orders_with(arguments);
             let desired = parts.nodes.iter();
@@ -194,11 +205,31 @@ mod tests {
         prior.insert(state::DRIFT.to_owned(), Json::Object(told.collect()));
         let path: Vec<String> = part.split('.').map(str::to_owned).collect();
         let [old, node] = [&before, &after].map(|all| all.node(&path).unwrap());
-        let mut attributes = old.part.desired();
-        attributes.extend(found.as_object().cloned().unwrap());
-        let sorted = Differs::sorted(node, old, &prior, &planned, &attributes, &attributes);
+        let [found, seen] = [found, seen].map(|other| {
+            let mut attributes = old.part.desired();
+            attributes.extend(other.as_object().cloned().unwrap());
+            attributes
+        });
+        let sorted = Differs::sorted(node, old, &prior, &planned, &found, &seen);
         [sorted.since, sorted.overwritten, sorted.ignored]
             .map(|all| all.into_iter().map(|one| one.name).collect())
+    }
+
+    #[test]
+    fn what_is_seen_as_it_was_is_nobodys_change() {
+        let nothing = json!({});
+        let prefix = json!({"bucket": {"inbound_prefix": "in/"}});
+        let tagged = json!({"tags_all": {"audit": "ours"}});
+        let theirs = json!({"tags": {MARK: "orders/devl/eu-west-1", "audit": "theirs"}});
+        for (planned, part, found) in [
+            (&prefix, "bucket", &json!({"expiration_days": 0})),
+            (&prefix, "bucket", &json!({"folders": ["outbound/"]})),
+            (&tagged, "queue", &theirs),
+        ] {
+            let none = [const { Vec::<String>::new() }; 3];
+            let told = sorted_as(planned, &[], part, found, &nothing);
+            assert_eq!(told, none, "{part} {found}");
+        }
     }
 
     #[test]
