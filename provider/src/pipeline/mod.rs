@@ -298,8 +298,9 @@ impl CallbackPipeline {
         let others = elsewhere::consumers(&blueprint, &found, &eyes).await;
         warnings.extend(warnings::of_consumers(&blueprint::id(&settings), others));
         let mut state = state::state(&base, &blueprint, &found);
-        if imported && state.is_none() && !warnings.is_empty() {
-            return Err(not_ours(&blueprint, &findings));
+        if imported && state.is_none() {
+            let id = blueprint::id(&settings);
+            return Err(not_ours(&id, &facts.place, &blueprint, &findings));
         }
         // What there is of arguments is what they are, also for what follows from them in other parts.
         if let Some(base) = &state

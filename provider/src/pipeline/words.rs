@@ -11,6 +11,7 @@ use super::findings::{Findings, refusals};
 use super::left::Left;
 use super::state;
 use super::warnings::{unseen, warning_of};
+use crate::documents::Place;
 use crate::engine::Failure;
 use crate::parts::tags::MARK;
 
@@ -94,9 +95,21 @@ pub fn not_foreseen() -> Diagnostic {
     Diagnostic::warning("The replacement was not looked at", detail)
 }
 
-/// That nothing of what has the names of the pipeline carries its mark, for whoever would import it.
-pub fn not_ours(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
-    vec![strangers(blueprint, findings, ", and import it then.")]
+/// That there is nothing of the pipeline, or that nothing of what has its names carries its mark, for whoever would import it.
+pub fn not_ours(
+    id: &str,
+    place: &Place,
+    blueprint: &Blueprint,
+    findings: &Findings,
+) -> Diagnostics {
+    if !refusals(blueprint, findings).is_empty() {
+        return vec![strangers(blueprint, findings, ", and import it then.")];
+    }
+    let detail = format!(
+        "Nothing was found of the pipeline \"{id}\" in region {} of account {}. An id is NAME, for the environment devl, or NAME/ENVIRONMENT.",
+        place.region, place.account
+    );
+    vec![Diagnostic::error("No such pipeline", detail)]
 }
 
 /// The same of a pipeline that a state tells of, for whoever would change or destroy it.

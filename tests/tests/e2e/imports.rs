@@ -187,6 +187,11 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
     other.import(ADDRESS, "orders")?;
     other.destroy()?;
     assert_eq!(stage.left().await?, Vec::<String>::new());
+    // Where there is nothing, it says what was looked for, and that the environment may be another.
+    let said = other.refuse(&["import", "-no-color", ADDRESS, "orders"])?;
+    let looked_for = "Nothing was found of the pipeline \"orders/devl\" in region eu-west-1 of account 123456789012.";
+    assert!(said.contains(looked_for), "{said}");
+    assert!(said.contains("or NAME/ENVIRONMENT"), "{said}");
     Ok(())
 }
 
