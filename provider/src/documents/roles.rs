@@ -22,10 +22,20 @@ pub fn trust(place: &Place, service: &str, source: Option<&str>) -> String {
     })])
 }
 
-/// What the processing function does: write its log, send its traces.
+/// What the processing function does: write its log, send its traces, have Lambda open its variables.
+///
+/// Lambda grants the last to the role it is given, and not to one of the same name that is made later: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html>.
 #[must_use]
-pub fn processing(log_group_arn: &str, tracing: bool) -> String {
-    document(&function(log_group_arn, tracing))
+pub fn processing(log_group_arn: &str, tracing: bool, function_arn: &str, key_arn: &str) -> String {
+    let mut statements = function(log_group_arn, tracing);
+    statements.push(json!({
+        "Sid": "OpenVariables",
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": key_arn,
+        "Condition": {"StringEquals": {"kms:EncryptionContext:aws:lambda:FunctionArn": function_arn}},
+    }));
+    document(&statements)
 }
 
 /// What the integration function works with.

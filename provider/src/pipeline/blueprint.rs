@@ -581,7 +581,13 @@ impl Builder<'_> {
 
     fn processing(&mut self, names: &Names, log_group: &str, topic_arn: &str) {
         let s = &self.settings.processing;
-        let policy = roles::processing(log_group, s.function.tracing_mode == "Active");
+        let function = format!("function:{}", names.processing);
+        let policy = roles::processing(
+            log_group,
+            s.function.tracing_mode == "Active",
+            &self.facts.place.arn("lambda", &function),
+            &self.facts.key_arn,
+        );
         let code = &self.facts.packages.processing;
         self.function(
             "processing",

@@ -155,6 +155,18 @@ fn functions_log_and_trace(table: &mut Table) {
     for (action, on) in other_work {
         table.may_not(&role(&names.processing_role), &[action], &on, &[]);
     }
+    // Its own variables alone.
+    let key = table.key.clone();
+    for (outcome, function, action) in [
+        (Outcome::Allowed, &names.processing, "kms:Decrypt"),
+        (Outcome::Denied, &names.processing, "kms:GenerateDataKey"),
+        (Outcome::Denied, &names.integration, "kms:Decrypt"),
+    ] {
+        let function = arn("lambda", &format!("function:{function}"));
+        let context = "kms:EncryptionContext:aws:lambda:FunctionArn";
+        let who = role(&names.processing_role);
+        table.add(outcome, &who, &[action], &key, &[(context, &function)]);
+    }
 }
 
 fn integration_works(table: &mut Table) {
