@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,7 +15,7 @@ pub const TASK_TOKEN_FIELD: &str = "TaskToken";
 /// Field of the processing function's output, and so of the message's `Input`, that names the exchange.
 pub const EXECUTION_ID_FIELD: &str = "execution_id";
 
-/// What the state machine sends to the queue: `{"Input": {"execution_id": …, …}, "TaskToken": "…"}`.
+/// What the state machine sends to the queue: `{"Input": {"execution_id": …, …}, "TaskToken": "…", "SentAt": …}`.
 #[derive(Debug)]
 pub struct CallbackMessage<'a> {
     /// Names the exchange; taken from the input.
@@ -23,6 +24,8 @@ pub struct CallbackMessage<'a> {
     pub input: &'a RawValue,
     /// Answers the callback.
     pub task_token: TaskToken,
+    /// When it was sent first, if it says so: `SentAt`, in milliseconds since 1970.
+    pub sent_at: Option<SystemTime>,
 }
 
 /// A text is no [`CallbackMessage`].
@@ -56,6 +59,8 @@ impl<'a> CallbackMessage<'a> {
             input: &'a RawValue,
             #[serde(rename = "TaskToken")]
             task_token: String,
+            #[serde(borrow, default, rename = "SentAt")]
+            sent_at: Option<&'a RawValue>,
         }
         #[derive(Deserialize)]
         struct Input {
@@ -74,8 +79,15 @@ impl<'a> CallbackMessage<'a> {
             execution_id,
             input: envelope.input,
             task_token,
+            sent_at: envelope.sent_at.and_then(time),
         })
     }
+}
+
+/// A time in milliseconds since 1970; none if it is anything else.
+fn time(millis: &RawValue) -> Option<SystemTime> {
+    let millis = millis.get().parse().ok()?;
+    UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
 /// What can be made out of a message that could not be handled, however little of it makes sense.
@@ -182,6 +194,23 @@ mod tests {
     fn the_order_of_fields_and_further_fields_do_not_matter() {
         let body = r#"{"TaskToken":"AQB8","More":[1],"Input":{"execution_id":"e"}}"#;
         assert!(CallbackMessage::parse(body).is_ok());
+    }
+
+    #[test]
+    fn it_may_say_when_it_was_sent() {
+        for (said, sent_at) in [
+            ("1764249600123", Some(1_764_249_600_123)),
+            ("null", None),
+            (r#""yesterday""#, None),
+            ("-1", None),
+            ("18446744073709551616", None),
+        ] {
+            let body =
+                format!(r#"{{"Input":{{"execution_id":"e"}},"TaskToken":"AQB8","SentAt":{said}}}"#);
+            let sent_at = sent_at.map(|millis| UNIX_EPOCH + Duration::from_millis(millis));
+            let message = CallbackMessage::parse(&body).unwrap();
+            assert_eq!(message.sent_at, sent_at, "{said}");
+        }
     }
 
     #[test]

@@ -50,6 +50,9 @@ impl<S: Store, C: Callbacks> Exchanges<'_, S, C> {
     /// [`OpenError`] if the message makes no sense or a call failed. What is there by then stays and is not written again.
     pub async fn open(&self, body: &str, waited: Duration) -> Result<(), OpenError> {
         let message = CallbackMessage::parse(body)?;
+        // One that somebody has moved back to the queue is new to SQS alone.
+        let sent = message.sent_at.and_then(|sent| sent.elapsed().ok());
+        let waited = waited.max(sent.unwrap_or_default());
         let id = &message.execution_id;
         let key = self.layout.data_key(id);
         if waited > BELIEVED

@@ -467,14 +467,28 @@ fn work_that_nobody_waits_for_is_not_handed_out() {
     old["attributes"]["SentTimestamp"] = json!("1767225600000");
     let mut other = open_message("e-2");
     other["attributes"] = old["attributes"].clone();
-    assert_eq!(lambda.invoke(&event(&[old, other])), all_done());
-    assert_eq!(aws.object("outbound/e-1/data.json"), None);
-    assert_eq!(aws.object("outbound/e-1/task_token.txt"), None);
+    // Moved back from a dead-letter queue, it is new to SQS.
+    aws.time_out(&format!("{TOKEN}e-3"));
+    let mut moved = open_message("e-3");
+    let body = moved["body"].as_str().unwrap();
+    moved["body"] = json!(body.replacen('{', r#"{"SentAt": 1767225600000, "#, 1));
+    assert_eq!(lambda.invoke(&event(&[old, other, moved])), all_done());
+    for dropped in ["e-1", "e-3"] {
+        for file in ["data.json", "task_token.txt"] {
+            let key = format!("outbound/{dropped}/{file}");
+            assert_eq!(aws.object(&key), None, "{key}");
+        }
+    }
     assert!(aws.object("outbound/e-2/data.json").is_some());
     let lines = stop(lambda);
-    let dropped = line(&lines, "message dropped");
-    assert_eq!(dropped["execution_id"], "e-1");
-    assert_eq!(dropped["reason"], "the callback is not open (TaskTimedOut)");
+    let dropped = lines.iter();
+    let mut dropped: Vec<_> = dropped
+        .filter(|line| line["message"] == "message dropped")
+        .map(|line| (line["execution_id"].as_str(), line["reason"].as_str()))
+        .collect();
+    dropped.sort_unstable();
+    let reason = Some("the callback is not open (TaskTimedOut)");
+    assert_eq!(dropped, [(Some("e-1"), reason), (Some("e-3"), reason)]);
     assert_eq!(metrics(&lines), ["Opened"]);
 }
 

@@ -131,7 +131,8 @@ fn processing(with: &Definition) -> Value {
             },
         ],
         "Output": "{% $states.result.Payload %}",
-        "Catch": caught("$states.errorOutput.Cause", &[]),
+        // Whatever its input calls so is no id of this execution's.
+        "Catch": caught("", "$states.errorOutput.Cause", &[]),
         "Next": WAIT_FOR_RESPONSE,
     })
 }
@@ -152,19 +153,29 @@ fn wait(with: &Definition) -> Value {
         "Resource": integration(with, "sqs:sendMessage.waitForTaskToken"),
         "Arguments": {
             "QueueUrl": with.queue_url,
-            "MessageBody": {"Input": "{% $states.input %}", "TaskToken": "{% $states.context.Task.Token %}"},
+            // What is moved back from a dead-letter queue counts as just sent there: the message itself tells how old it is.
+            "MessageBody": {
+                "Input": "{% $states.input %}",
+                "TaskToken": "{% $states.context.Task.Token %}",
+                "SentAt": "{% $millis() %}",
+            },
         },
         "TimeoutSeconds": with.callback_timeout,
         // Sending may be tried again; a failure the application answered with may not.
         "Retry": [{
-            "ErrorEquals": ["SQS.AmazonSQSException", "SQS.SdkClientException", "SQS.KmsThrottlingException"],
+            "ErrorEquals": [
+                "SQS.AmazonSQSException",
+                "SQS.SdkClientException",
+                "SQS.KmsThrottledException",
+                "SQS.RequestThrottledException",
+            ],
             "MaxAttempts": 5,
             "IntervalSeconds": 2,
             "BackoffRate": 2,
         }],
         "Output": result(with),
         // Whatever else ends the wait came through the integration function, which has removed the token, or there was none.
-        "Catch": caught(&late, &[(&TIME_OUTS, REMOVE_TOKEN)]),
+        "Catch": caught(EXECUTION_ID, &late, &[(&TIME_OUTS, REMOVE_TOKEN)]),
         "Next": PUBLISH_SUCCESS,
     });
     if let Some(seconds) = with.callback_heartbeat {
@@ -232,18 +243,20 @@ fn remove_token(with: &Definition) -> Value {
 /// The errors of a wait that was too long.
 const TIME_OUTS: [&str; 2] = ["States.Timeout", "States.HeartbeatTimeout"];
 
-/// Everything ends in the failure message, whose parts are always there, some errors by way of another state.
+/// Names the exchange once there is one.
+const EXECUTION_ID: &str = "'execution_id': $states.input.execution_id, ";
+
+/// Everything ends in the failure message, of which error and cause are always there, some errors by way of another state.
 ///
 /// `States.ALL` does not catch data that is too large; named, it is caught:
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>.
-fn caught(cause: &str, ways: &[(&[&str], &str)]) -> Value {
+fn caught(id: &str, cause: &str, ways: &[(&[&str], &str)]) -> Value {
     let too_large = format!(
         "$states.errorOutput.Error = '{TOO_LARGE}' \
          ? 'Step Functions passes on at most {MAX_PAYLOAD_BYTES} bytes, and this is more: ' & $states.errorOutput.Cause : ({cause})"
     );
     let output = format!(
-        "{{% ($cause := {too_large}; {{\
-         'execution_id': $type($states.input) = 'object' ? $states.input.execution_id, \
+        "{{% ($cause := {too_large}; {{{id}\
          'error': $states.errorOutput.Error, \
          'cause': $exists($cause) ? $string($cause) : 'No cause was given.'}}) %}}"
     );

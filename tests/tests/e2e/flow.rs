@@ -191,7 +191,7 @@ async fn a_failure_is_retried_and_told(
 ) -> Result<(), Error> {
     let before = pipeline.exchanges().await?;
     let execution = pipeline
-        .start(r#"{"simulate_failure": "the warehouse burns"}"#)
+        .start(r#"{"simulate_failure": "the warehouse burns", "execution_id": "somebody-elses"}"#)
         .await?;
     let ended = failed(pipeline, &execution).await?;
     assert_eq!(ended.error.as_deref(), Some("Bellflower.SimulatedFailure"));
@@ -214,6 +214,7 @@ async fn a_failure_is_retried_and_told(
     ] {
         assert_eq!(body[name], value, "{name} in {body:#}");
     }
+    assert_eq!(body.get("execution_id"), None, "{body:#}");
     assert_eq!(
         pipeline.exchanges().await?.len(),
         before.len(),

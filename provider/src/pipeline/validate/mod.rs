@@ -104,6 +104,21 @@ mod tests {
                 "answer",
             ),
             (
+                json!({"queue": {"delay_seconds": 120}, "state_machine": {"callback_heartbeat_seconds": 60}}),
+                "queue.delay_seconds",
+                "sign of life",
+            ),
+            (
+                json!({"event_source": {"maximum_batching_window_in_seconds": 300}, "state_machine": {"callback_timeout_seconds": 300}}),
+                "event_source.maximum_batching_window_in_seconds",
+                "up to 300 s",
+            ),
+            (
+                json!({"event_source": {"enabled": false}, "state_machine": {"callback_heartbeat_seconds": 60}}),
+                "event_source.enabled",
+                "States.HeartbeatTimeout",
+            ),
+            (
                 json!({"event_source": {"maximum_concurrency": 11}, "integration": {"reserved_concurrent_executions": 10}}),
                 "event_source.maximum_concurrency",
                 "turns batches away",

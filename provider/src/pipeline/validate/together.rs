@@ -345,18 +345,7 @@ fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
             detail,
         );
     }
-    let (delay, callback) = (
-        "queue.delay_seconds",
-        "state_machine.callback_timeout_seconds",
-    );
-    if let (Some(delayed), Some(timeout)) = (view.number(delay), view.number(callback))
-        && delayed >= timeout
-    {
-        let detail = format!(
-            "Work is handed out {delayed} s after it was sent, and its execution waits {timeout} s for the answer: {delay} should be less than {callback}."
-        );
-        warn(delay, "Work comes after its time-out", detail);
-    }
+    held_back(view, &mut warn);
     let (most, reserved) = (
         "event_source.maximum_concurrency",
         "integration.reserved_concurrent_executions",
@@ -370,7 +359,7 @@ fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
     match view.number(most) {
         _ if room == 0 => {
             let detail = "Lambda turns everything away: messages of the queue use up their attempts and become dead letters, and answers are given up \
-                          after their time. event_source.enabled = false holds work back and loses none.";
+                          after their time. event_source.enabled = false holds work back, for as long as its executions wait, and loses none.";
             warn(reserved, "Nothing gets through", detail.to_owned());
         }
         Some(batches) if room < batches + UNDELIVERABLE_CONCURRENCY => {
@@ -387,6 +376,48 @@ fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
             warn(reserved, "Batches may be turned away", detail);
         }
         _ => {}
+    }
+}
+
+/// Warns where work comes to the application when its execution has ended: AWS counts from when the message was sent.
+fn held_back(view: &View, warn: &mut impl FnMut(&str, &str, String)) {
+    let (delay, window) = (
+        "queue.delay_seconds",
+        "event_source.maximum_batching_window_in_seconds",
+    );
+    let way = view
+        .number(delay)
+        .zip(view.number(window))
+        .map(|(delayed, gathered)| (delayed, gathered, delayed.saturating_add(gathered)));
+    let is_off = view.at("event_source.enabled").and_then(Value::as_bool) == Some(false);
+    for (limit, waits) in [
+        (
+            "state_machine.callback_timeout_seconds",
+            "waits for the answer",
+        ),
+        (
+            "state_machine.callback_heartbeat_seconds",
+            "waits for a sign of life",
+        ),
+    ] {
+        let Some(patience) = view.number(limit) else {
+            continue;
+        };
+        if let Some((delayed, gathered, way)) = way
+            && way >= patience
+        {
+            let at = if gathered > delayed { window } else { delay };
+            let detail = format!(
+                "Work is handed out up to {way} s after it was sent ({delay} and {window}), and its execution {waits} for {patience} s from then: together they should be less than {limit}."
+            );
+            warn(at, "Work comes after its time-out", detail);
+        }
+        if is_off && limit.contains("heartbeat") {
+            let detail = format!(
+                "What is held back gives no sign of life: each execution ends {patience} s after its message was sent, with States.HeartbeatTimeout. Leave out {limit} meanwhile."
+            );
+            warn("event_source.enabled", "What is held back ends", detail);
+        }
     }
 }
 
