@@ -400,7 +400,8 @@ impl Part<Aws> for StateMachine {
         let refusal = |message| {
             Failure::refusal(self.title(), message).advise(
                 "Wait until they have ended, stop them, or set `force_destroy = true` for the bucket, apply, and destroy again: then they are \
-                 stopped. Where it is to be replaced, apply that first for itself, and `terraform untaint` before that where it is tainted.",
+                 stopped. Where it is to be replaced, apply that first for itself, and `terraform untaint` before that where it is tainted. No apply reaches what \
+                 Terraform calls deposed (create_before_destroy): stop its executions.",
             )
         };
         Ok(self.running(aws).await?.map(refusal))

@@ -8,13 +8,14 @@ use tfplugin::{Diagnostic, Diagnostics, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{self, Blueprint, Identity, Node};
-use super::elsewhere;
 use super::findings::{Findings, as_before, recognise_before, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
+use super::warnings::warning_of;
 use super::words::{
     ANOTHER_ALIAS, alias_elsewhere, all_told, in_the_way, key_of_no_use, not_foreseen,
 };
+use super::{elsewhere, memory, named};
 use crate::config::Session;
 use crate::engine::{Failure, Owner, belongs};
 use crate::parts::tags::MARK;
@@ -165,6 +166,38 @@ pub async fn glanced(nodes: impl Iterator<Item = &Node>, session: &Session) -> F
         .flatten()
         .flatten()
         .collect()
+}
+
+/// What the pipeline that is to be replaced holds, for which its destroy is refused as things are. With create_before_destroy that comes last.
+pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Option<Diagnostic> {
+    let prior = known.prior.as_ref()?;
+    let blueprint = plan::recorded(prior, known)?;
+    let findings = memory::read(seen, &blueprint);
+    let is_ours = |node: &&Node| {
+        findings.as_ref().is_none_or(|findings| {
+            let found = findings.get(&node.path).and_then(Option::as_ref);
+            found.is_some_and(|found| found.owner == Owner::Us)
+        })
+    };
+    let aws = &once(session?);
+    let looks = blueprint.nodes.iter().filter(is_ours);
+    let looks = looks.map(|node| async move {
+        let look = tokio::time::timeout(GLANCE, node.part.in_use(aws)).await;
+        look.ok()?.ok()?
+    });
+    let held: Vec<String> = join_all(looks)
+        .await
+        .into_iter()
+        .flatten()
+        .map(|held| format!("{}: {}.", held.object, held.message))
+        .collect();
+    let detail = format!(
+        "A replacement destroys the pipeline that stands, which an apply refuses as things are: {} End or move what is held before that, or set `bucket.force_destroy = true` and apply that first for itself. With \
+         create_before_destroy the whole new pipeline is made before the refusal, and what is set after that does not reach the old one.",
+        held.join(" ")
+    );
+    let whose = named(prior).unwrap_or_default();
+    (!held.is_empty()).then(|| warning_of(&whose, "Replacement that will be refused", detail))
 }
 
 /// Whose the alias is that the pipeline's key, which is there, has lost or is to get, where it is another key's.

@@ -413,8 +413,8 @@ impl CallbackPipeline {
         }
         let mut private = memory;
         if replaces || (creation.is_some() && known.prior.is_some()) {
+            let seen = self.seen_of(known.prior.as_ref()).unwrap_or_default();
             if creation != Some(Creation::Forced) {
-                let seen = self.seen_of(known.prior.as_ref()).unwrap_or_default();
                 let lost = destroy::lost(&seen, &known, session).await;
                 private = memory::told(private, &lost);
                 diagnostics.extend(lost);
@@ -422,6 +422,7 @@ impl CallbackPipeline {
             // A destroy makes nothing, so that nothing is in its way.
             if !known.destroys {
                 diagnostics.extend(foresight::against(&planned.after, &known, session).await);
+                diagnostics.extend(foresight::held(&seen, &known, session).await);
             }
         }
         if let Some(taken) = twin.filter(|_| !known.destroys) {

@@ -42,6 +42,42 @@ async fn a_replacement_that_cannot_be_made_destroys_nothing() -> Result<(), Erro
     Ok(())
 }
 
+/// What the old pipeline holds keeps it, of which the plan tells, also where the new one comes first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_will_be_refused_is_told_before() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let bucket = &stage.names.bucket;
+    put(&stage, bucket, "outbound/e-1/data.json").await;
+    let first = "  lifecycle {\n    create_before_destroy = true\n  }\n";
+    for lines in ["", first] {
+        stage
+            .terraform
+            .rewrite(&Stage::text("", "parcels", lines))?;
+        let Plan::Changes(said) = stage.terraform.plan()? else {
+            panic!("the plan shows nothing")
+        };
+        let (_, told) = said
+            .split_once("Replacement that will be refused: orders/devl")
+            .unwrap_or_else(|| panic!("{said}"));
+        assert!(told.contains("outbound/e-1/data.json"), "{said}");
+        assert!(stage.terraform.refuse(&APPLY)?.contains("still holds 1"));
+    }
+    // No apply reaches what is deposed: the advice is to empty its bucket.
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("empty its bucket"), "{said}");
+    let delete = stage.aws.s3.delete_object().bucket(bucket);
+    let delete = delete.key("outbound/e-1/data.json").send();
+    delete.await.unwrap();
+    stage.terraform.apply()?;
+    let Plan::NoChanges = stage.terraform.plan()? else {
+        panic!("something is left to do")
+    };
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// Parts under names of their own are in nobody's way when their pipeline is replaced: they go first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_keeps_names_of_its_own() -> Result<(), Error> {

@@ -171,7 +171,8 @@ impl Bucket {
         (!contents.is_empty()).then(|| {
             Failure::refusal(self.title(), message).advise(
                 "Move away what is still needed and empty the bucket, or set `force_destroy = true` for it, apply, and destroy \
-                 again: then everything in it is deleted with it. Where it is to be replaced, apply that first for itself, and `terraform untaint` before that where it is tainted.",
+                 again: then everything in it is deleted with it. Where it is to be replaced, apply that first for itself, and `terraform untaint` before that where it is tainted. \
+                 No apply reaches what Terraform calls deposed (create_before_destroy): empty its bucket.",
             )
         })
     }
