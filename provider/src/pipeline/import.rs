@@ -17,6 +17,7 @@ use super::state::Observed;
 use crate::documents::{Place, machine};
 use crate::engine::{Attributes, Failure, Found, Owner};
 use crate::parts::tags::{MARK, Tags};
+use crate::parts::topic::SUBSCRIBERS;
 use crate::parts::{Aws, key};
 
 /// The arguments of a pipeline of which name and environment are `given`, as far as AWS shows them. Names of a user's own and what only
@@ -239,8 +240,27 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
     }
 }
 
-/// Warns of parts that carry the pipeline's mark under names that an import does not know.
-pub fn by_other_names(others: Option<Vec<String>>) -> Diagnostics {
+/// Warns of what an import did not see: parts that carry the pipeline's mark under names that it does not know, and what is subscribed to the topic that was `found`.
+pub fn unseen(others: Option<Vec<String>>, found: &Observed) -> Diagnostics {
+    let mut unseen = by_other_names(others);
+    let topic = found.get(&["topic".to_owned()][..]);
+    let count = topic
+        .and_then(Option::as_ref)
+        .and_then(|topic| topic.get(SUBSCRIBERS)?.as_i64());
+    if let Some(count) = count.filter(|count| *count > 0) {
+        let detail = format!(
+            "The topic has subscriptions ({count}), which an import does not take into the state. Those that the configuration has are the pipeline's after the next apply. The others go on until somebody ends them \
+             (`aws sns unsubscribe`) or the topic goes."
+        );
+        unseen.push(Diagnostic::warning(
+            "Subscriptions that are not imported",
+            detail,
+        ));
+    }
+    unseen
+}
+
+fn by_other_names(others: Option<Vec<String>>) -> Diagnostics {
     let Some(others) = others else {
         let detail = "AWS's index of tags could not be asked, for which the permission tag:GetResources is needed. Parts that have names of their own are not known before the configuration names them; an apply without would \
                       make others beside them, and a destroy would leave them.";

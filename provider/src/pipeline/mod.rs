@@ -313,7 +313,7 @@ impl CallbackPipeline {
         }
         if imported {
             let others = import::others(&mark, &found, &aws).await;
-            warnings.extend(import::by_other_names(others));
+            warnings.extend(import::unseen(others, &found));
         }
         self.is_past(&request.state);
         if let Some(state) = &state {

@@ -159,7 +159,8 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
 /// What lacks its tag and nothing else is the pipeline's to an import as to every run after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
-    let stage = Stage::new("").await?;
+    let lines = "  subscriptions = { s = { protocol = \"sms\", endpoint = \"+491701234567\" } }\n";
+    let stage = Stage::new(lines).await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
     let url = url_of(&stage, &stage.names.queue).await;
@@ -168,6 +169,7 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
     stage.terraform.expect(&["state", "rm", ADDRESS])?;
     let said = stage.terraform.import(ADDRESS, "orders")?.flat();
     assert!(!said.contains("counts as missing"), "{said}");
+    assert!(said.contains("has subscriptions (1)"), "{said}");
     let Plan::Changes(plan) = stage.terraform.plan()? else {
         panic!("the plan shows nothing");
     };
