@@ -333,6 +333,13 @@ async fn what_was_only_seen_otherwise_is_nobodys_change() -> Result<(), Error> {
     assert_eq!(observed["queue"]["tags"]["audit"], json!("ours"));
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
+    // Nor when it is ignored again, and the rest goes.
+    let again = lines("", "{ status = [\"FAILED\"] }");
+    stage.terraform.rewrite(&again)?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(!said.contains("since the plan"), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+
     // The same days by rules of somebody's.
     somebody::live(&stage, |rules| {
         for rule in rules {
