@@ -51,9 +51,12 @@ fn guide() -> Value {
     serde_json::from_str(policy.expect("the guide has a policy").0).unwrap()
 }
 
-/// What the emulator asks for on no resource at all, which no statement with a resource can give. AWS asks for it on the alias and the key,
-/// on the function and on the state machine, as the guide has it.
-const EMULATOR: [&str; 4] = [
+/// What the emulator asks for on no resource at all, or without the condition's key, which no statement with these can give. AWS asks for it on the alias and the key,
+/// on the function and on the state machine, and for event sources with the function's ARN, as the guide has it.
+const EMULATOR: [&str; 7] = [
+    "lambda:CreateEventSourceMapping",
+    "lambda:DeleteEventSourceMapping",
+    "lambda:UpdateEventSourceMapping",
     "kms:CreateAlias",
     "kms:DeleteAlias",
     "lambda:CreateFunction",
@@ -150,9 +153,26 @@ fn not_in_the_reference(documents: &[Document]) -> Vec<String> {
         kind: Kind::Identity(None),
         policy: guide(),
     };
+    let who = || Who::Bearer("docs/guides/permissions.md");
+    for (action, resource, context, outcome) in KEPT_APART {
+        let row = Row {
+            who: who(),
+            action: (*action).to_owned(),
+            resource: (*resource).to_owned(),
+            context: context
+                .iter()
+                .map(|(key, value)| (*key, (*value).to_owned()))
+                .collect(),
+            outcome: *outcome,
+        };
+        let found = Policies::new(std::slice::from_ref(&guide)).outcome(&row);
+        if found != *outcome {
+            wrong.push(format!("{found:?}, which it must not be: {row:?}"));
+        }
+    }
     for (role, service, outcome) in HANDED_OVER {
         let row = Row {
-            who: Who::Bearer("docs/guides/permissions.md"),
+            who: who(),
             action: "iam:PassRole".to_owned(),
             resource: format!("arn:aws:iam::{ACCOUNT}:role/{role}"),
             context: vec![("iam:PassedToService", format!("{service}.amazonaws.com"))],
@@ -172,6 +192,75 @@ fn not_in_the_reference(documents: &[Document]) -> Vec<String> {
     );
     wrong
 }
+
+type Kept = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Outcome,
+);
+
+const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/1";
+const MAPPING: &str = "arn:aws:lambda:eu-west-1:123456789012:event-source-mapping:1";
+const TAG: (&str, &str) = (
+    "aws:RequestTag/bellflower:pipeline",
+    "orders/devl/eu-west-1",
+);
+
+/// What the guide's user may do with keys and event sources, his own and others'.
+const KEPT_APART: &[Kept] = &[
+    // A key that is being made, or has lost its tag, or is to have another.
+    ("kms:TagResource", KEY, &[TAG], Outcome::Allowed),
+    (
+        "kms:TagResource",
+        KEY,
+        &[TAG, ("kms:ResourceAliases", "alias/orders-key-devl")],
+        Outcome::Allowed,
+    ),
+    (
+        "kms:TagResource",
+        KEY,
+        &[TAG, ("kms:ResourceAliases", "alias/payroll")],
+        Outcome::Refused,
+    ),
+    (
+        "kms:TagResource",
+        KEY,
+        &[
+            TAG,
+            (
+                "aws:ResourceTag/bellflower:pipeline",
+                "payroll/devl/eu-west-1",
+            ),
+        ],
+        Outcome::Denied,
+    ),
+    ("kms:Decrypt", KEY, &[], Outcome::Denied),
+    (
+        "lambda:DeleteEventSourceMapping",
+        MAPPING,
+        &[(
+            "lambda:FunctionArn",
+            "arn:aws:lambda:eu-west-1:123456789012:function:orders-integration-devl-eu-west-1",
+        )],
+        Outcome::Allowed,
+    ),
+    (
+        "lambda:DeleteEventSourceMapping",
+        MAPPING,
+        &[(
+            "lambda:FunctionArn",
+            "arn:aws:lambda:eu-west-1:123456789012:function:payroll",
+        )],
+        Outcome::Denied,
+    ),
+    (
+        "lambda:TagResource",
+        "arn:aws:lambda:eu-west-1:123456789012:function:payroll",
+        &[],
+        Outcome::Denied,
+    ),
+];
 
 /// To whom the guide's user may hand which role.
 const HANDED_OVER: [(&str, &str, Outcome); 4] = [
