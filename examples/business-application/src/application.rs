@@ -264,9 +264,14 @@ impl Exchange {
     async fn run(mut self, id: &str) -> Done {
         let places = self.places.clone();
         let mut stop = self.stop.clone();
-        let _place = tokio::select! {
-            _ = stop.wait_for(|stopped| *stopped) => return Done::Interrupted,
-            place = places.acquire() => place,
+        let mut place = std::pin::pin!(places.acquire());
+        let _place = loop {
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => return Done::Interrupted,
+                place = &mut place => break place,
+                () = sleep(self.heartbeat) => {}
+            }
+            self.give_sign(id).await;
         };
         let work = match self.bucket.data(id).await {
             Ok(data) => Work::new(&data),
@@ -296,10 +301,14 @@ impl Exchange {
             if Instant::now() >= done {
                 return true;
             }
-            if let Err(error) = self.bucket.heartbeat(id).await {
-                // The next one may come through.
-                self.complaints.say(id, error.to_string());
-            }
+            self.give_sign(id).await;
+        }
+    }
+
+    async fn give_sign(&self, id: &str) {
+        if let Err(error) = self.bucket.heartbeat(id).await {
+            // The next one may come through.
+            self.complaints.say(id, error.to_string());
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::bucket::Answer;
 /// The longest result. Step Functions takes 262,144 bytes, and the pipeline puts the execution id around it.
 const LONGEST: usize = 261_888;
 
+/// The longest cause, in characters.
+const LONGEST_CAUSE: usize = 32_768;
+
 /// A piece of work.
 #[derive(Debug)]
 pub struct Work {
@@ -63,6 +66,7 @@ impl Work {
 }
 
 fn failure(error: &str, cause: &str) -> Answer {
+    let cause: String = cause.chars().take(LONGEST_CAUSE).collect();
     Answer::Failure(
         json!({"error": error, "cause": cause})
             .to_string()
@@ -100,6 +104,8 @@ mod tests {
             json!({"error": "BusinessApplication.WorkFailed", "cause": "out of stock"})
         );
         assert!(!answer(&json!({"info": "x".repeat(LONGEST)})).0);
+        let (_, said) = answer(&json!({"input": {"work": {"fail": "ä".repeat(40_000)}}}));
+        assert_eq!(said["cause"], "ä".repeat(LONGEST_CAUSE));
         assert!(matches!(Work::new(b"{").answer(), Answer::Failure(_)));
     }
 

@@ -724,7 +724,7 @@ fn event_invoke_config() -> Vec<Field> {
             "maximum_event_age_in_seconds",
             21600,
             (60, 21600),
-            "Seconds for which Lambda keeps an event that it cannot hand over.",
+            "Seconds for which Lambda keeps an event that it cannot hand over, or whose handling failed: below some 200 that end comes before the second retry, with what fewer `maximum_retry_attempts` mean.",
         ),
         whole(
             "maximum_retry_attempts",
@@ -746,7 +746,7 @@ fn state_machine() -> Vec<Field> {
         ),
         number(
             "callback_heartbeat_seconds",
-            "Seconds for which the application may stay silent. Below the callback time-out.",
+            "Seconds for which the application may stay silent, from when the message was sent to the queue. Below the callback time-out.",
         )
         .check(Check::Whole(1, 31_536_000)),
         object(

@@ -149,7 +149,7 @@ pub fn too_late(operation: &str, limit: Duration) -> Diagnostic {
 /// What AWS alone says was known in the plan and came out otherwise.
 pub fn made_anew(attributes: &[String]) -> Diagnostic {
     let detail = format!(
-        "Between the plan and now somebody, or another resource of this run that holds the same pipeline, removed what these attributes tell of, and it was made anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
+        "Between the refresh that the plan went by (with `-refresh=false`, an earlier one) and now somebody, or another resource of this run that holds the same pipeline, removed what these attributes tell of, and it was made anew: {}. Everything was applied, and the state has the new values; what was made from the old ones elsewhere in the configuration has to be made again. Run the plan and apply once more.",
         attributes.join(", ")
     );
     Diagnostic::error("Made anew since the plan", detail)

@@ -309,6 +309,32 @@ async fn stops_in_the_middle_of_work() -> Result<(), Error> {
     Ok(())
 }
 
+/// Work that waits for its turn is not given up for want of a sign of life.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_gives_signs_of_life() -> Result<(), Error> {
+    let ground = Ground::new().await?;
+    let slow = json!({"seconds": 600});
+    for id in ["one", "two"] {
+        ground.hand_out(id, &slow).await?;
+    }
+    let options = [QUICK, &["--at-once=1"]].concat();
+    let variables = ground.emulator.environment();
+    let application = BusinessApplication::start(&ground.emulator, &variables, BUCKET, &options)?;
+    eventually("signs of life of both", LIMIT, async || {
+        for id in ["one", "two"] {
+            let key = format!("inbound/{id}/heartbeat.json");
+            let head = ground.aws.s3.head_object().bucket(BUCKET).key(key);
+            if head.send().await.is_err() {
+                return Ok(Err(id.to_owned()));
+            }
+        }
+        Ok(Ok(()))
+    })
+    .await?;
+    assert!(application.stop(Signal::TERM)?.success());
+    Ok(())
+}
+
 /// What nobody mends by waiting ends the program, with one line that names it; what S3 may get over does not.
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_at_the_first_look_where_waiting_does_not_help() -> Result<(), Error> {
