@@ -168,7 +168,7 @@ pub async fn glanced(nodes: impl Iterator<Item = &Node>, session: &Session) -> F
         .collect()
 }
 
-/// What the pipeline that is to be replaced holds, for which its destroy is refused as things are. With create_before_destroy that comes last.
+/// What the pipeline that is to be replaced holds, for which its destroy is refused as things are: with `create_before_destroy` that comes last.
 pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Option<Diagnostic> {
     let prior = known.prior.as_ref()?;
     let blueprint = plan::recorded(prior, known)?;

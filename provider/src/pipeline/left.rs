@@ -84,23 +84,21 @@ impl Differs {
             let seen = seen.get(&name).unwrap_or(&Json::Null);
             // A plan shows of the whole what it changes, and not what somebody does to the rest of it.
             let is_in_part = given.filter(|_| is_anew && is_composite(&wanted));
-            let is_since = match is_in_part {
-                Some(given) => is_otherwise(given, &wanted, seen),
-                None => {
-                    let was = old.get(&name);
-                    (is_hidden || before == Some(&wanted))
-                        && was.is_some_and(|was| is_otherwise(was, &wanted, seen))
-                }
+            let is_since = if let Some(given) = is_in_part {
+                is_otherwise(given, &wanted, seen)
+            } else {
+                let was = old.get(&name);
+                (is_hidden || before == Some(&wanted))
+                    && was.is_some_and(|was| is_otherwise(was, &wanted, seen))
             };
             let is_lost = is_since && node.forgotten(found) != Some(name.as_str());
             let before = before.filter(is_kept);
             let to = match before {
                 Some(before) if *before != wanted => &mut sorted.ignored,
                 Some(_) if is_since => &mut sorted.since,
-                // As it was, but not as what it is to be.
-                Some(_) => &mut written,
                 None if is_lost => &mut sorted.overwritten,
-                None => &mut written,
+                // What the plan changes, or what is as it was and only not as what it is to be.
+                _ => &mut written,
             };
             to.push(Difference { name, wanted, is });
         }
