@@ -192,7 +192,7 @@ pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Opti
         .map(|held| format!("{}: {}.", held.object, held.message))
         .collect();
     let detail = format!(
-        "A replacement destroys the pipeline that stands, which an apply refuses as things are: {} End or move what is held before that, or set `bucket.force_destroy = true` and apply that first for itself. With \
+        "A replacement destroys the pipeline that stands, which an apply refuses as things are: {} End or move what is held before that, or set `bucket.force_destroy = true` and apply that first for itself (after `terraform untaint` where it is tainted). With \
          create_before_destroy the whole new pipeline is made before the refusal, and what is set after that does not reach the old one.",
         held.join(" ")
     );
