@@ -167,7 +167,7 @@ impl Bucket {
     }
 
     pub(super) fn refusal(&self, contents: &Contents) -> Option<Failure> {
-        let message = format!("it still holds {contents}, so it was not deleted");
+        let message = format!("it still holds {contents}");
         (!contents.is_empty()).then(|| {
             Failure::refusal(self.title(), message).advise(
                 "Move away what is still needed and empty the bucket, or set `force_destroy = true` for it, apply, and destroy \
