@@ -27,6 +27,8 @@ const MAKING: Duration = Duration::from_mins(20);
 const LOGGING: &[&str] = &["include_execution_data", "log_destination", "log_level"];
 /// The level of logging that is switched off.
 const OFF: &str = "OFF";
+/// How much earlier than its call a state machine may be made by a clock that is not ours.
+const SKEW: Duration = Duration::from_secs(1);
 /// How far running executions are counted, and how many of them are named.
 const COUNTED: usize = 1000;
 const SHOWN: usize = 5;
@@ -330,8 +332,20 @@ impl Part<Aws> for StateMachine {
                 .set_tags(Some(tags.clone()))
                 .send()
         };
-        aws.call("states:CreateStateMachine", &self.name, create)
+        let begun = SystemTime::now();
+        let made = aws
+            .call("states:CreateStateMachine", &self.name, create)
             .await?;
+        // Of one that is there already and is the same, Step Functions says that it was made.
+        let is_older =
+            SystemTime::try_from(made.creation_date).is_ok_and(|made| made + SKEW < begun);
+        if is_older && tags_of(&self.arn, aws).await?.0.get(MADE_AT) != self.tags.0.get(MADE_AT) {
+            let message =
+                "another run has made it meanwhile, and with it the pipeline of this name";
+            return Err(Failure::refusal(self.title(), message).advise(
+                "One configuration alone may hold it: take the object out of the state of the other (`terraform state rm`), which leaves what stands. What no state holds is taken over with `terraform import`.",
+            ));
+        }
         Ok(Attributes::new())
     }
 

@@ -1,6 +1,8 @@
 //! Whose a part is: what carries no mark or another one is left alone, what lost its mark is known again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
@@ -270,6 +272,32 @@ async fn a_second_state_machine_is_no_second_pipeline() -> Result<(), Error> {
     // The log group of the first name is in the first state.
     stage.terraform.destroy()?;
     assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// Step Functions says "made" of a state machine that is there and is the same. Who comes second is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_first_applies_at_once_one_is_refused() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let other = Arc::new(stage.beside(&Stage::text("", "orders", ""))?);
+    let first = Arc::clone(&other);
+    let hook = Fault::hook(move |_| {
+        first.apply().unwrap();
+        std::thread::sleep(Duration::from_secs(2));
+    });
+    let policy = Rule::before(hook).on("iam:PutRolePolicy");
+    proxy.inject(policy.object(&stage.names.state_machine_role).first(1));
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("another run has made it"), "{said}");
+    assert!(matches!(other.plan()?, Plan::NoChanges));
+    // What it says helps.
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    assert!(matches!(other.plan()?, Plan::NoChanges));
+    other.destroy()?;
+    // AWS makes no second one for the same queue and function, as the local one does.
+    let mut left = stage.left().await?;
+    left.retain(|one| !one.starts_with("event source mapping"));
+    assert_eq!(left, Vec::<String>::new());
     Ok(())
 }
 
