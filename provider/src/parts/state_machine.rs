@@ -339,7 +339,12 @@ impl Part<Aws> for StateMachine {
         // Of one that is there already and is the same, Step Functions says that it was made.
         let is_older =
             SystemTime::try_from(made.creation_date).is_ok_and(|made| made + SKEW < begun);
-        if is_older && tags_of(&self.arn, aws).await?.0.get(MADE_AT) != self.tags.0.get(MADE_AT) {
+        let made_at = if is_older {
+            tags_of(&self.arn, aws).await?.0.remove(MADE_AT)
+        } else {
+            None
+        };
+        if made_at.is_some() && made_at.as_ref() != self.tags.0.get(MADE_AT) {
             let message =
                 "another run has made it meanwhile, and with it the pipeline of this name";
             return Err(Failure::refusal(self.title(), message).advise(
