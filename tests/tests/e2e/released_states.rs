@@ -15,6 +15,7 @@ const CODE: &[&str] = &["package", "code_sha256"];
 /// a statement that gave nobody anything.
 const GROWN: &[&str] = &[
     ".integration.role.policy",
+    ".processing.role.policy",
     ".state_machine.definition",
     ".state_machine.role.policy",
     ".topic.policy",

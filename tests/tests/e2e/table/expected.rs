@@ -522,7 +522,19 @@ impl With<'_> {
             &names.processing_role,
             "Processing function of the callback pipeline orders (devl)",
             &self.lambda_trust(),
-            &json!([self.write_log(&names.processing), send_traces(&[])]),
+            &json!([
+                self.write_log(&names.processing),
+                send_traces(&[]),
+                {
+                    "Sid": "OpenVariables",
+                    "Effect": "Allow",
+                    "Action": "kms:Decrypt",
+                    "Resource": self.given.key_arn,
+                    "Condition": {"StringEquals": {
+                        "kms:EncryptionContext:aws:lambda:FunctionArn": self.function_arn(&names.processing),
+                    }},
+                },
+            ]),
         );
         function
     }

@@ -26,7 +26,7 @@ fn code_sha256(function: &str) -> String {
 }
 
 /// The attributes that only AWS can tell: ids it gives, what contains them, and URLs.
-const KNOWN_AFTER_APPLY: [&str; 17] = [
+const KNOWN_AFTER_APPLY: [&str; 18] = [
     "/business_application_policy_json",
     "/dead_letter_queue/url",
     "/event_source/arn",
@@ -36,6 +36,7 @@ const KNOWN_AFTER_APPLY: [&str; 17] = [
     "/key/arn",
     "/key/key_id",
     "/made_at",
+    "/processing/role/policy",
     "/processing/role/unique_id",
     "/queue/url",
     "/state_machine/role/policy",
