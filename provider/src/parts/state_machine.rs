@@ -199,11 +199,11 @@ pub async fn definition(arn: &str, aws: &Aws) -> Result<Option<String>, Failure>
     Ok(absent(described.await, GONE)?.map(|described| described.definition))
 }
 
-/// The tags of a state machine that is there to stay; none where there is no such one, or where we may not look.
+/// The tags of a state machine that is there to stay; `None` where there is no such one, or where we may not look.
 ///
 /// # Errors
 /// The failure of a call that failed otherwise.
-pub async fn tags_of(arn: &str, aws: &Aws) -> Result<Tags, Failure> {
+pub async fn tags_of(arn: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
     const NOT_OURS: &[&str] = &["AccessDeniedException", "InvalidArn"];
     let none = [GONE, NOT_OURS].concat();
     let describe = || {
@@ -215,12 +215,10 @@ pub async fn tags_of(arn: &str, aws: &Aws) -> Result<Tags, Failure> {
     let stays = absent(machine, &none)?
         .is_some_and(|machine| machine.status != Some(StateMachineStatus::Deleting));
     if !stays {
-        return Ok(Tags::default());
+        return Ok(None);
     }
     let answer = aws.call("states:ListTagsForResource", arn, list).await;
-    Ok(listed(
-        absent(answer, &none)?.and_then(|answer| answer.tags),
-    ))
+    Ok(absent(answer, &none)?.map(|answer| listed(answer.tags)))
 }
 
 fn listed(tags: Option<Vec<Tag>>) -> Tags {
@@ -340,7 +338,8 @@ impl Part<Aws> for StateMachine {
         let is_older =
             SystemTime::try_from(made.creation_date).is_ok_and(|made| made + SKEW < begun);
         let made_at = if is_older {
-            tags_of(&self.arn, aws).await?.0.remove(MADE_AT)
+            let tags = tags_of(&self.arn, aws).await?;
+            tags.unwrap_or_default().0.remove(MADE_AT)
         } else {
             None
         };

@@ -171,7 +171,11 @@ fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
         // A null stands for what is to be written again.
         desired.contains_key(name) && (found == desired.get(name) || found == Some(&Json::Null))
     };
-    let by_key = own_key && same("kms_master_key_id");
+    // Objects keep the key that they were written with, whatever the bucket encrypts with by now.
+    let holds = node.path == ["bucket"]
+        && found.owner == Owner::SomeoneElse(None)
+        && !found.attributes.is_empty();
+    let by_key = own_key && (holds || same("kms_master_key_id"));
     found.owner != Owner::Us && (by_key || same("role_arn"))
 }
 
@@ -202,7 +206,7 @@ async fn free(
                 reason.message
             );
             Failure::refusal(node.part.title(), message)
-                .advise("Give it the tag, so that it goes too, or end what it holds.")
+                .advise("Give it the tag, so that it goes too, or end what it holds. (With `bucket.force_destroy`, which is applied first, it is left and the rest goes.)")
         }));
     }
     let mut against = all_told(&reasons);
@@ -231,7 +235,7 @@ async fn under_other_names(
     };
     let bucket = elsewhere::bucket(blueprint, mark, findings, missing("bucket"), aws).await?;
     let machine = if missing(blueprint::MACHINE) {
-        elsewhere::machine(blueprint, mark, findings, aws).await?
+        elsewhere::machine(blueprint, mark, findings, true, aws).await?
     } else {
         None
     };
@@ -243,7 +247,7 @@ async fn under_other_names(
         return Ok(None);
     }
     let detail = format!(
-        "These carry the pipeline's tag {MARK}, or do not let it be seen, and have names that the state does not know: {}. They would be left behind, without what they work with. Apply a configuration that names them \
+        "These are the pipeline's by its tag {MARK} (or do not let it be seen) or by the parts that work with them, and have names that the state does not know: {}. They would be left behind, without what they work with. Apply a configuration that names them \
          first, and destroy then; or, where a run that was killed has made them, remove them.",
         others.join(", ")
     );

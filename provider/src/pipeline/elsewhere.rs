@@ -14,7 +14,7 @@ use crate::engine::Failure;
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::{Aws, bucket, event_source, state_machine};
 
-/// The pipeline's state machine of another name, its ARN and its tags.
+/// The pipeline's state machine of another name, its ARN and its tags; where it may be `unmarked`, also one without the tag that its parts name.
 ///
 /// # Errors
 /// The failure of a call.
@@ -22,6 +22,7 @@ pub async fn machine(
     blueprint: &Blueprint,
     mark: &str,
     findings: &Findings,
+    unmarked: bool,
     aws: &Aws,
 ) -> Result<Option<(String, Tags)>, Failure> {
     if ours(findings).values().all(Option::is_none) {
@@ -49,15 +50,18 @@ pub async fn machine(
         name.is_some_and(|name| name != own && !name.contains(['*', ':']))
     };
     for arn in arns.iter().filter(is_other).collect::<BTreeSet<_>>() {
-        let tags = state_machine::tags_of(arn, aws).await?;
-        if tags.are_of(mark) {
+        let Some(tags) = state_machine::tags_of(arn, aws).await? else {
+            continue;
+        };
+        if tags.are_of(mark) || unmarked && !tags.0.contains_key(MARK) {
             return Ok(Some((arn.clone(), tags)));
         }
     }
     Ok(None)
 }
 
-/// The pipeline's bucket of another name; where the bucket is `missing`, also one of which nobody tells whose it is, and AWS's index of tags is asked.
+/// The pipeline's bucket of another name; where the bucket is `missing`, also one of which nobody tells whose it is, or that the integration function works with and has no tag, and AWS's index of
+/// tags is asked.
 ///
 /// # Errors
 /// The failure of a call.
@@ -87,7 +91,10 @@ pub async fn bucket(
     for name in names {
         let counts = match bucket::tags_of(&name, aws).await {
             Err(failure) if failure.is(&["AccessDenied"]) => missing,
-            tags => tags?.are_of(mark),
+            tags => tags?.is_some_and(|tags| {
+                let is_told = missing && told == Some(name.as_str());
+                tags.are_of(mark) || is_told && !tags.0.contains_key(MARK)
+            }),
         };
         if counts {
             return Ok(Some(name));

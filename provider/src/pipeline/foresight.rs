@@ -257,7 +257,9 @@ async fn already(
         }
         // The one that is to be replaced is of the same mark where only a name changes.
         let others = before.and_then(Blueprint::mark) != Some(mark.clone());
-        if others && let Some((arn, _)) = elsewhere::machine(after, &mark, findings, aws).await? {
+        if others
+            && let Some((arn, _)) = elsewhere::machine(after, &mark, findings, false, aws).await?
+        {
             return Ok(Some(stands_already(id, &arn)));
         }
     }

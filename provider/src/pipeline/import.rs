@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json, json};
 use tfplugin::{Diagnostic, Diagnostics};
 
 use super::apply::Outcome;
-use super::blueprint::{Blueprint, Facts};
+use super::blueprint::{Blueprint, Facts, MACHINE};
+use super::elsewhere;
 use super::findings::{Findings, disown, look, ours, recognise};
 use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
@@ -51,22 +52,31 @@ pub async fn discover(
     let findings = look(&Blueprint::of(&settings, &facts), aws, Findings::new()).await?;
     recover(&mut base, &findings);
     unknown(&mut base, &findings);
-    let Some(bucket) = own(&findings, &["bucket"]) else {
+    // All of them have the pipeline's key.
+    let mut telling = ["bucket", "queue", "topic", "dead_letter_queue"].into_iter();
+    let Some(telling) = telling.find_map(|part| own(&findings, &[part])) else {
         return Ok(base);
     };
-    let mut tags = Tags::of(&bucket.attributes).0;
+    let mut tags = Tags::of(&telling.attributes).0;
     tags.remove(MARK);
     let differs = |(key, value): &(&String, &String)| default_tags.get(*key) != Some(*value);
     let own_tags: BTreeMap<&String, &String> = tags.iter().filter(differs).collect();
     let own_tags = (!own_tags.is_empty()).then_some(own_tags);
-    base.insert("tags".to_owned(), json!(own_tags));
-    base.insert("tags_all".to_owned(), json!(tags));
+    // Without its bucket an import is not done: the next refresh looks again.
+    if own(&findings, &["bucket"]).is_some() {
+        base.insert("tags".to_owned(), json!(own_tags));
+        base.insert("tags_all".to_owned(), json!(tags));
+    }
     // The key in use tells by its mark whether it is the pipeline's own, whatever its alias is.
-    let key = bucket.text("kms_master_key_id");
+    let key = telling.text("kms_master_key_id");
     facts.key_id = Some(key.to_owned());
     let is_own = |found: &Found| found.owner == Owner::Us;
     let blueprint = Blueprint::of(&settings, &facts);
-    let mut found = key_of(&blueprint, aws).await?;
+    let mut found = if key.is_empty() {
+        None
+    } else {
+        key_of(&blueprint, aws).await?
+    };
     if !found.as_ref().is_some_and(is_own) {
         // Somebody may have had the bucket use another one.
         let node = blueprint.node(&["key".to_owned()]);
@@ -218,8 +228,12 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
         }
         for row in rows {
             let path = [&steps[..], &[row.name]].concat();
-            let there = own(findings, &path).is_some();
-            set(base, &path, json!({"enabled": there}));
+            let at: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+            let found = findings.get(&at).and_then(Option::as_ref);
+            // One that lost its mark is there as well.
+            let is_there =
+                |found: &Found| matches!(found.owner, Owner::Us | Owner::SomeoneElse(None));
+            set(base, &path, json!({"enabled": found.is_some_and(is_there)}));
         }
     }
     if own(findings, &["dashboard"]).is_none() {
@@ -240,9 +254,38 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
     }
 }
 
+/// The bucket and the state machine of other names that the pipeline's parts work with.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn worked_with(
+    blueprint: &Blueprint,
+    mark: &str,
+    findings: &Findings,
+    aws: &Aws,
+) -> Result<Vec<String>, Failure> {
+    let missing = |place: &str| {
+        let found = findings.get(&[place.to_owned()][..]);
+        found.is_some_and(Option::is_none)
+    };
+    let mut found = Vec::new();
+    if missing("bucket") {
+        found.extend(elsewhere::bucket(blueprint, mark, findings, true, aws).await?);
+    }
+    if missing(MACHINE) {
+        let machine = elsewhere::machine(blueprint, mark, findings, true, aws).await?;
+        found.extend(machine.map(|(arn, _)| arn));
+    }
+    Ok(found)
+}
+
 /// Warns of what an import did not see: parts that carry the pipeline's mark under names that it does not know, and what is subscribed to the topic that was `found`.
-pub fn unseen(others: Option<Vec<String>>, found: &Observed) -> Diagnostics {
-    let mut unseen = by_other_names(others);
+pub fn unseen(
+    others: Option<Vec<String>>,
+    worked_with: Vec<String>,
+    found: &Observed,
+) -> Diagnostics {
+    let mut unseen = by_other_names(others, worked_with);
     let topic = found.get(&["topic".to_owned()][..]);
     let count = topic
         .and_then(Option::as_ref)
@@ -260,19 +303,24 @@ pub fn unseen(others: Option<Vec<String>>, found: &Observed) -> Diagnostics {
     unseen
 }
 
-fn by_other_names(others: Option<Vec<String>>) -> Diagnostics {
-    let Some(others) = others else {
+fn by_other_names(others: Option<Vec<String>>, worked_with: Vec<String>) -> Diagnostics {
+    let mut found = Vec::new();
+    if others.is_none() {
         let detail = "AWS's index of tags could not be asked, for which the permission tag:GetResources is needed. Parts that have names of their own are not known before the configuration names them; an apply without would \
                       make others beside them, and a destroy would leave them.";
-        return vec![Diagnostic::warning("Not all parts were looked for", detail)];
-    };
+        found.push(Diagnostic::warning("Not all parts were looked for", detail));
+    }
+    let mut others = others.unwrap_or_default();
+    let is_new = |name: &String| !others.iter().any(|arn| arn.ends_with(name.as_str()));
+    let more: Vec<String> = worked_with.into_iter().filter(is_new).collect();
+    others.extend(more);
     // A key has no name by which it could be taken over.
     let (keys, others): (Vec<String>, Vec<String>) =
         others.into_iter().partition(|arn| is_key(arn));
-    let mut found: Diagnostics = left_by_a_run(&keys).into_iter().collect();
+    found.extend(left_by_a_run(&keys));
     if !others.is_empty() {
         let detail = format!(
-            "These carry the pipeline's tag {MARK} and have names that the import does not know: {}. Once the configuration names them, the next apply takes them over; a destroy before that would leave them.",
+            "These are the pipeline's, by its tag {MARK} or by the parts that work with them, and have names that the import does not know: {}. Once the configuration names them, the next apply takes them over; a destroy before that would leave them.",
             others.join(", ")
         );
         found.push(Diagnostic::warning(

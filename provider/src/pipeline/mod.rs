@@ -312,8 +312,10 @@ impl CallbackPipeline {
             blueprint = follows;
         }
         if imported {
+            let worked_with = import::worked_with(&blueprint, &mark, &findings, &aws).await;
+            let worked_with = worked_with.map_err(|failure| vec![told(&failure)])?;
             let others = import::others(&mark, &found, &aws).await;
-            warnings.extend(import::unseen(others, &found));
+            warnings.extend(import::unseen(others, worked_with, &found));
         }
         self.is_past(&request.state);
         if let Some(state) = &state {

@@ -300,7 +300,7 @@ impl Order {
             if let Some(machine) = machine(findings) {
                 return Ok(Some(machine.text("name").to_owned()));
             }
-            let other = elsewhere::machine(&self.blueprint, &mark, findings, aws).await?;
+            let other = elsewhere::machine(&self.blueprint, &mark, findings, false, aws).await?;
             Ok(other.map(|(arn, _)| arn))
         };
         stands.await.map_err(|failure| vec![told(&failure)])
@@ -311,7 +311,7 @@ impl Order {
         if machine(findings).is_some() {
             return Ok(());
         }
-        let other = elsewhere::machine(&self.blueprint, &self.mark(), findings, aws).await;
+        let other = elsewhere::machine(&self.blueprint, &self.mark(), findings, true, aws).await;
         let other = other.map_err(|failure| vec![told(&failure)])?;
         let Some((arn, _)) = other else {
             return Ok(());
@@ -440,7 +440,7 @@ pub async fn made_since(
     };
     let (arn, found) = match machine(findings) {
         Some(machine) => (machine.text("arn").to_owned(), made_at(findings)),
-        None => match elsewhere::machine(blueprint, mark, findings, aws).await? {
+        None => match elsewhere::machine(blueprint, mark, findings, false, aws).await? {
             Some((arn, mut tags)) => (arn, tags.0.remove(MADE_AT)),
             None => return Ok(None),
         },

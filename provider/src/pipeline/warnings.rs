@@ -22,10 +22,15 @@ pub fn of_change(
     lost: Option<&str>,
 ) -> Diagnostics {
     let mut found = Vec::new();
-    lost_callbacks(prior, planned, in_place, &mut found);
+    let there = |part: &str| prior.at(&path(part)).is_some_and(|value| !value.is_null());
+    // An import may not have seen the state machine; where it is known to be missing, nobody waits.
+    let may_wait = !there("made_at") || there("state_machine.arn");
+    if may_wait {
+        lost_callbacks(prior, planned, in_place, &mut found);
+    }
     found.extend(lost_key(prior, planned, lost));
     if in_place {
-        found.extend(short_lived(prior, planned));
+        found.extend(short_lived(prior, planned).filter(|_| may_wait));
         messages_that_age(prior, planned, &mut found);
         found.extend(unseen_answers(prior));
         unconfirmed(prior, planned, &mut found);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_kms::types::KeyState;
+use aws_sdk_s3::types::{Tag, Tagging};
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
@@ -194,6 +195,48 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
     let looked_for = "Nothing was found of the pipeline \"orders/devl\" in region eu-west-1 of account 123456789012.";
     assert!(said.contains(looked_for), "{said}");
     assert!(said.contains("or NAME/ENVIRONMENT"), "{said}");
+    Ok(())
+}
+
+/// What an own name hides and what has lost its tag is told by the parts that work with it: no second one is made beside it, and no destroy leaves it without its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_forgets_nothing_that_its_parts_work_with() -> Result<(), Error> {
+    let own =
+        "  bucket = { bucket = \"my-own-bucket-90\" }\n  state_machine = { name = \"mine\" }\n";
+    let stage = Stage::new(own).await?;
+    stage.terraform.apply()?;
+    put(&stage, "my-own-bucket-90", "outbound/1/data.json").await;
+    let tag = Tag::builder().key("CostCenter").value("1").build().unwrap();
+    let tags = Tagging::builder().tag_set(tag).build().unwrap();
+    let tagging = stage.aws.s3.put_bucket_tagging().bucket("my-own-bucket-90");
+    tagging.tagging(tags).send().await.unwrap();
+    let machine = stage.arn("states", "stateMachine:mine");
+    let untag = stage.aws.sfn.untag_resource().resource_arn(&machine);
+    untag.tag_keys(MARK).send().await.unwrap();
+    stage.set("")?;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    for hidden in ["my-own-bucket-90", &machine] {
+        assert!(said.contains(hidden), "{hidden}: {said}");
+    }
+    let said = stage.terraform.refuse(&DESTROY)?;
+    assert!(said.contains("my-own-bucket-90"), "{said}");
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("state machine of another name"), "{said}");
+    // What it says helps: their names, and the tag.
+    stage.set(own)?;
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("was not made by this pipeline"), "{said}");
+    let mark = "orders/devl/eu-west-1";
+    let tag = Tag::builder().key(MARK).value(mark).build().unwrap();
+    let tags = Tagging::builder().tag_set(tag).build().unwrap();
+    let tagging = stage.aws.s3.put_bucket_tagging().bucket("my-own-bucket-90");
+    tagging.tagging(tags).send().await.unwrap();
+    let tag = aws_sdk_sfn::types::Tag::builder().key(MARK).value(mark);
+    let again = stage.aws.sfn.tag_resource().resource_arn(&machine);
+    again.tags(tag.build()).send().await.unwrap();
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
 

@@ -112,26 +112,20 @@ fn tag_set<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec
         .collect()
 }
 
-/// The tags of a bucket; none where there is no such one here.
+/// The tags of a bucket; `None` where there is no such one here.
 ///
 /// # Errors
 /// The failure of a call that failed otherwise.
-pub async fn tags_of(bucket: &str, aws: &Aws) -> Result<Tags, Failure> {
+pub async fn tags_of(bucket: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
     let get = || aws.s3.get_bucket_tagging().bucket(bucket).send();
     let answer = aws.call("s3:GetBucketTagging", bucket, get).await;
     // Of a bucket in another region S3 tells nothing here.
-    let none = [
-        GONE,
-        &[
-            "NoSuchTagSet",
-            "PermanentRedirect",
-            "AuthorizationHeaderMalformed",
-        ],
-    ]
-    .concat();
-    let tags = absent(answer, &none)?.map(|answer| answer.tag_set);
-    let pairs = tags.into_iter().flatten().map(|tag| (tag.key, tag.value));
-    Ok(Tags::listed(pairs))
+    let none = [GONE, &["PermanentRedirect", "AuthorizationHeaderMalformed"]].concat();
+    let tags = absent(absent(answer, &["NoSuchTagSet"]), &none)?;
+    Ok(tags.map(|answer| {
+        let tags = answer.map(|answer| answer.tag_set).unwrap_or_default();
+        Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value)))
+    }))
 }
 
 impl Bucket {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tfplugin::{Diagnostic, Diagnostics, Path, Value};
 
 use super::subscriptions::dead_letter_target;
+use super::together::look_at_left;
 use super::{complain, path};
 use crate::documents::{Place, names};
 use crate::parts::tags;
@@ -15,6 +16,8 @@ use crate::pipeline::schema::{AlarmRow, Check, Field, PIPELINE_ALARMS, Shape, fi
 #[must_use]
 pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagnostics {
     let mut found = Vec::new();
+    look_at_left(config, &mut found);
+    found.retain(Diagnostic::is_error);
     names(config, planned, place, &mut found);
     twins(config, planned, &mut found);
     own_queue(config, planned, &mut found);

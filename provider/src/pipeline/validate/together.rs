@@ -112,6 +112,14 @@ pub fn look(config: &Value, found: &mut Diagnostics) {
     timeouts(config, found);
 }
 
+/// The same of what is left to `ignore_changes`, of which Terraform shows a plan alone what it is.
+pub fn look_at_left(config: &Value, found: &mut Diagnostics) {
+    let view = View { config };
+    for check in [key, time_outs, prefixes, expiry] {
+        check(&view, found);
+    }
+}
+
 fn key(view: &View, found: &mut Diagnostics) {
     if view.given("kms_key_arn") && view.given("key") {
         let detail = "key describes a key of the pipeline's own, which is not made when kms_key_arn is set: remove one of the two.";
