@@ -8,7 +8,7 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
 
-use super::somebody::{MARK, messages, put, send, state_of_key, url_of};
+use super::somebody::{self, MARK, messages, put, send, state_of_key, url_of};
 
 fn actions(stage: &Stage) -> Result<Value, Error> {
     Ok(stage.change()?["actions"].clone())
@@ -165,8 +165,17 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
     stage.terraform.apply()?;
     let before = stage.observe().await;
     let url = url_of(&stage, &stage.names.queue).await;
-    let untag = || stage.aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK);
-    untag().send().await.unwrap();
+    let alarm = format!("alarm:{}-errors", stage.names.processing);
+    let alarm = stage.arn("cloudwatch", &alarm);
+    let untag = async || {
+        let queue = stage.aws.sqs.untag_queue().queue_url(&url);
+        queue.tag_keys(MARK).send().await.unwrap();
+        let bucket = stage.aws.s3.delete_bucket_tagging();
+        bucket.bucket(&stage.names.bucket).send().await.unwrap();
+        let alarm = stage.aws.cloudwatch.untag_resource().resource_arn(&alarm);
+        alarm.tag_keys(MARK).send().await.unwrap();
+    };
+    untag().await;
     stage.terraform.expect(&["state", "rm", ADDRESS])?;
     let said = stage.terraform.import(ADDRESS, "orders")?.flat();
     assert!(!said.contains("counts as missing"), "{said}");
@@ -185,7 +194,7 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
         BTreeMap::new()
     );
     assert!(matches!(other.plan()?, Plan::NoChanges));
-    untag().send().await.unwrap();
+    untag().await;
     other.expect(&["state", "rm", ADDRESS])?;
     other.import(ADDRESS, "orders")?;
     other.destroy()?;
@@ -195,6 +204,30 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
     let looked_for = "Nothing was found of the pipeline \"orders/devl\" in region eu-west-1 of account 123456789012.";
     assert!(said.contains(looked_for), "{said}");
     assert!(said.contains("or NAME/ENVIRONMENT"), "{said}");
+    Ok(())
+}
+
+/// A bucket that somebody has S3 encrypt with a key of its own names none, and KMS is not asked for one without a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_asks_for_no_key_without_a_name() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    somebody::encrypt_by_s3(&stage).await;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    proxy.reset();
+    stage.terraform.import(ADDRESS, "orders")?;
+    let calls = proxy.calls();
+    let mut asked = calls
+        .iter()
+        .filter(|call| call.operation == "kms:DescribeKey");
+    assert!(asked.clone().count() > 0);
+    assert!(asked.all(|call| !call.object.is_empty()), "{calls:?}");
+    stage.terraform.apply()?;
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
     Ok(())
 }
 

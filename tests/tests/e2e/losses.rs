@@ -517,3 +517,34 @@ async fn what_cannot_be_deleted_together_goes_one_by_one() -> Result<(), Error> 
     assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }
+
+/// Objects keep the key that they were written with, also where the bucket has lost its tag and encrypts otherwise by now: it is not left without that key.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_bucket_is_left_without_its_key() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    somebody::put(&stage, &stage.names.bucket, "outbound/1/data.json").await;
+    let untag = stage.aws.s3.delete_bucket_tagging();
+    untag.bucket(&stage.names.bucket).send().await.unwrap();
+    somebody::encrypt_by_s3(&stage).await;
+    let said = stage.terraform.refuse(&DESTROY)?;
+    assert!(said.contains("does not carry the tag"), "{said}");
+    assert!(said.contains("Nothing was destroyed"), "{said}");
+    Ok(())
+}
+
+/// Where no state machine was ever made, nobody waits, and nothing is lost by a change of where files are.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_where_no_state_machine_was_made() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let denied = Fault::error(403, "AccessDeniedException", "not today");
+    proxy.inject(Rule::before(denied).on("states:CreateStateMachine"));
+    stage.terraform.refuse(&APPLY)?;
+    proxy.clear();
+    stage.terraform.expect(&["untaint", ADDRESS])?;
+    stage.set("  bucket = { inbound_prefix = \"in/\" }\n  task_token = \"private\"\n")?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(!said.contains("would be lost"), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}

@@ -6,7 +6,10 @@ use aws_sdk_kms::types::KeyState;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::FunctionCode;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketLifecycleConfiguration, CreateBucketConfiguration, LifecycleRule};
+use aws_sdk_s3::types::{
+    BucketLifecycleConfiguration, CreateBucketConfiguration, LifecycleRule,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+};
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Aws, Error, Names, Stage, environment, eventually};
 
@@ -212,6 +215,18 @@ pub async fn live(stage: &Stage, alter: impl FnOnce(&mut Vec<LifecycleRule>)) {
     let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules));
     let put = s3.put_bucket_lifecycle_configuration().bucket(bucket);
     let put = put.lifecycle_configuration(rules.build().unwrap());
+    put.send().await.unwrap();
+}
+
+/// Has S3 encrypt what comes to the pipeline's bucket with a key of its own.
+pub async fn encrypt_by_s3(stage: &Stage) {
+    let by_default = ServerSideEncryptionByDefault::builder().sse_algorithm("AES256".into());
+    let rule = ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(by_default.build().unwrap());
+    let rules = ServerSideEncryptionConfiguration::builder().rules(rule.build());
+    let put = stage.aws.s3.put_bucket_encryption();
+    let put = put.bucket(&stage.names.bucket);
+    let put = put.server_side_encryption_configuration(rules.build().unwrap());
     put.send().await.unwrap();
 }
 

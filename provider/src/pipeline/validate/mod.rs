@@ -429,6 +429,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_ignored_has_to_fit_as_well() {
+        // As Terraform puts it together of the configuration and what is ignored.
+        for (ignored, at) in [
+            (
+                json!({"kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/1", "key": {"key_id": "2"}}),
+                "key",
+            ),
+            (
+                json!({"bucket": {"inbound_prefix": "inbound/", "outbound_prefix": "inbound/x/"}}),
+                "bucket.inbound_prefix",
+            ),
+            (
+                json!({"bucket": {"expiration_days": 2}, "state_machine": {"callback_timeout_seconds": 1_000_000}}),
+                "bucket.expiration_days",
+            ),
+            (
+                json!({"state_machine": {"callback_timeout_seconds": 200, "callback_heartbeat_seconds": 300}}),
+                "state_machine.callback_heartbeat_seconds",
+            ),
+        ] {
+            let config = super::super::schema::schema().conform(Value::from_json(&ignored));
+            let told = validate_planned(&config, &config, &place());
+            let told: Vec<_> = told.iter().filter_map(|one| one.path.clone()).collect();
+            let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+            assert_eq!(told, [at], "{ignored}");
+        }
+    }
+
+    #[test]
     fn tags_are_counted_with_those_of_the_provider() {
         let tags = |range: std::ops::Range<usize>| {
             let each = range.map(|number| (format!("k{number:02}"), json!("v")));
