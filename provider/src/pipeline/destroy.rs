@@ -172,9 +172,9 @@ fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
         desired.contains_key(name) && (found == desired.get(name) || found == Some(&Json::Null))
     };
     // Objects keep the key that they were written with, whatever the bucket encrypts with by now.
-    let holds = node.path == ["bucket"]
-        && found.owner == Owner::SomeoneElse(None)
-        && !found.attributes.is_empty();
+    // One that somebody made anew has neither the policy nor the rules.
+    let made = ["policy", "lifecycle_rules"].into_iter().any(same);
+    let holds = node.path == ["bucket"] && found.owner == Owner::SomeoneElse(None) && made;
     let by_key = own_key && (holds || same("kms_master_key_id"));
     found.owner != Owner::Us && (by_key || same("role_arn"))
 }
@@ -206,7 +206,7 @@ async fn free(
                 reason.message
             );
             Failure::refusal(node.part.title(), message)
-                .advise("Give it the tag, so that it goes too, or end what it holds. (With `bucket.force_destroy`, which is applied first, it is left and the rest goes.)")
+                .advise("Give it the tag, so that it goes too, or end what it holds.")
         }));
     }
     let mut against = all_told(&reasons);

@@ -52,23 +52,26 @@ pub async fn discover(
     let findings = look(&Blueprint::of(&settings, &facts), aws, Findings::new()).await?;
     recover(&mut base, &findings);
     unknown(&mut base, &findings);
-    // All of them have the pipeline's key.
-    let mut telling = ["bucket", "queue", "topic", "dead_letter_queue"].into_iter();
-    let Some(telling) = telling.find_map(|part| own(&findings, &[part])) else {
+    // All of them have the pipeline's key, as far as somebody has not taken it from them.
+    let encrypted = ["bucket", "queue", "topic", "dead_letter_queue"].into_iter();
+    let encrypted = encrypted.filter_map(|part| own(&findings, &[part]));
+    let mut keys = encrypted.map(|part| part.text("kms_master_key_id"));
+    let Some(first) = keys.next() else {
         return Ok(base);
     };
-    let mut tags = Tags::of(&telling.attributes).0;
-    tags.remove(MARK);
-    let differs = |(key, value): &(&String, &String)| default_tags.get(*key) != Some(*value);
-    let own_tags: BTreeMap<&String, &String> = tags.iter().filter(differs).collect();
-    let own_tags = (!own_tags.is_empty()).then_some(own_tags);
+    let key = [first].into_iter().chain(keys).find(|key| !key.is_empty());
+    let key = key.unwrap_or_default();
     // Without its bucket an import is not done: the next refresh looks again.
-    if own(&findings, &["bucket"]).is_some() {
+    if let Some(bucket) = own(&findings, &["bucket"]) {
+        let mut tags = Tags::of(&bucket.attributes).0;
+        tags.remove(MARK);
+        let differs = |(key, value): &(&String, &String)| default_tags.get(*key) != Some(*value);
+        let own_tags: BTreeMap<&String, &String> = tags.iter().filter(differs).collect();
+        let own_tags = (!own_tags.is_empty()).then_some(own_tags);
         base.insert("tags".to_owned(), json!(own_tags));
         base.insert("tags_all".to_owned(), json!(tags));
     }
     // The key in use tells by its mark whether it is the pipeline's own, whatever its alias is.
-    let key = telling.text("kms_master_key_id");
     facts.key_id = Some(key.to_owned());
     let is_own = |found: &Found| found.owner == Owner::Us;
     let blueprint = Blueprint::of(&settings, &facts);
@@ -311,7 +314,14 @@ fn by_other_names(others: Option<Vec<String>>, worked_with: Vec<String>) -> Diag
         found.push(Diagnostic::warning("Not all parts were looked for", detail));
     }
     let mut others = others.unwrap_or_default();
-    let is_new = |name: &String| !others.iter().any(|arn| arn.ends_with(name.as_str()));
+    let is_new = |name: &String| {
+        let is_it = |arn: &String| {
+            arn.split_once(":s3:::")
+                .map_or(arn.as_str(), |(_, name)| name)
+                == name
+        };
+        !others.iter().any(is_it)
+    };
     let more: Vec<String> = worked_with.into_iter().filter(is_new).collect();
     others.extend(more);
     // A key has no name by which it could be taken over.
@@ -320,7 +330,7 @@ fn by_other_names(others: Option<Vec<String>>, worked_with: Vec<String>) -> Diag
     found.extend(left_by_a_run(&keys));
     if !others.is_empty() {
         let detail = format!(
-            "These are the pipeline's, by its tag {MARK} or by the parts that work with them, and have names that the import does not know: {}. Once the configuration names them, the next apply takes them over; a destroy before that would leave them.",
+            "These are the pipeline's, by its tag {MARK} or by the parts that work with them, and have names that the import does not know: {}. Once the configuration names them, the next apply takes them over; a destroy before that leaves them, or is refused for what they hold.",
             others.join(", ")
         );
         found.push(Diagnostic::warning(

@@ -455,3 +455,26 @@ async fn what_is_left_behind_is_told() -> Result<(), Error> {
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
+
+/// What is ignored and does not fit the rest is told, and keeps nothing from being planned or destroyed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_told_and_keeps_nothing_from_going() -> Result<(), Error> {
+    let stage = Stage::new(
+        "  queue = { visibility_timeout_seconds = 360 }\n  key = { rotation_period_in_days = 180 }\n  lifecycle {\n    ignore_changes = [queue, key]\n  }\n",
+    )
+    .await?;
+    stage.terraform.apply()?;
+    let set = stage.aws.sqs.set_queue_attributes();
+    let set = set.queue_url(somebody::url_of(&stage, &stage.names.queue).await);
+    let set = set.attributes(QueueAttributeName::VisibilityTimeout, "5");
+    set.send().await.unwrap();
+    let id = stage.state()?["key"]["key_id"].clone();
+    let off = stage.aws.kms.disable_key_rotation();
+    off.key_id(id.as_str().unwrap()).send().await.unwrap();
+    let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
+    assert!(said.contains("Time-out above the queue's"), "{said}");
+    assert!(said.contains("ignore_changes"), "{said}");
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}

@@ -29,11 +29,12 @@ async fn what_lost_its_mark_keeps_its_key() -> Result<(), Error> {
     assert_eq!(state_of_key(&stage, key).await, KeyState::Enabled);
 
     // A bucket that somebody has made in its place, and that needs nothing of the pipeline's, is his.
-    s3.delete_bucket_encryption()
-        .bucket(bucket)
-        .send()
-        .await
-        .unwrap();
+    let plain = s3.delete_bucket_encryption().bucket(bucket);
+    plain.send().await.unwrap();
+    let open = s3.delete_bucket_policy().bucket(bucket);
+    open.send().await.unwrap();
+    let lasting = s3.delete_bucket_lifecycle().bucket(bucket);
+    lasting.send().await.unwrap();
     stage.terraform.destroy()?;
     assert_eq!(state_of_key(&stage, key).await, KeyState::PendingDeletion);
     let get = s3.head_object().bucket(bucket).key("outbound/1/data.json");

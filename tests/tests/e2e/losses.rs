@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_lambda::types::{ApplicationLogLevel, LogFormat, LoggingConfig};
 use aws_sdk_s3::types::{
-    BlockedEncryptionTypes, EncryptionType, EventBridgeConfiguration, NotificationConfiguration,
-    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
-    ServerSideEncryptionRule,
+    BlockedEncryptionTypes, CreateBucketConfiguration, EncryptionType, EventBridgeConfiguration,
+    NotificationConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, eventually};
@@ -530,6 +530,30 @@ async fn no_bucket_is_left_without_its_key() -> Result<(), Error> {
     let said = stage.terraform.refuse(&DESTROY)?;
     assert!(said.contains("does not carry the tag"), "{said}");
     assert!(said.contains("Nothing was destroyed"), "{said}");
+    Ok(())
+}
+
+/// One that somebody has made anew under its name holds nothing of the pipeline's: it is left, and the rest goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn somebodys_bucket_keeps_nothing_from_going() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
+    for folder in ["inbound/", "outbound/"] {
+        let delete = s3.delete_object().bucket(bucket).key(folder);
+        delete.send().await.unwrap();
+    }
+    s3.delete_bucket().bucket(bucket).send().await.unwrap();
+    let place = CreateBucketConfiguration::builder();
+    let place = place.location_constraint(stage.region().into()).build();
+    let create = s3.create_bucket().bucket(bucket);
+    let create = create.create_bucket_configuration(place);
+    create.send().await.unwrap();
+    put(&stage, bucket, "theirs.txt").await;
+    stage.terraform.destroy()?;
+    let head = s3.head_object().bucket(bucket).key("theirs.txt");
+    head.send().await.unwrap();
+    assert_eq!(stage.left().await?, [format!("S3 bucket {bucket}")]);
     Ok(())
 }
 

@@ -17,7 +17,6 @@ use crate::pipeline::schema::{AlarmRow, Check, Field, PIPELINE_ALARMS, Shape, fi
 pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagnostics {
     let mut found = Vec::new();
     look_at_left(config, &mut found);
-    found.retain(Diagnostic::is_error);
     names(config, planned, place, &mut found);
     twins(config, planned, &mut found);
     own_queue(config, planned, &mut found);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellflower_contract::{IllegalLayout, Layout, TaskTokenPlace};
-use tfplugin::{Diagnostic, Diagnostics, Path, Value};
+use tfplugin::{Diagnostic, Diagnostics, Path, Severity, Value};
 
 use super::planned::crowd;
 use super::subscriptions::subscriptions;
@@ -112,19 +112,30 @@ pub fn look(config: &Value, found: &mut Diagnostics) {
     timeouts(config, found);
 }
 
-/// The same of what is left to `ignore_changes`, of which Terraform shows a plan alone what it is.
+/// The same of what is left to `ignore_changes`, of which Terraform shows a plan alone what it is. It may be so for long, and nothing is to be kept from going for it: but for
+/// two keys, which Terraform refuses with words of its own, it is warned of.
 pub fn look_at_left(config: &Value, found: &mut Diagnostics) {
     let view = View { config };
-    for check in [key, time_outs, prefixes, expiry] {
-        check(&view, found);
+    two_keys(&view, found);
+    let mut unfit = Vec::new();
+    for check in [time_outs, prefixes, expiry] {
+        check(&view, &mut unfit);
     }
+    found.extend(unfit.into_iter().filter(Diagnostic::is_error).map(|error| {
+        let detail = format!(
+            "{} (With what `ignore_changes` leaves as it is.)",
+            error.detail
+        );
+        Diagnostic {
+            severity: Severity::Warning,
+            detail,
+            ..error
+        }
+    }));
 }
 
 fn key(view: &View, found: &mut Diagnostics) {
-    if view.given("kms_key_arn") && view.given("key") {
-        let detail = "key describes a key of the pipeline's own, which is not made when kms_key_arn is set: remove one of the two.";
-        complain(found, "key", "Two keys", detail.to_owned());
-    }
+    two_keys(view, found);
     let (rotated, period) = ("key.enable_key_rotation", "key.rotation_period_in_days");
     if view.at(rotated).and_then(Value::as_bool) == Some(false)
         && view.given(period)
@@ -135,6 +146,13 @@ fn key(view: &View, found: &mut Diagnostics) {
             "A key that is not rotated has no period: take {period} out, or {rotated} = false."
         );
         complain(found, period, "Period without rotation", detail);
+    }
+}
+
+fn two_keys(view: &View, found: &mut Diagnostics) {
+    if view.given("kms_key_arn") && view.given("key") {
+        let detail = "key describes a key of the pipeline's own, which is not made when kms_key_arn is set: remove one of the two.";
+        complain(found, "key", "Two keys", detail.to_owned());
     }
 }
 
