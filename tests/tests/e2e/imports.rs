@@ -231,6 +231,23 @@ async fn an_import_asks_for_no_key_without_a_name() -> Result<(), Error> {
     Ok(())
 }
 
+/// Nor is the user's key forgotten for that, which the queues tell of.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_asks_the_parts_that_name_a_key() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.unwrap().arn.unwrap();
+    stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
+    stage.terraform.apply()?;
+    somebody::encrypt_by_s3(&stage).await;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    assert_eq!(stage.state()?["kms_key_arn"], json!(key));
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
 /// What an own name hides and what has lost its tag is told by the parts that work with it: no second one is made beside it, and no destroy leaves it without its key.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_forgets_nothing_that_its_parts_work_with() -> Result<(), Error> {
