@@ -153,7 +153,7 @@ async fn an_import_warns_of_parts_under_names_of_their_own() -> Result<(), Error
         "Parts under names of their own",
         ":incoming",
         ":outgoing",
-        "a destroy before that would leave them",
+        "a destroy before that leaves them",
     ] {
         assert!(told.contains(word), "no {word} in: {told}");
     }
