@@ -8,7 +8,7 @@ use tfplugin::{ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 
 use super::apply::{Deadline, take_down, tell_whose};
 use super::blueprint::{self, Blueprint, Node};
-use super::findings::{Findings, look_again, machine, ours};
+use super::findings::{Findings, is_missing, look_again, machine, ours};
 use super::foresight::glanced;
 use super::order::made_since;
 use super::plan::{self, Known};
@@ -229,12 +229,8 @@ async fn under_other_names(
     mark: &str,
     aws: &Aws,
 ) -> Result<Option<Diagnostic>, Failure> {
-    let missing = |place: &str| {
-        let found = findings.get(&[place.to_owned()][..]);
-        found.is_some_and(Option::is_none)
-    };
-    let bucket = elsewhere::bucket(blueprint, mark, findings, missing("bucket"), aws).await?;
-    let machine = if missing(blueprint::MACHINE) {
+    let bucket = elsewhere::bucket(blueprint, mark, findings, aws).await?;
+    let machine = if is_missing(findings, blueprint::MACHINE) {
         elsewhere::machine(blueprint, mark, findings, true, aws).await?
     } else {
         None

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde_json::Value as Json;
 
 use super::blueprint::{self, Blueprint, Node};
-use super::findings::{Findings, ours};
+use super::findings::{Findings, is_missing, ours};
 use super::state::Observed;
 use crate::engine::Failure;
 use crate::parts::tags::{MARK, Tags};
@@ -60,7 +60,7 @@ pub async fn machine(
     Ok(None)
 }
 
-/// The pipeline's bucket of another name; where the bucket is `missing`, also one of which nobody tells whose it is, or that the integration function works with and has no tag, and AWS's index of
+/// The pipeline's bucket of another name; where the bucket is missing, also one of which nobody tells whose it is, or that the integration function works with and has no tag, and AWS's index of
 /// tags is asked.
 ///
 /// # Errors
@@ -69,10 +69,10 @@ pub async fn bucket(
     blueprint: &Blueprint,
     mark: &str,
     findings: &Findings,
-    missing: bool,
     aws: &Aws,
 ) -> Result<Option<String>, Failure> {
     let observed = ours(findings);
+    let missing = is_missing(findings, "bucket");
     if observed.values().all(Option::is_none) {
         return Ok(None);
     }

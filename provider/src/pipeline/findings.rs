@@ -335,6 +335,13 @@ pub fn is_elses(prior: &Map<String, Json>, findings: &Findings) -> bool {
         && others.iter().any(|(path, _)| was_there(path))
 }
 
+/// Whether a part was looked for and is not there.
+#[must_use]
+pub fn is_missing(findings: &Findings, place: &str) -> bool {
+    let found = findings.get(&[place.to_owned()][..]);
+    found.is_some_and(Option::is_none)
+}
+
 /// What there is of ours.
 #[must_use]
 pub fn ours(findings: &Findings) -> Observed {

@@ -10,7 +10,7 @@ use tfplugin::{Diagnostic, Diagnostics};
 use super::apply::Outcome;
 use super::blueprint::{Blueprint, Facts, MACHINE};
 use super::elsewhere;
-use super::findings::{Findings, disown, look, ours, recognise};
+use super::findings::{Findings, disown, is_missing, look, ours, recognise};
 use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;
@@ -55,11 +55,13 @@ pub async fn discover(
     // All of them have the pipeline's key, as far as somebody has not taken it from them.
     let encrypted = ["bucket", "queue", "topic", "dead_letter_queue"].into_iter();
     let encrypted = encrypted.filter_map(|part| own(&findings, &[part]));
-    let mut keys = encrypted.map(|part| part.text("kms_master_key_id"));
-    let Some(first) = keys.next() else {
+    let keys: Vec<&str> = encrypted
+        .map(|part| part.text("kms_master_key_id"))
+        .collect();
+    if keys.is_empty() {
         return Ok(base);
-    };
-    let key = [first].into_iter().chain(keys).find(|key| !key.is_empty());
+    }
+    let key = keys.into_iter().find(|key| !key.is_empty());
     let key = key.unwrap_or_default();
     // Without its bucket an import is not done: the next refresh looks again.
     if let Some(bucket) = own(&findings, &["bucket"]) {
@@ -152,10 +154,13 @@ async fn key_of(blueprint: &Blueprint, aws: &Aws) -> Result<Option<Found>, Vec<F
     }
 }
 
-fn own<'a>(findings: &'a Findings, path: &[&str]) -> Option<&'a Found> {
+fn at_place<'a>(findings: &'a Findings, path: &[&str]) -> Option<&'a Found> {
     let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
-    let found = findings.get(&path)?.as_ref()?;
-    (found.owner == Owner::Us).then_some(found)
+    findings.get(&path)?.as_ref()
+}
+
+fn own<'a>(findings: &'a Findings, path: &[&str]) -> Option<&'a Found> {
+    at_place(findings, path).filter(|found| found.owner == Owner::Us)
 }
 
 /// One of the roles, which have path and boundary in common.
@@ -231,8 +236,7 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
         }
         for row in rows {
             let path = [&steps[..], &[row.name]].concat();
-            let at: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
-            let found = findings.get(&at).and_then(Option::as_ref);
+            let found = at_place(findings, &path);
             // One that lost its mark is there as well.
             let is_there =
                 |found: &Found| matches!(found.owner, Owner::Us | Owner::SomeoneElse(None));
@@ -267,15 +271,11 @@ pub async fn worked_with(
     findings: &Findings,
     aws: &Aws,
 ) -> Result<Vec<String>, Failure> {
-    let missing = |place: &str| {
-        let found = findings.get(&[place.to_owned()][..]);
-        found.is_some_and(Option::is_none)
-    };
     let mut found = Vec::new();
-    if missing("bucket") {
-        found.extend(elsewhere::bucket(blueprint, mark, findings, true, aws).await?);
+    if is_missing(findings, "bucket") {
+        found.extend(elsewhere::bucket(blueprint, mark, findings, aws).await?);
     }
-    if missing(MACHINE) {
+    if is_missing(findings, MACHINE) {
         let machine = elsewhere::machine(blueprint, mark, findings, true, aws).await?;
         found.extend(machine.map(|(arn, _)| arn));
     }

@@ -146,10 +146,9 @@ fn is_composite(value: &Json) -> bool {
 fn is_otherwise(was: &Json, wanted: &Json, is: &Json) -> bool {
     match (was, wanted, is) {
         (Json::Array(was), Json::Array(wanted), Json::Array(is)) => {
-            let goes = |one: &Json| !wanted.contains(one);
-            let comes = |one: &Json| wanted.contains(one);
-            !was.iter().all(|one| is.contains(one) || goes(one))
-                || !is.iter().all(|one| was.contains(one) || comes(one))
+            let is_taken = |one: &Json| !is.contains(one) && wanted.contains(one);
+            let is_added = |one: &Json| !was.contains(one) && !wanted.contains(one);
+            was.iter().any(is_taken) || is.iter().any(is_added)
         }
         (Json::Object(was), Json::Object(wanted), Json::Object(is)) => {
             let mut names = was.keys().chain(is.keys());

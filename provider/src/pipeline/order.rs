@@ -9,8 +9,8 @@ use super::apply::{remove_surplus, still_forgotten};
 use super::blueprint::{self, Blueprint, Facts, Node};
 use super::claims::{Claims, Making};
 use super::findings::{
-    Findings, as_before, disown, look_again, look_for, machine, made_at, ours, recognise_before,
-    refusals, seen_later,
+    Findings, as_before, disown, is_missing, look_again, look_for, machine, made_at, ours,
+    recognise_before, refusals, seen_later,
 };
 use super::left::{Difference, Differs, Left};
 use super::packages::{NoPackage, Package, Packages};
@@ -327,13 +327,10 @@ impl Order {
 
     /// Refuses to make a second bucket beside one that an import did not see.
     async fn knows_its_bucket(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
-        if !findings
-            .get(&["bucket".to_owned()][..])
-            .is_some_and(Option::is_none)
-        {
+        if !is_missing(findings, "bucket") {
             return Ok(());
         }
-        let other = elsewhere::bucket(&self.blueprint, &self.mark(), findings, true, aws).await;
+        let other = elsewhere::bucket(&self.blueprint, &self.mark(), findings, aws).await;
         let other = other.map_err(|failure| vec![told(&failure)])?;
         let Some(name) = other else {
             return Ok(());

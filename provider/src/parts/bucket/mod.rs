@@ -117,15 +117,19 @@ fn tag_set<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec
 /// # Errors
 /// The failure of a call that failed otherwise.
 pub async fn tags_of(bucket: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
-    let get = || aws.s3.get_bucket_tagging().bucket(bucket).send();
-    let answer = aws.call("s3:GetBucketTagging", bucket, get).await;
     // Of a bucket in another region S3 tells nothing here.
     let none = [GONE, &["PermanentRedirect", "AuthorizationHeaderMalformed"]].concat();
-    let tags = absent(absent(answer, &["NoSuchTagSet"]), &none)?;
-    Ok(tags.map(|answer| {
-        let tags = answer.map(|answer| answer.tag_set).unwrap_or_default();
-        Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value)))
-    }))
+    let tags = tag_set_of(bucket, &none, aws).await?;
+    let pairs = |tags: Vec<Tag>| tags.into_iter().map(|tag| (tag.key, tag.value));
+    Ok(tags.map(|tags| Tags::listed(pairs(tags))))
+}
+
+/// All tags of a bucket, those of AWS among them; `None` where one of these codes says that there is no such one.
+async fn tag_set_of(bucket: &str, none: &[&str], aws: &Aws) -> Result<Option<Vec<Tag>>, Failure> {
+    let get = || aws.s3.get_bucket_tagging().bucket(bucket).send();
+    let answer = aws.call("s3:GetBucketTagging", bucket, get).await;
+    let tags = absent(absent(answer, &["NoSuchTagSet"]), none)?;
+    Ok(tags.map(|answer| answer.map(|answer| answer.tag_set).unwrap_or_default()))
 }
 
 impl Bucket {
@@ -136,13 +140,7 @@ impl Bucket {
 
     /// All tags of the bucket, those of AWS among them; `None` when there is no bucket.
     async fn tags_of(&self, aws: &Aws) -> Result<Option<Vec<Tag>>, Failure> {
-        let get = || aws.s3.get_bucket_tagging().bucket(&self.bucket).send();
-        let answer = absent(
-            aws.call("s3:GetBucketTagging", &self.bucket, get).await,
-            &["NoSuchTagSet"],
-        );
-        Ok(absent(answer, GONE)?
-            .map(|answer| answer.map(|answer| answer.tag_set).unwrap_or_default()))
+        tag_set_of(&self.bucket, GONE, aws).await
     }
 
     async fn public_access_block(

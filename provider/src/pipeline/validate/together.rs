@@ -411,39 +411,32 @@ fn held_back(view: &View, warn: &mut impl FnMut(&str, &str, String)) {
         "queue.delay_seconds",
         "event_source.maximum_batching_window_in_seconds",
     );
-    let way = view
-        .number(delay)
-        .zip(view.number(window))
-        .map(|(delayed, gathered)| (delayed, gathered, delayed.saturating_add(gathered)));
-    let is_off = view.at("event_source.enabled").and_then(Value::as_bool) == Some(false);
-    for (limit, waits) in [
-        (
-            "state_machine.callback_timeout_seconds",
-            "waits for the answer",
-        ),
-        (
-            "state_machine.callback_heartbeat_seconds",
-            "waits for a sign of life",
-        ),
-    ] {
-        let Some(patience) = view.number(limit) else {
-            continue;
-        };
-        if let Some((delayed, gathered, way)) = way
-            && way >= patience
-        {
-            let at = if gathered > delayed { window } else { delay };
-            let detail = format!(
-                "Work is handed out up to {way} s after it was sent ({delay} and {window}), and its execution {waits} for {patience} s from then: together they should be less than {limit}."
-            );
-            warn(at, "Work comes after its time-out", detail);
+    let heartbeat = "state_machine.callback_heartbeat_seconds";
+    if let (Some(delayed), Some(gathered)) = (view.number(delay), view.number(window)) {
+        let way = delayed.saturating_add(gathered);
+        let at = if gathered > delayed { window } else { delay };
+        for (limit, waits) in [
+            (
+                "state_machine.callback_timeout_seconds",
+                "waits for the answer",
+            ),
+            (heartbeat, "waits for a sign of life"),
+        ] {
+            if let Some(patience) = view.number(limit).filter(|patience| way >= *patience) {
+                let detail = format!(
+                    "Work is handed out up to {way} s after it was sent ({delay} and {window}), and its execution {waits} for {patience} s from then: together they should be less than {limit}."
+                );
+                warn(at, "Work comes after its time-out", detail);
+            }
         }
-        if is_off && limit.contains("heartbeat") {
-            let detail = format!(
-                "What is held back gives no sign of life: each execution ends {patience} s after its message was sent, with States.HeartbeatTimeout. Leave out {limit} meanwhile."
-            );
-            warn("event_source.enabled", "What is held back ends", detail);
-        }
+    }
+    let enabled = "event_source.enabled";
+    let is_off = view.at(enabled).and_then(Value::as_bool) == Some(false);
+    if let Some(patience) = view.number(heartbeat).filter(|_| is_off) {
+        let detail = format!(
+            "What is held back gives no sign of life: each execution ends {patience} s after its message was sent, with States.HeartbeatTimeout. Leave out {heartbeat} meanwhile."
+        );
+        warn(enabled, "What is held back ends", detail);
     }
 }
 
