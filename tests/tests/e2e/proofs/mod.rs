@@ -154,35 +154,30 @@ fn not_in_the_reference(documents: &[Document]) -> Vec<String> {
         policy: guide(),
     };
     let who = || Who::Bearer("docs/guides/permissions.md");
-    for (action, resource, context, outcome) in KEPT_APART {
-        let row = Row {
-            who: who(),
-            action: (*action).to_owned(),
-            resource: (*resource).to_owned(),
-            context: context
-                .iter()
-                .map(|(key, value)| (*key, (*value).to_owned()))
-                .collect(),
-            outcome: *outcome,
-        };
-        let found = Policies::new(std::slice::from_ref(&guide)).outcome(&row);
-        if found != *outcome {
-            wrong.push(format!("{found:?}, which it must not be: {row:?}"));
-        }
-    }
-    for (role, service, outcome) in HANDED_OVER {
-        let row = Row {
-            who: who(),
-            action: "iam:PassRole".to_owned(),
-            resource: format!("arn:aws:iam::{ACCOUNT}:role/{role}"),
-            context: vec![("iam:PassedToService", format!("{service}.amazonaws.com"))],
-            outcome,
-        };
-        let found = Policies::new(std::slice::from_ref(&guide)).outcome(&row);
-        if found != outcome {
-            wrong.push(format!("{found:?}, which it must not be: {row:?}"));
-        }
-    }
+    let kept = KEPT_APART
+        .iter()
+        .map(|(action, resource, context, outcome)| {
+            let context = context.iter();
+            Row {
+                who: who(),
+                action: (*action).to_owned(),
+                resource: (*resource).to_owned(),
+                context: context
+                    .map(|(key, value)| (*key, (*value).to_owned()))
+                    .collect(),
+                outcome: *outcome,
+            }
+        });
+    let handed = HANDED_OVER.iter().map(|(role, service, outcome)| Row {
+        who: who(),
+        action: "iam:PassRole".to_owned(),
+        resource: format!("arn:aws:iam::{ACCOUNT}:role/{role}"),
+        context: vec![("iam:PassedToService", format!("{service}.amazonaws.com"))],
+        outcome: *outcome,
+    });
+    let rows: Vec<Row> = kept.chain(handed).collect();
+    let policies = Policies::new(std::slice::from_ref(&guide));
+    wrong.extend(otherwise(&policies, &rows));
     let findings = reference.findings(&[guide]);
     wrong.extend(
         findings
@@ -282,16 +277,19 @@ const HANDED_OVER: [(&str, &str, Outcome); 4] = [
     ("administrator", "lambda", Outcome::Denied),
 ];
 
-/// Rows that come out otherwise, and what no row needs.
+/// Rows that come out otherwise.
+fn otherwise(policies: &Policies, rows: &[Row]) -> Vec<String> {
+    let told = |row: &Row| {
+        let outcome = policies.outcome(row);
+        (outcome != row.outcome).then(|| format!("{outcome:?}, which it must not be: {row:?}"))
+    };
+    rows.iter().filter_map(told).collect()
+}
+
+/// The same, and what no row needs.
 fn wrong_or_idle(documents: &[Document], rows: &[Row]) -> Vec<String> {
     let policies = Policies::new(documents);
-    let mut wrong = Vec::new();
-    for row in rows {
-        let outcome = policies.outcome(row);
-        if outcome != row.outcome {
-            wrong.push(format!("{outcome:?}, which it must not be: {row:?}"));
-        }
-    }
+    let mut wrong = otherwise(&policies, rows);
     for document in documents {
         let mut changed = policies.clone();
         for (what, without) in evaluate::without_one_thing(document) {
