@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::blueprint::{self, Blueprint, Node};
 use super::findings::{Findings, is_missing, ours};
 use super::state::Observed;
+use crate::documents::names::BUCKET;
 use crate::engine::Failure;
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::{Aws, bucket, event_source, state_machine};
@@ -88,6 +89,8 @@ pub async fn bucket(
         names.extend(buckets.map(|(_, name)| name.to_owned()));
     }
     names.remove(name(blueprint, "bucket"));
+    // Somebody may have emptied the variable, and S3 is asked for no such name.
+    names.retain(|name| BUCKET.complaint(name).is_none());
     for name in names {
         let counts = match bucket::tags_of(&name, aws).await {
             Err(failure) if failure.is(&["AccessDenied"]) => missing,

@@ -49,7 +49,7 @@ pub fn not_configured() -> Diagnostics {
 pub fn unmarked(blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let told = |failure: &Failure| {
         let detail = format!(
-            "{}. It counts as missing: an apply that is to have it is refused, and one that takes it out, or a destroy, leaves it. {}",
+            "{}. It counts as missing: an apply that is to have it is refused, and one that takes it out, or a destroy, leaves it, or is refused where what it holds would be lost. {}",
             failure.message,
             give_back(blueprint.mark())
         );

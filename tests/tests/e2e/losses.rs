@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_lambda::types::{ApplicationLogLevel, LogFormat, LoggingConfig};
+use aws_sdk_lambda::types::{ApplicationLogLevel, Environment, LogFormat, LoggingConfig};
 use aws_sdk_s3::types::{
     BlockedEncryptionTypes, CreateBucketConfiguration, EncryptionType, EventBridgeConfiguration,
     NotificationConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
@@ -550,6 +550,12 @@ async fn somebodys_bucket_keeps_nothing_from_going() -> Result<(), Error> {
     let create = create.create_bucket_configuration(place);
     create.send().await.unwrap();
     put(&stage, bucket, "theirs.txt").await;
+    // Nor does a name that is none.
+    let emptied = Environment::builder().variables("BELLFLOWER_BUCKET", "");
+    let update = stage.aws.lambda.update_function_configuration();
+    let update = update.function_name(&stage.names.integration);
+    let update = update.environment(emptied.build());
+    update.send().await.unwrap();
     stage.terraform.destroy()?;
     let head = s3.head_object().bucket(bucket).key("theirs.txt");
     head.send().await.unwrap();

@@ -267,9 +267,9 @@ fn twins(config: &Value, planned: &Value, found: &mut Diagnostics) {
                         .at(&path(other))
                         .is_some_and(|value| !value.is_null());
                     let at = if written { other } else { one };
-                    let name = first.unwrap_or_default();
+                    let [first, second] = [first, second].map(Option::unwrap_or_default);
                     let detail = format!(
-                        "{one} and {other} are both \"{name}\": each needs a name of its own."
+                        "{one} (\"{first}\") and {other} (\"{second}\") are one name: each needs its own, that differs in more than its case."
                     );
                     complain(found, at, "Two parts of one name", detail);
                 }
