@@ -304,7 +304,7 @@ impl Aws {
             () = patience => Err(Failure {
                 operation,
                 object: object.to_owned(),
-                message: "interrupted before an answer came; it may have taken effect".to_owned(),
+                message: cut_off(operation).to_owned(),
                 attempts: 1,
                 ambiguous: true,
                 interrupted: true,
@@ -519,12 +519,29 @@ pub fn absent<T>(result: Result<T, Failure>, codes: &[&str]) -> Result<Option<T>
     }
 }
 
+/// What is said of a call that was given up before its answer came.
+fn cut_off(operation: &str) -> &'static str {
+    let call = operation.split_once(':').map_or(operation, |(_, call)| call);
+    let reads = ["Describe", "Get", "Head", "List"];
+    if reads.iter().any(|verb| call.starts_with(verb)) {
+        "interrupted before an answer came"
+    } else {
+        "interrupted before an answer came; it may have taken effect"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
     use aws_smithy_types::body::SdkBody;
 
     use super::*;
+
+    #[test]
+    fn what_reads_takes_no_effect() {
+        let may = |operation| cut_off(operation).contains("effect");
+        assert!(!may("sns:GetTopicAttributes") && may("sns:SetTopicAttributes"));
+    }
 
     #[test]
     fn an_answer_that_is_cut_is_none() {
