@@ -521,7 +521,9 @@ pub fn absent<T>(result: Result<T, Failure>, codes: &[&str]) -> Result<Option<T>
 
 /// What is said of a call that was given up before its answer came.
 fn cut_off(operation: &str) -> &'static str {
-    let call = operation.split_once(':').map_or(operation, |(_, call)| call);
+    let call = operation
+        .split_once(':')
+        .map_or(operation, |(_, call)| call);
     let reads = ["Describe", "Get", "Head", "List"];
     if reads.iter().any(|verb| call.starts_with(verb)) {
         "interrupted before an answer came"
