@@ -1590,7 +1590,7 @@ async fn a_state_machine_that_waits_for_an_execution_says_so() {
         attributes: Attributes::new(),
         owner: Owner::Us,
     };
-    machine.in_use(&client).await.unwrap();
+    machine.in_use(&client, false).await.unwrap();
     let failure = machine.delete(&client, &nothing).await.unwrap_err();
     let said = failure.to_string();
     assert!(said.contains("an execution is running, arn:e"), "{said}");

@@ -158,8 +158,8 @@ pub trait Part<Aws: Sync>: Send + Sync + Debug {
         &[]
     }
 
-    /// Why removing it now would lose something, if it would.
-    async fn in_use(&self, _aws: &Aws) -> Result<Option<Failure>, Failure> {
+    /// Why removing it now would lose something, if it would; `strictly`, also where the configuration lets that go.
+    async fn in_use(&self, _aws: &Aws, _strictly: bool) -> Result<Option<Failure>, Failure> {
         Ok(None)
     }
 

@@ -411,8 +411,8 @@ impl Part<Aws> for StateMachine {
         Ok(Attributes::new())
     }
 
-    async fn in_use(&self, aws: &Aws) -> Result<Option<Failure>, Failure> {
-        if self.force_destroy {
+    async fn in_use(&self, aws: &Aws, strictly: bool) -> Result<Option<Failure>, Failure> {
+        if self.force_destroy && !strictly {
             return Ok(None);
         }
         let refusal = |message| {
@@ -453,7 +453,7 @@ impl Part<Aws> for StateMachine {
         let settled = aws.settle(&self.title(), "gone", BUDGET, gone).await;
         if let Err(failure) = &settled
             && !failure.interrupted
-            && let Ok(Some(reason)) = self.in_use(aws).await
+            && let Ok(Some(reason)) = self.in_use(aws, false).await
         {
             return Err(reason);
         }

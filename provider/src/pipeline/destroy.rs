@@ -162,13 +162,13 @@ async fn seen(
     Ok(Some(findings))
 }
 
-/// Whether a part that has lost its mark works with what goes: the pipeline's own key, which opens what is in it, or its role.
+/// Whether a part that is not ours works with what goes: the pipeline's own key, which opens what is in it, or its role.
 fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
     let own_key = blueprint.nodes.iter().any(|node| node.path == ["key"]);
     let desired = node.part.desired();
     let same = |name: &str| {
         let found = found.attributes.get(name);
-        // A null stands for what is to be written again.
+        // A null stands for what is to be written again, or may not be seen.
         desired.contains_key(name) && (found == desired.get(name) || found == Some(&Json::Null))
     };
     // Objects keep the key that they were written with, whatever the bucket encrypts with by now.
@@ -176,7 +176,28 @@ fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
     let made = ["policy", "lifecycle_rules"].into_iter().any(same);
     let holds = node.path == ["bucket"] && found.owner == Owner::SomeoneElse(None) && made;
     let by_key = own_key && (holds || same("kms_master_key_id"));
-    found.owner != Owner::Us && (by_key || same("role_arn"))
+    by_key || same("role_arn")
+}
+
+/// What stands in the way of the end of what a part that is not ours works with, and would be left without.
+fn left_alone(node: &Node, whose: Option<&str>, mark: &str, why: &Failure) -> Failure {
+    let (tag, else_wise) = match whose {
+        Some(other) => (
+            format!("it carries the tag {MARK} = {other}"),
+            "have what it holds written anew with a key that stays",
+        ),
+        None => (
+            format!("it does not carry the tag {MARK}"),
+            "end what it holds",
+        ),
+    };
+    let message = format!(
+        "{tag}, would be left, and works with what goes; {}",
+        why.message
+    );
+    Failure::refusal(node.part.title(), message).advise(format!(
+        "If it is this pipeline's, give it {MARK} = {mark}, so that it goes too. If it is not, {else_wise}."
+    ))
 }
 
 /// Whether nothing stands against the end: objects in the bucket, running executions, also where these have lost their mark.
@@ -186,28 +207,23 @@ async fn free(
     mark: &str,
     aws: &Aws,
 ) -> Result<(), Diagnostics> {
+    let failed = |failure: Failure| vec![told(&failure)];
     let mut reasons: Vec<Failure> = Vec::new();
     for node in &blueprint.nodes {
-        let found = findings.get(&node.path).and_then(Option::as_ref);
-        let ours = found.is_some_and(|found| found.owner == Owner::Us);
-        if !ours && !found.is_some_and(|found| is_tied(node, found, blueprint)) {
+        let Some(found) = findings.get(&node.path).and_then(Option::as_ref) else {
             continue;
-        }
-        let protected = found.and_then(|found| node.part.protected(found));
-        reasons.extend(protected.filter(|_| ours));
-        let used = node.part.in_use(aws).await;
-        let used = used.map_err(|failure| vec![told(&failure)])?;
-        reasons.extend(used.map(|reason| {
-            if ours {
-                return reason;
+        };
+        match &found.owner {
+            Owner::Us => {
+                reasons.extend(node.part.protected(found));
+                reasons.extend(node.part.in_use(aws, false).await.map_err(failed)?);
             }
-            let message = format!(
-                "it does not carry the tag {MARK} = {mark}, would be left, and works with what goes; {}",
-                reason.message
-            );
-            Failure::refusal(node.part.title(), message)
-                .advise("Give it the tag, so that it goes too, or end what it holds.")
-        }));
+            Owner::SomeoneElse(whose) if is_tied(node, found, blueprint) => {
+                let used = node.part.in_use(aws, true).await.map_err(failed)?;
+                reasons.extend(used.map(|why| left_alone(node, whose.as_deref(), mark, &why)));
+            }
+            Owner::SomeoneElse(_) => {}
+        }
     }
     let mut against = all_told(&reasons);
     match under_other_names(blueprint, findings, mark, aws).await {

@@ -182,7 +182,7 @@ pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Opti
     let aws = &once(session?);
     let looks = blueprint.nodes.iter().filter(is_ours);
     let looks = looks.map(|node| async move {
-        let look = tokio::time::timeout(GLANCE, node.part.in_use(aws)).await;
+        let look = tokio::time::timeout(GLANCE, node.part.in_use(aws, false)).await;
         look.ok()?.ok()?
     });
     let held: Vec<String> = join_all(looks)
@@ -266,6 +266,6 @@ async fn already(
     let Some(bucket) = new("bucket").filter(is_ours) else {
         return Ok(None);
     };
-    let used = bucket.part.in_use(aws).await?;
+    let used = bucket.part.in_use(aws, true).await?;
     Ok(used.map(|used| in_use_already(id, bucket, &used)))
 }

@@ -43,6 +43,9 @@ struct Part {
     path: Path,
     /// What was there, as far as it was not what should be; none when nothing was.
     found: Option<Attributes>,
+    /// What of what should be was not seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unseen: Vec<String>,
     /// Whether it was somebody else's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     foreign: bool,
@@ -100,9 +103,15 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
             Some(Owner::SomeoneElse(mark)) => (true, mark.clone()),
             _ => (false, None),
         };
+        let unseen = |found: &Found| {
+            let mut names: Vec<String> = desired.keys().cloned().collect();
+            names.retain(|name| !found.attributes.contains_key(name));
+            names
+        };
         Part {
             path: path.clone(),
             found: found.as_ref().map(odd),
+            unseen: found.as_ref().map(unseen).unwrap_or_default(),
             foreign,
             mark,
         }
@@ -254,6 +263,7 @@ pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {
         };
         let found = part.found.map(|odd| {
             let mut attributes = desired;
+            attributes.retain(|name, _| !part.unseen.contains(name));
             attributes.extend(odd);
             Found { attributes, owner }
         });
@@ -284,7 +294,7 @@ mod tests {
                     Some(Found { attributes, owner })
                 }
                 "bucket" => Some(Found {
-                    attributes: node.part.desired(),
+                    attributes: Attributes::from_iter([("tags".to_owned(), json!({}))]),
                     owner: Owner::SomeoneElse(Some("parcels".to_owned())),
                 }),
                 _ => Some(Found {

@@ -346,16 +346,14 @@ impl Order {
 
     /// Refuses to take up a bucket that has work or answers in it: a run that did not get to its end leaves it empty.
     async fn holds_nothing(&self, findings: &Findings, aws: &Aws) -> Result<(), Diagnostics> {
-        let mut settings = self.settings.clone();
-        settings.bucket.force_destroy = false;
-        let blueprint = Blueprint::of(&settings, &self.facts);
+        let blueprint = Blueprint::of(&self.settings, &self.facts);
         let Some(node) = blueprint.node(&["bucket".to_owned()]) else {
             return Ok(());
         };
         if findings.get(&node.path).is_none_or(Option::is_none) {
             return Ok(());
         }
-        let used = node.part.in_use(aws).await;
+        let used = node.part.in_use(aws, true).await;
         let used = used.map_err(|failure| vec![told(&failure)])?;
         let Some(reason) = used else {
             return Ok(());

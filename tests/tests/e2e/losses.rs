@@ -518,48 +518,72 @@ async fn what_cannot_be_deleted_together_goes_one_by_one() -> Result<(), Error> 
     Ok(())
 }
 
-/// Objects keep the key that they were written with, also where the bucket has lost its tag and encrypts otherwise by now: it is not left without that key.
+/// Objects keep the key that they were written with, also where the bucket has lost its tag and encrypts otherwise by now: it is not left without that key, whatever way the
+/// destroy comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_bucket_is_left_without_its_key() -> Result<(), Error> {
-    let stage = Stage::new("").await?;
+    let (stage, proxy) = Stage::behind_proxy("  bucket = { force_destroy = true }\n").await?;
     stage.terraform.apply()?;
-    somebody::put(&stage, &stage.names.bucket, "outbound/1/data.json").await;
-    let untag = stage.aws.s3.delete_bucket_tagging();
-    untag.bucket(&stage.names.bucket).send().await.unwrap();
+    let bucket = &stage.names.bucket;
+    somebody::put(&stage, bucket, "outbound/1/data.json").await;
+    let refused = |arguments: &[&str], why: &str| {
+        let said = stage.terraform.refuse(arguments)?;
+        assert!(said.contains(why), "{said}");
+        assert!(said.contains("Nothing was destroyed"), "{said}");
+        Ok::<_, Error>(())
+    };
+    let saved = ["plan", "-destroy", "-out=end.plan"];
+    let apply = ["apply", "-no-color", "end.plan"];
+
+    // Somebody has given it the tag of another pipeline.
+    somebody::mark_bucket(&stage, Some("parcels/devl/eu-west-1")).await;
+    let another = "carries the tag bellflower:pipeline = parcels/devl/eu-west-1";
+    refused(&DESTROY, another)?;
+    stage.terraform.expect(&saved)?;
+    refused(&apply, another)?;
+
+    // With all but its tag it would be the pipeline's.
+    somebody::mark_bucket(&stage, None).await;
     somebody::encrypt_by_s3(&stage).await;
-    let said = stage.terraform.refuse(&DESTROY)?;
-    assert!(said.contains("does not carry the tag"), "{said}");
-    assert!(said.contains("Nothing was destroyed"), "{said}");
-    Ok(())
+    let none = "does not carry the tag";
+    refused(&DESTROY, none)?;
+    // What may not be looked at is not taken for somebody's.
+    stage.terraform.expect(&saved)?;
+    let denied = Fault::error(403, "AccessDenied", "not for you");
+    proxy.inject(Rule::before(denied).on("s3:GetBucketPolicy"));
+    refused(&apply, none)
 }
 
 /// One that somebody has made anew under its name holds nothing of the pipeline's: it is left, and the rest goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn somebodys_bucket_keeps_nothing_from_going() -> Result<(), Error> {
-    let stage = Stage::new("").await?;
-    stage.terraform.apply()?;
-    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
-    for folder in ["inbound/", "outbound/"] {
-        let delete = s3.delete_object().bucket(bucket).key(folder);
-        delete.send().await.unwrap();
+    for mark in [None, Some("parcels/devl/eu-west-1")] {
+        let stage = Stage::new("").await?;
+        stage.terraform.apply()?;
+        let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
+        for folder in ["inbound/", "outbound/"] {
+            let delete = s3.delete_object().bucket(bucket).key(folder);
+            delete.send().await.unwrap();
+        }
+        s3.delete_bucket().bucket(bucket).send().await.unwrap();
+        let place = CreateBucketConfiguration::builder();
+        let place = place.location_constraint(stage.region().into()).build();
+        let create = s3.create_bucket().bucket(bucket);
+        let create = create.create_bucket_configuration(place);
+        create.send().await.unwrap();
+        somebody::mark_bucket(&stage, mark).await;
+        put(&stage, bucket, "theirs.txt").await;
+        // Nor does a name that is none.
+        let emptied = Environment::builder().variables("BELLFLOWER_BUCKET", "");
+        let update = stage.aws.lambda.update_function_configuration();
+        let update = update.function_name(&stage.names.integration);
+        let update = update.environment(emptied.build());
+        update.send().await.unwrap();
+        stage.terraform.destroy()?;
+        let head = s3.head_object().bucket(bucket).key("theirs.txt");
+        head.send().await.unwrap();
+        assert_eq!(stage.left().await?, [format!("S3 bucket {bucket}")]);
     }
-    s3.delete_bucket().bucket(bucket).send().await.unwrap();
-    let place = CreateBucketConfiguration::builder();
-    let place = place.location_constraint(stage.region().into()).build();
-    let create = s3.create_bucket().bucket(bucket);
-    let create = create.create_bucket_configuration(place);
-    create.send().await.unwrap();
-    put(&stage, bucket, "theirs.txt").await;
-    // Nor does a name that is none.
-    let emptied = Environment::builder().variables("BELLFLOWER_BUCKET", "");
-    let update = stage.aws.lambda.update_function_configuration();
-    let update = update.function_name(&stage.names.integration);
-    let update = update.environment(emptied.build());
-    update.send().await.unwrap();
-    stage.terraform.destroy()?;
-    let head = s3.head_object().bucket(bucket).key("theirs.txt");
-    head.send().await.unwrap();
-    assert_eq!(stage.left().await?, [format!("S3 bucket {bucket}")]);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, CreateBucketConfiguration, LifecycleRule,
     ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    Tag, Tagging,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Aws, Error, Names, Stage, environment, eventually};
@@ -84,6 +85,20 @@ pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
             call.definition(definition).send().await.unwrap();
         }
     }
+}
+
+/// Gives the pipeline's bucket this mark alone, or no tag.
+pub async fn mark_bucket(stage: &Stage, mark: Option<&str>) {
+    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
+    let Some(mark) = mark else {
+        let untag = s3.delete_bucket_tagging().bucket(bucket);
+        untag.send().await.unwrap();
+        return;
+    };
+    let tag = Tag::builder().key(MARK).value(mark).build().unwrap();
+    let tags = Tagging::builder().tag_set(tag).build().unwrap();
+    let put = s3.put_bucket_tagging().bucket(bucket).tagging(tags);
+    put.send().await.unwrap();
 }
 
 /// Deletes the pipeline's state machine; its ARN.

@@ -31,6 +31,7 @@ pub use folders::remove_empty;
 use lifecycle::described_rules;
 
 const GONE: &[&str] = &["NoSuchBucket"];
+const DENIED: &[&str] = &["AccessDenied"];
 /// The name is taken, in a region where we cannot look.
 const ELSEWHERE: &[&str] = &["PermanentRedirect", "AuthorizationHeaderMalformed"];
 /// How S3 may refuse the call that sets tags where it takes another one alone.
@@ -555,7 +556,7 @@ impl Part<Aws> for Bucket {
                     owner: Owner::SomeoneElse(None),
                 }));
             }
-            Err(failure) if failure.is(&["AccessDenied"]) => {
+            Err(failure) if failure.is(DENIED) => {
                 return Err(failure.advise(
                     "A bucket of this name exists. It belongs to another account, or these credentials may not read its tags.",
                 ));
@@ -563,18 +564,15 @@ impl Part<Aws> for Bucket {
             Err(failure) => return Err(failure),
         };
         let owner = self.tags.owner_of(&tags);
-        match owner {
-            Owner::Us => {}
-            // It may be ours and have lost its mark: what else it is tells.
-            Owner::SomeoneElse(None) => {
-                let look = Box::pin(self.look(aws, tags.clone())).await;
-                let attributes = look.unwrap_or_else(|_| attributes! { "tags": tags });
-                return Ok(Some(Found { attributes, owner }));
-            }
-            Owner::SomeoneElse(Some(_)) => {
-                let attributes = attributes! { "tags": tags };
-                return Ok(Some(Found { attributes, owner }));
-            }
+        // It may be ours and have lost its mark: what else it is tells.
+        if owner != Owner::Us {
+            let look = Box::pin(self.look(aws, tags.clone())).await;
+            let attributes = match absent(look, &[GONE, DENIED].concat())? {
+                Some(attributes) => attributes,
+                // Nobody may see which key it works with.
+                None => attributes! { "tags": tags, "kms_master_key_id": Value::Null },
+            };
+            return Ok(Some(Found { attributes, owner }));
         }
         // Just after it was made, a bucket can be there for one call and not for the next.
         let whole = || async {
@@ -611,8 +609,8 @@ impl Part<Aws> for Bucket {
         Ok(Attributes::new())
     }
 
-    async fn in_use(&self, aws: &Aws) -> Result<Option<Failure>, Failure> {
-        if self.force_destroy {
+    async fn in_use(&self, aws: &Aws, strictly: bool) -> Result<Option<Failure>, Failure> {
+        if self.force_destroy && !strictly {
             return Ok(None);
         }
         let (contents, _) = self.survey(aws).await?;
