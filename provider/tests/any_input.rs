@@ -312,7 +312,7 @@ fn planned(config: &Value, known: &Known) -> Result<Option<Planned>, TestCaseErr
         }
     };
     if let Some(place) = &known.place
-        && refused(&validate_planned(config, &planned.value, place))?
+        && refused(&validate_planned(config, &planned.value, None, place))?
     {
         return Ok(None);
     }

@@ -35,7 +35,6 @@ use tfplugin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
-use crate::documents::Place;
 use crate::engine::Owner;
 use apply::{Deadline, Progress, converge, tell_whose};
 use blueprint::{Blueprint, Facts, Node};
@@ -136,7 +135,7 @@ async fn remarks(
     request: &PlanRequest,
     planned: &Planned,
     memory: &[u8],
-    place: Option<&Place>,
+    known: &Known,
     session: Option<&Session>,
 ) -> Diagnostics {
     let replaces = !planned.replace.is_empty();
@@ -148,12 +147,11 @@ async fn remarks(
         told.extend(change);
         told.extend(warnings::of_unknown_names(&request.config, &request.prior));
     }
-    if let Some(place) = place {
-        told.extend(validate::validate_planned(
-            &request.config,
-            &planned.value,
-            place,
-        ));
+    if let Some(place) = &known.place {
+        // A destroy is not kept from what it takes away.
+        let before = (!known.destroys && !request.prior.is_null()).then_some(&request.prior);
+        let found = validate::validate_planned(&request.config, &planned.value, before, place);
+        told.extend(found);
     }
     if let Some(session) = session {
         let ignored = session.config.ignore_tags.as_ref();
@@ -396,8 +394,7 @@ impl CallbackPipeline {
         }
         let session = session.as_deref();
         let mut diagnostics = std::mem::take(&mut planned.warnings);
-        diagnostics
-            .extend(remarks(request, &planned, &memory, known.place.as_ref(), session).await);
+        diagnostics.extend(remarks(request, &planned, &memory, &known, session).await);
         let replaces = !planned.replace.is_empty();
         let id = named_by(&planned.value);
         let intent = (id.clone(), planned.after.alone());

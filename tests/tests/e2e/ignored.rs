@@ -456,6 +456,29 @@ async fn what_is_left_behind_is_told() -> Result<(), Error> {
     Ok(())
 }
 
+/// What would not fit with what is ignored is refused before anything is changed, and keeps nothing from being destroyed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_not_fit_what_is_ignored_is_refused() -> Result<(), Error> {
+    let ignoring = |bucket: &str| {
+        format!(
+            "  bucket = {{ {bucket} }}\n  lifecycle {{\n    ignore_changes = [bucket.inbound_prefix]\n  }}\n"
+        )
+    };
+    let stage = Stage::new(&ignoring("inbound_prefix = \"in/\"")).await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    stage.set(&ignoring(
+        "inbound_prefix = \"answers/\", outbound_prefix = \"in/\"",
+    ))?;
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("Overlapping prefixes"), "{said}");
+    assert!(said.contains("ignore_changes"), "{said}");
+    assert_eq!(stage.observe().await, before);
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// What is ignored and does not fit the rest is told, and keeps nothing from being planned or destroyed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_is_told_and_keeps_nothing_from_going() -> Result<(), Error> {

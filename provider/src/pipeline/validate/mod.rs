@@ -448,12 +448,22 @@ mod tests {
                 json!({"state_machine": {"callback_timeout_seconds": 200, "callback_heartbeat_seconds": 300}}),
                 "state_machine.callback_heartbeat_seconds",
             ),
+            (
+                json!({"event_source": {"batch_size": 11, "maximum_batching_window_in_seconds": 0}}),
+                "event_source.batch_size",
+            ),
         ] {
             let config = super::super::schema::schema().conform(Value::from_json(&ignored));
-            let told = validate_planned(&config, &config, &place());
+            let told = validate_planned(&config, &config, None, &place());
             let told: Vec<_> = told.iter().filter_map(|one| one.path.clone()).collect();
             let told: Vec<_> = told.iter().map(ToString::to_string).collect();
             assert_eq!(told, [at], "{ignored}");
+            // What was so before is told, and what comes to be so is refused.
+            let fit = super::super::schema::schema().conform(Value::from_json(&json!({})));
+            for (before, refused) in [(&config, at == "key"), (&fit, true)] {
+                let told = validate_planned(&config, &config, Some(before), &place());
+                assert_eq!(told[0].is_error(), refused, "{ignored}");
+            }
         }
     }
 
@@ -468,7 +478,7 @@ mod tests {
             let given = json!({"name": "orders", "tags": written});
             let config = super::super::schema::schema().conform(Value::from_json(&given));
             let planned = Value::from_json(&json!({"name": "orders", "tags_all": all}));
-            validate_planned(&config, &planned, &place)
+            validate_planned(&config, &planned, None, &place)
         };
         assert!(told(tags(0..48), tags(0..48)).is_empty());
         let many = told(tags(0..10), tags(0..49));
@@ -490,7 +500,7 @@ mod tests {
                 "protocol": "email", "endpoint": "a@b.cd", "redrive_policy": policy,
             }}});
             let config = super::super::schema::schema().conform(Value::from_json(&given));
-            validate_planned(&config, &config, &place())
+            validate_planned(&config, &config, None, &place())
         };
         assert!(told(arn("eu-west-1", "123456789012")).is_empty());
         for elsewhere in [
@@ -596,7 +606,7 @@ mod tests {
             "bucket": {"bucket": names_of("a-name-too-long-for-s3", &place)},
             "kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/1",
         }));
-        let told = validate_planned(&config, &planned, &place);
+        let told = validate_planned(&config, &planned, None, &place);
         assert!(
             told[0].detail.contains("S3 bucket") && told[0].detail.contains("63"),
             "{told:?}"
@@ -614,7 +624,7 @@ mod tests {
                 "alarms": {"executions_failed": {"enabled": enabled}},
             });
             let config = Value::from_json(&config);
-            validate_planned(&config, &config, &place())
+            validate_planned(&config, &config, None, &place())
         };
         // n-executions-failed-e-eu-west-1
         let most = 255 - "-executions-failed-".len() - 50 - "-eu-west-1".len();
@@ -647,7 +657,7 @@ mod tests {
             json!({"name": "orders", "queue": {"name": "q"}, "dead_letter_queue": {"name": "q"}});
         let config = super::super::schema::schema().conform(Value::from_json(&given));
         let place = place();
-        let told = validate_planned(&config, &config, &place);
+        let told = validate_planned(&config, &config, None, &place);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].detail.contains("queue.name"), "{told:?}");
     }

@@ -12,11 +12,16 @@ use crate::parts::tags;
 use crate::pipeline::blueprint::pipeline_alarm;
 use crate::pipeline::schema::{AlarmRow, Check, Field, PIPELINE_ALARMS, Shape, fields};
 
-/// Looks at what follows from the configuration and the place: names too long for their service, a key of another region.
+/// Looks at what follows from the configuration, the place and what was `before`: names too long for their service, a key of another region.
 #[must_use]
-pub fn validate_planned(config: &Value, planned: &Value, place: &Place) -> Diagnostics {
+pub fn validate_planned(
+    config: &Value,
+    planned: &Value,
+    before: Option<&Value>,
+    place: &Place,
+) -> Diagnostics {
     let mut found = Vec::new();
-    look_at_left(config, &mut found);
+    look_at_left(config, before, &mut found);
     names(config, planned, place, &mut found);
     twins(config, planned, &mut found);
     own_queue(config, planned, &mut found);

@@ -112,26 +112,35 @@ pub fn look(config: &Value, found: &mut Diagnostics) {
     timeouts(config, found);
 }
 
-/// The same of what is left to `ignore_changes`, of which Terraform shows a plan alone what it is. It may be so for long, and nothing is to be kept from going for it: but for
-/// two keys, which Terraform refuses with words of its own, it is warned of.
-pub fn look_at_left(config: &Value, found: &mut Diagnostics) {
-    let view = View { config };
-    two_keys(&view, found);
-    let mut unfit = Vec::new();
-    for check in [time_outs, prefixes, expiry] {
-        check(&view, &mut unfit);
-    }
-    found.extend(unfit.into_iter().filter(Diagnostic::is_error).map(|error| {
-        let detail = format!(
-            "{} (With what `ignore_changes` leaves as it is.)",
-            error.detail
-        );
-        Diagnostic {
-            severity: Severity::Warning,
-            detail,
+/// What `ignore_changes` may bring together.
+const LEFT: [Together; 4] = [time_outs, prefixes, expiry, batching];
+
+/// The same of what is left to `ignore_changes`, of which Terraform shows a plan alone what it is. What does not fit any more after what was `before` is refused; where it did not, it is warned of, since it may be so
+/// for long, and nothing is to be kept from going for it. Two keys Terraform would refuse itself, with words of its own.
+pub fn look_at_left(config: &Value, before: Option<&Value>, found: &mut Diagnostics) {
+    two_keys(&View { config }, found);
+    let unfit = |check: Together, config: &Value| {
+        let mut unfit = Vec::new();
+        check(&View { config }, &mut unfit);
+        unfit.retain(Diagnostic::is_error);
+        unfit
+    };
+    for check in LEFT {
+        let was_fit = before.is_some_and(|before| unfit(check, before).is_empty());
+        let unfit = unfit(check, config).into_iter().map(|error| Diagnostic {
+            severity: if was_fit {
+                error.severity
+            } else {
+                Severity::Warning
+            },
+            detail: format!(
+                "{} (With what `ignore_changes` leaves, or what is known by now.)",
+                error.detail
+            ),
             ..error
-        }
-    }));
+        });
+        found.extend(unfit);
+    }
 }
 
 fn key(view: &View, found: &mut Diagnostics) {
