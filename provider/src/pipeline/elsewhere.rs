@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use bellflower_contract::env;
+use bellflower_contract::{TASK_TOKEN_FILE, env};
 use futures::future::join_all;
 use serde_json::Value as Json;
 
@@ -11,7 +11,7 @@ use super::blueprint::{self, Blueprint, Node};
 use super::findings::{Findings, is_missing, ours};
 use super::state::Observed;
 use crate::documents::names::BUCKET;
-use crate::engine::Failure;
+use crate::engine::{Attributes, Failure};
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::{Aws, bucket, event_source, state_machine};
 
@@ -61,7 +61,7 @@ pub async fn machine(
     Ok(None)
 }
 
-/// The pipeline's bucket of another name; where the bucket is missing, also one of which nobody tells whose it is, or that the integration function works with and has no tag, and AWS's index of
+/// The pipeline's bucket of another name; where the bucket is missing, also one of which nobody tells whose it is, or that the pipeline's parts work with and has no tag, and AWS's index of
 /// tags is asked.
 ///
 /// # Errors
@@ -77,12 +77,8 @@ pub async fn bucket(
     if observed.values().all(Option::is_none) {
         return Ok(None);
     }
-    let function = observed.get(&["integration".to_owned()][..]);
-    let variables = function
-        .and_then(Option::as_ref)
-        .and_then(|function| function.get("variables"));
-    let told = variables.and_then(|variables| variables.get(env::BUCKET)?.as_str());
-    let mut names: BTreeSet<String> = told.map(str::to_owned).into_iter().collect();
+    let told = worked_with(&observed);
+    let mut names = told.clone();
     if missing {
         let arns = aws.tagged(MARK, mark).await.unwrap_or_default();
         let buckets = arns.iter().filter_map(|arn| arn.split_once(":s3:::"));
@@ -95,7 +91,7 @@ pub async fn bucket(
         let counts = match bucket::tags_of(&name, aws).await {
             Err(failure) if failure.is(&["AccessDenied"]) => missing,
             tags => tags?.is_some_and(|tags| {
-                let is_told = missing && told == Some(name.as_str());
+                let is_told = missing && told.contains(&name);
                 tags.are_of(mark) || is_told && !tags.0.contains_key(MARK)
             }),
         };
@@ -104,6 +100,18 @@ pub async fn bucket(
         }
     }
     Ok(None)
+}
+
+/// The buckets that the integration function is told of, and out of which the roles may remove task tokens.
+fn worked_with(observed: &Observed) -> BTreeSet<String> {
+    let properties = || observed.values().flatten();
+    let variable = |of: &Attributes| of.get("variables")?.get(env::BUCKET)?.as_str().map(str::to_owned);
+    let policies = properties().filter_map(|of| of.get("policy")?.as_str());
+    let words = policies.flat_map(|text| text.split('"'));
+    let tokens = words.filter(|word| word.ends_with(TASK_TOKEN_FILE));
+    let buckets = tokens.filter_map(|word| word.split_once(":s3:::")?.1.split('/').next());
+    let variables = properties().filter_map(variable);
+    variables.chain(buckets.map(str::to_owned)).collect()
 }
 
 /// Who takes messages from the pipeline's queues beside it, by the part that should take them; in a brief look nobody. Where that is missing, its queue is asked, as far as it answers.

@@ -106,6 +106,15 @@ async fn an_import_forgets_no_bucket() -> Result<(), Error> {
     }
     let buckets = stage.aws.s3.list_buckets().send().await.unwrap().buckets;
     assert_eq!(buckets.map(|all| all.len()), Some(1));
+    // The roles tell as well, where the function is gone.
+    stage.set("")?;
+    let delete = stage.aws.lambda.delete_function();
+    let delete = delete.function_name(&stage.names.integration);
+    delete.send().await.unwrap();
+    for command in [&DESTROY, &APPLY] {
+        let said = stage.terraform.refuse(command)?;
+        assert!(said.contains("my-own-bucket-79"), "{said}");
+    }
     stage.set(own)?;
     stage.terraform.apply()?;
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
