@@ -413,6 +413,14 @@ impl Part<Aws> for Key {
         self.arn.as_deref()
     }
 
+    /// It was looked for by its id, or by its alias: that it has lost the one or the other makes it no other key.
+    fn is_known_by(&self, found: &Attributes) -> bool {
+        let changes = Changes::between(&self.desired(), found);
+        changes
+            .names()
+            .all(|name| ["alias", "tags"].contains(&name))
+    }
+
     fn writes_too(&self, one: &str, other: &str) -> bool {
         [one, other].iter().all(|name| ROTATION.contains(name))
     }
@@ -450,18 +458,22 @@ impl Part<Aws> for Key {
         let denied = [document.as_ref().err(), rotation.as_ref().err()];
         if owner != Owner::Us && denied.into_iter().flatten().any(|one| one.is(DENIED)) {
             // Who may do only what the pipeline's tag allows sees no more of it. A key that is known by its id is no other one: the tag is what it lacks.
-            let known = self.key_id.as_deref() == Some(id) && owner == Owner::SomeoneElse(None);
+            let is_id = self.key_id.as_deref() == Some(id);
+            // As other parts or the alias name it.
+            let is_named = self.key_id.is_some() && (by_alias || self.key_id == key.arn);
             let as_told = Self {
                 description: key.description.clone().unwrap_or_default(),
                 is_enabled: key.enabled,
                 ..self.clone()
             };
-            let mut attributes = if known {
+            let mut attributes = if owner == Owner::SomeoneElse(None) && (is_id || is_named) {
                 properties(&as_told)
             } else {
                 Attributes::new()
             };
             attributes.extend(attributes! { "tags": tags, "arn": key.arn, "key_id": id });
+            let unseen = is_id.then_some(&self.alias);
+            attributes.extend(attributes! { "alias": alias.unwrap_or(unseen) });
             return Ok(Some(Found { attributes, owner }));
         }
         let (document, rotation, alias) = (document?, rotation?, alias?);

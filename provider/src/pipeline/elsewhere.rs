@@ -105,7 +105,12 @@ pub async fn bucket(
 /// The buckets that the integration function is told of, and out of which the roles may remove task tokens.
 fn worked_with(observed: &Observed) -> BTreeSet<String> {
     let properties = || observed.values().flatten();
-    let variable = |of: &Attributes| of.get("variables")?.get(env::BUCKET)?.as_str().map(str::to_owned);
+    let variable = |of: &Attributes| {
+        of.get("variables")?
+            .get(env::BUCKET)?
+            .as_str()
+            .map(str::to_owned)
+    };
     let policies = properties().filter_map(|of| of.get("policy")?.as_str());
     let words = policies.flat_map(|text| text.split('"'));
     let tokens = words.filter(|word| word.ends_with(TASK_TOKEN_FILE));

@@ -16,7 +16,7 @@ use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;
 use super::state::Observed;
 use crate::documents::{Place, machine};
-use crate::engine::{Attributes, Failure, Found, Owner};
+use crate::engine::{Attributes, Changes, Failure, Found, Owner};
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::topic::SUBSCRIBERS;
 use crate::parts::{Aws, key};
@@ -52,17 +52,10 @@ pub async fn discover(
     let findings = look(&Blueprint::of(&settings, &facts), aws, Findings::new()).await?;
     recover(&mut base, &findings);
     unknown(&mut base, &findings);
-    // All of them have the pipeline's key, as far as somebody has not taken it from them.
-    let encrypted = ["bucket", "queue", "topic", "dead_letter_queue"].into_iter();
-    let encrypted = encrypted.filter_map(|part| own(&findings, &[part]));
-    let keys: Vec<&str> = encrypted
-        .map(|part| part.text("kms_master_key_id"))
-        .collect();
-    if keys.is_empty() {
+    if ours(&findings).values().all(Option::is_none) {
         return Ok(base);
     }
-    let key = keys.into_iter().find(|key| !key.is_empty());
-    let key = key.unwrap_or_default();
+    let key = common_key(&findings);
     // Without its bucket an import is not done: the next refresh looks again.
     if let Some(bucket) = own(&findings, &["bucket"]) {
         let mut tags = Tags::of(&bucket.attributes).0;
@@ -75,27 +68,33 @@ pub async fn discover(
     }
     // The key in use tells by its mark whether it is the pipeline's own, whatever its alias is.
     facts.key_id = Some(key.to_owned());
-    let is_own = |found: &Found| found.owner == Owner::Us;
     let blueprint = Blueprint::of(&settings, &facts);
+    let node = blueprint.node(&["key".to_owned()]);
+    let is_marked = |found: &Found| found.owner == Owner::Us;
     let mut found = if key.is_empty() {
         None
     } else {
         key_of(&blueprint, aws).await?
     };
-    if !found.as_ref().is_some_and(is_own) {
-        // Somebody may have had the bucket use another one.
-        let node = blueprint.node(&["key".to_owned()]);
+    if !found.as_ref().is_some_and(is_marked) {
+        // Somebody may have had most of them use another one.
         facts.key_id = node.map(|node| node.part.name().to_owned());
         let mut named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
-        if !named.as_ref().is_some_and(is_own)
+        if !named.as_ref().is_some_and(is_marked)
             && let Some(arn) = marked_key(&blueprint, &findings, aws).await
         {
             facts.key_id = Some(arn);
             named = key_of(&Blueprint::of(&settings, &facts), aws).await?;
         }
-        found = named.filter(is_own).or(found);
+        found = named.filter(is_marked).or(found);
     }
-    if let Some(found) = found.as_ref().filter(|found| is_own(found)) {
+    // Nobody else makes one with this policy and description: it has lost its tag.
+    let is_own = |found: &&Found| {
+        let changes = node.map(|node| Changes::between(&node.part.desired(), &found.attributes));
+        let is_known = changes.is_some_and(|changes| !changes.any(&["policy", "description"]));
+        is_marked(found) || found.owner == Owner::SomeoneElse(None) && is_known
+    };
+    if let Some(found) = found.as_ref().filter(is_own) {
         // An alias of another name may be somebody's: the configuration tells.
         let alias = found.attributes.get("alias");
         let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
@@ -118,22 +117,38 @@ pub fn tell_whose(blueprint: &Blueprint, findings: &mut Findings) {
     disown(blueprint, findings);
 }
 
+/// The keys that the pipeline's parts use, one for each part.
+fn keys(findings: &Findings) -> impl Iterator<Item = &str> {
+    let parts = findings.values().flatten();
+    let own = parts.filter(|part| part.owner == Owner::Us);
+    let keys = own.flat_map(|part| {
+        let names = ["kms_master_key_id", "kms_key_arn", "kms_key_id"];
+        names.map(|name| part.text(name))
+    });
+    keys.filter(|key| !key.is_empty())
+}
+
+/// The key that most parts use: all have the pipeline's, as far as somebody has not given them others.
+fn common_key(findings: &Findings) -> &str {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for key in keys(findings) {
+        match counts.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((key, 1)),
+        }
+    }
+    // The first of those that are as many.
+    let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
+    most.map_or("", |(key, _)| key)
+}
+
 /// A key that AWS's index of tags knows to carry the pipeline's mark, and that a part of the pipeline uses.
 async fn marked_key(blueprint: &Blueprint, findings: &Findings, aws: &Aws) -> Option<String> {
     let mark = blueprint.mark()?;
     let others = others(&mark, &Observed::new(), aws).await?;
     let is_used = |arn: &String| {
-        let mut parts = findings
-            .values()
-            .flatten()
-            .filter(|found| found.owner == Owner::Us);
-        parts.any(|part| {
-            let mut keys = ["kms_master_key_id", "kms_key_arn", "kms_key_id"].into_iter();
-            keys.any(|name| {
-                let key = part.text(name);
-                !key.is_empty() && (arn == key || arn.ends_with(&format!(":key/{key}")))
-            })
-        })
+        let is_it = |key: &str| arn == key || arn.ends_with(&format!(":key/{key}"));
+        keys(findings).any(is_it)
     };
     others.into_iter().find(|arn| is_key(arn) && is_used(arn))
 }

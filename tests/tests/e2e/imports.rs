@@ -136,24 +136,7 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
     assert_eq!(stage.state()?["drift"], json!({}));
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
-    let theirs = stage.aws.kms.create_key().send().await.unwrap();
-    let theirs = theirs.key_metadata.unwrap().arn.unwrap();
-    let by_default = aws_sdk_s3::types::ServerSideEncryptionByDefault::builder()
-        .sse_algorithm("aws:kms".into())
-        .kms_master_key_id(&theirs)
-        .build()
-        .unwrap();
-    let rule = aws_sdk_s3::types::ServerSideEncryptionRule::builder()
-        .apply_server_side_encryption_by_default(by_default)
-        .build();
-    let rules = aws_sdk_s3::types::ServerSideEncryptionConfiguration::builder()
-        .rules(rule)
-        .build()
-        .unwrap();
-    let put = stage.aws.s3.put_bucket_encryption();
-    let put = put.bucket(&stage.names.bucket);
-    let put = put.server_side_encryption_configuration(rules);
-    put.send().await.unwrap();
+    let theirs = somebody::encrypt_by_another(&stage).await;
     imported()?;
     assert_eq!(actions(&stage)?, json!(["update"]));
     stage.terraform.destroy()?;
@@ -163,6 +146,35 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
             .all(|one| theirs.contains(one.rsplit(' ').next().unwrap_or_default())),
         "{left:?}"
     );
+    Ok(())
+}
+
+/// The own key is known without its tag, whatever its alias is and the bucket is encrypted with by now, also to who may not look at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_knows_the_own_key_without_its_tag() -> Result<(), Error> {
+    for lines in ["", "  key = { alias = \"alias/mine\" }\n"] {
+        let (stage, proxy) = Stage::behind_proxy(lines).await?;
+        stage.terraform.apply()?;
+        let before = stage.observe().await;
+        let key = stage.state()?["key"]["arn"].clone();
+        let untag = stage.aws.kms.untag_resource();
+        let untag = untag.key_id(key.as_str().unwrap()).tag_keys(MARK);
+        untag.send().await.unwrap();
+        let denied = Fault::error(400, "AccessDeniedException", "not for you");
+        proxy.inject(Rule::before(denied).on("kms:GetKeyPolicy"));
+        somebody::encrypt_by_another(&stage).await;
+        stage.terraform.expect(&["state", "rm", ADDRESS])?;
+        stage.terraform.import(ADDRESS, "orders")?;
+        assert_eq!(stage.state()?["key"]["arn"], key);
+        assert_eq!(actions(&stage)?, json!(["update"]));
+        proxy.clear();
+        stage.terraform.apply()?;
+        assert_eq!(
+            differences(&before, &stage.observe().await),
+            BTreeMap::new()
+        );
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    }
     Ok(())
 }
 
@@ -248,12 +260,20 @@ async fn an_import_asks_the_parts_that_name_a_key() -> Result<(), Error> {
     let key = key.key_metadata.unwrap().arn.unwrap();
     stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
     stage.terraform.apply()?;
+    let again = || -> Result<(), Error> {
+        stage.terraform.expect(&["state", "rm", ADDRESS])?;
+        stage.terraform.import(ADDRESS, "orders")?;
+        assert_eq!(stage.state()?["kms_key_arn"], json!(key));
+        let said = stage.terraform.apply()?.flat();
+        assert!(!said.contains("would be lost"), "{said}");
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+        Ok(())
+    };
     somebody::encrypt_by_s3(&stage).await;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
-    assert_eq!(stage.state()?["kms_key_arn"], json!(key));
-    stage.terraform.apply()?;
-    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    again()?;
+    // Most parts tell, not the first.
+    somebody::encrypt_by_another(&stage).await;
+    again()?;
     Ok(())
 }
 

@@ -235,7 +235,21 @@ pub async fn live(stage: &Stage, alter: impl FnOnce(&mut Vec<LifecycleRule>)) {
 
 /// Has S3 encrypt what comes to the pipeline's bucket with a key of its own.
 pub async fn encrypt_by_s3(stage: &Stage) {
-    let by_default = ServerSideEncryptionByDefault::builder().sse_algorithm("AES256".into());
+    encrypt(stage, "AES256", None).await;
+}
+
+/// Has S3 encrypt it with a key that somebody makes for that; its ARN.
+pub async fn encrypt_by_another(stage: &Stage) -> String {
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.unwrap().arn.unwrap();
+    encrypt(stage, "aws:kms", Some(&key)).await;
+    key
+}
+
+async fn encrypt(stage: &Stage, algorithm: &str, key: Option<&str>) {
+    let by_default = ServerSideEncryptionByDefault::builder()
+        .sse_algorithm(algorithm.into())
+        .set_kms_master_key_id(key.map(str::to_owned));
     let rule = ServerSideEncryptionRule::builder()
         .apply_server_side_encryption_by_default(by_default.build().unwrap());
     let rules = ServerSideEncryptionConfiguration::builder().rules(rule.build());
