@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::tags::Tags;
+use super::tags::{MARK, Tags};
 use super::{ATTEMPT, Aws, absent, attributes, properties};
 use crate::documents::names;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
@@ -260,6 +260,14 @@ impl Function {
         .advise(format!("Who plans and applies needs {right}."))
     }
 
+    fn right_to_open(&self, key: Option<&str>) -> String {
+        let key = key.unwrap_or_default();
+        let mark = self.tags.0.get(MARK).map_or("", String::as_str);
+        format!(
+            "kms:Decrypt on {key}. Where that rests on the key's tag {MARK} = {mark}, which it may have lost, give it back: `aws kms tag-resource --key-id {key} --tags TagKey={MARK},TagValue={mark}`"
+        )
+    }
+
     async fn put_concurrency(&self, aws: &Aws) -> Result<(), Failure> {
         let name = &self.function_name;
         if self.reserved_concurrent_executions < 0 {
@@ -426,7 +434,7 @@ impl Part<Aws> for Function {
             Some((_, Some(error))) => {
                 let code = error.error_code.unwrap_or_default();
                 if code.contains("AccessDenied") {
-                    let right = format!("kms:Decrypt on {}", have.kms_key_arn.unwrap_or_default());
+                    let right = self.right_to_open(have.kms_key_arn.as_deref());
                     let told = (code, error.message.unwrap_or_default());
                     return Err(self.hidden("its environment variables", told, &right));
                 }

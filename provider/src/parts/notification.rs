@@ -12,7 +12,7 @@ use aws_sdk_s3::types::{
 };
 use serde::Serialize;
 
-use super::{Aws, absent, attributes, properties};
+use super::{Aws, attributes, bucket, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
 /// The bucket is not there, or it is somebody's in another region, of which the bucket itself tells.
@@ -191,11 +191,8 @@ impl Notification {
                 .bucket(&self.bucket)
                 .send()
         };
-        let answer = absent(
-            aws.call("s3:GetBucketNotificationConfiguration", &self.bucket, get)
-                .await,
-            GONE,
-        )?;
+        let call = aws.call("s3:GetBucketNotificationConfiguration", &self.bucket, get);
+        let answer = bucket::here(&self.bucket, call.await, aws).await?;
         Ok(answer.and_then(|have| self.described(&have)))
     }
 

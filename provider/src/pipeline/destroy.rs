@@ -16,7 +16,8 @@ use super::settings::Settings;
 use super::warnings::warning_of;
 use super::{
     CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, named, not_configured,
-    settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked, value_of,
+    or_cut_short, settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked,
+    value_of,
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
@@ -305,6 +306,8 @@ impl CallbackPipeline {
         let stop = stop_with(work);
         let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
         let aws = session.aws(stop);
+        let limit = limit(&base, "delete");
+        let late = |failed| or_cut_short(failed, work, &deadline, "delete", limit);
         let findings = match seen(
             &session,
             &request.private,
@@ -317,7 +320,7 @@ impl CallbackPipeline {
         {
             Ok(Some(findings)) => findings,
             Ok(None) => return gone(vec![held_by_another(&settings)]),
-            Err(diagnostics) => return kept(diagnostics),
+            Err(failed) => return kept(late(failed)),
         };
         let free = free(&blueprint, &findings, claim.mark(), &aws).await;
         // What was seen a moment ago may have been seen with other credentials.
@@ -326,8 +329,8 @@ impl CallbackPipeline {
         {
             return kept(diagnostics);
         }
-        if let Err(diagnostics) = free {
-            return kept(diagnostics);
+        if let Err(failed) = free {
+            return kept(late(failed));
         }
         let mut left = unmarked(&blueprint, &findings);
         if !memory::is_told(&request.private) {
@@ -343,13 +346,7 @@ impl CallbackPipeline {
             return gone(left);
         }
         let mut diagnostics = all_told(&outcome.failures);
-        diagnostics.extend(unfinished(
-            &outcome,
-            work,
-            &deadline,
-            "delete",
-            limit(&base, "delete"),
-        ));
+        diagnostics.extend(unfinished(&outcome, work, &deadline, "delete", limit));
         let state = state::state(&base, &outcome.blueprint, &outcome.observed);
         (state.map_or(Value::Null, value_of), diagnostics)
     }

@@ -48,8 +48,8 @@ use place::{home, met, stated, supposed, whereabouts};
 use plan::{Known, Planned, key_arn, settled};
 use settings::Settings;
 use words::{
-    all_told, cut_short, in_part, made_anew, not_configured, not_ours, not_shown, other_code,
-    since, to_be_twice, told, too_late, unfinished, unmarked,
+    all_told, cut_short, in_part, made_anew, not_configured, not_ours, not_shown, or_cut_short,
+    other_code, since, to_be_twice, told, too_late, unfinished, unmarked,
 };
 
 /// The resource's name.
@@ -141,10 +141,11 @@ async fn remarks(
     let replaces = !planned.replace.is_empty();
     let mut told = Vec::new();
     if !request.prior.is_null() {
-        let lost = memory::lost_key(memory);
-        let change =
-            warnings::of_change(&request.prior, &planned.value, !replaces, lost.as_deref());
+        let change = warnings::of_change(&request.prior, &planned.value, !replaces);
         told.extend(change);
+        let key = memory::lost_key(memory);
+        let lost = warnings::lost_key(&request.prior, &planned.value, key.as_deref());
+        told.extend(lost.filter(|_| !memory::is_others_key(memory)));
         told.extend(warnings::of_unknown_names(&request.config, &request.prior));
     }
     if let Some(place) = &known.place {
@@ -454,15 +455,15 @@ impl CallbackPipeline {
             Err(diagnostics) => return nothing(diagnostics),
         };
         let stop = stop_with(work);
-        let deadline = Deadline::start(limit(&base, operation), stop.clone());
+        let limit = limit(&base, operation);
+        let deadline = Deadline::start(limit, stop.clone());
         let aws = session.aws(stop);
         let (findings, left) = match order.cleared(&base, &making, &aws).await {
             Ok(Some(cleared)) => cleared,
-            Ok(None) => {
-                let why = cut_short(work, operation, limit(&base, operation));
-                return nothing(vec![why]);
+            Ok(None) => return nothing(vec![cut_short(work, operation, limit)]),
+            Err(failed) => {
+                return nothing(or_cut_short(failed, work, &deadline, operation, limit));
             }
-            Err(diagnostics) => return nothing(diagnostics),
         };
         let Order {
             settings,
@@ -520,13 +521,7 @@ impl CallbackPipeline {
             return (state, told);
         }
         let mut diagnostics = all_told(&outcome.failures);
-        diagnostics.extend(unfinished(
-            &outcome,
-            work,
-            &deadline,
-            operation,
-            limit(&base, operation),
-        ));
+        diagnostics.extend(unfinished(&outcome, work, &deadline, operation, limit));
         let state = state::state(&base, &outcome.blueprint, &outcome.observed)
             .map_or(Value::Null, value_of);
         diagnostics.extend(since(&blueprint::id(&settings), &left));

@@ -14,13 +14,8 @@ pub fn warning_of(whose: &str, summary: &str, detail: String) -> Diagnostic {
     Diagnostic::warning(format!("{summary}: {whose}"), detail)
 }
 
-/// What a user should know of a change of a pipeline that exists, be it in place or by a replacement, and whose own key may be `lost`.
-pub fn of_change(
-    prior: &Value,
-    planned: &Value,
-    in_place: bool,
-    lost: Option<&str>,
-) -> Diagnostics {
+/// What a user should know of a change of a pipeline that exists, be it in place or by a replacement.
+pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
     let mut found = Vec::new();
     let there = |part: &str| prior.at(&path(part)).is_some_and(|value| !value.is_null());
     // An import may not have seen the state machine; where it is known to be missing, nobody waits.
@@ -28,7 +23,6 @@ pub fn of_change(
     if may_wait {
         lost_callbacks(prior, planned, in_place, &mut found);
     }
-    found.extend(lost_key(prior, planned, lost));
     if in_place {
         found.extend(short_lived(prior, planned).filter(|_| may_wait));
         messages_that_age(prior, planned, &mut found);
@@ -191,8 +185,8 @@ pub fn unseen<'a>(whose: &str, mut what: impl Iterator<Item = &'a str>) -> Optio
     Some(warning_of(whose, "Answers that were not seen", detail))
 }
 
-/// Warns where the pipeline's own key is not there any more, and what is encrypted with it is.
-fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagnostic> {
+/// Warns where the pipeline's own key, whose ARN may be known, is not there any more, and what is encrypted with it is.
+pub fn lost_key(prior: &Value, planned: &Value, arn: Option<&str>) -> Option<Diagnostic> {
     let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
     let own = planned
         .get("key")
@@ -207,8 +201,8 @@ fn lost_key(prior: &Value, planned: &Value, lost: Option<&str>) -> Option<Diagno
     {
         return None;
     }
-    let which = lost.map(|arn| format!(", {arn},")).unwrap_or_default();
-    let id = lost.and_then(|arn| arn.rsplit_once('/'));
+    let which = arn.map(|arn| format!(", {arn},")).unwrap_or_default();
+    let id = arn.and_then(|arn| arn.rsplit_once('/'));
     let id = id.map_or("` with its id".to_owned(), |(_, id)| {
         format!(" --key-id {id}`")
     });

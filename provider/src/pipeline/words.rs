@@ -302,6 +302,20 @@ pub fn cut_short(work: &Work, operation: &str, limit: Duration) -> Diagnostic {
     too_late(operation, limit)
 }
 
+/// The same beside what failed, where that was so.
+pub fn or_cut_short(
+    mut failed: Diagnostics,
+    work: &Work,
+    deadline: &Deadline,
+    operation: &str,
+    limit: Duration,
+) -> Diagnostics {
+    if work.is_cancelled() || deadline.is_over() {
+        failed.push(cut_short(work, operation, limit));
+    }
+    failed
+}
+
 /// Why parts were left: interrupted, too late, or waiting for one that failed.
 pub fn unfinished(
     outcome: &Outcome,
@@ -310,10 +324,7 @@ pub fn unfinished(
     operation: &str,
     limit: Duration,
 ) -> Diagnostics {
-    let mut found = Vec::new();
-    if work.is_cancelled() || deadline.is_over() {
-        found.push(cut_short(work, operation, limit));
-    }
+    let mut found = or_cut_short(Vec::new(), work, deadline, operation, limit);
     if !outcome.skipped.is_empty() {
         let list: Vec<String> = outcome.skipped.iter().map(|path| path.join(".")).collect();
         let detail = format!("These parts were not worked on: {}.", list.join(", "));

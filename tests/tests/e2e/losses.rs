@@ -587,6 +587,36 @@ async fn somebodys_bucket_keeps_nothing_from_going() -> Result<(), Error> {
     Ok(())
 }
 
+/// Another account may take the name of a bucket that was deleted: nothing of that is seen, and the pipeline gets another one, or goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_another_account_took_is_no_dead_end() -> Result<(), Error> {
+    let named = |name: &str| format!("  bucket = {{ bucket = \"{name}\" }}\n");
+    let (stage, proxy) = Stage::behind_proxy(&named("exchange-one")).await?;
+    stage.terraform.apply()?;
+    let s3 = &stage.aws.s3;
+    for folder in ["inbound/", "outbound/"] {
+        let delete = s3.delete_object().bucket("exchange-one").key(folder);
+        delete.send().await.unwrap();
+    }
+    s3.delete_bucket()
+        .bucket("exchange-one")
+        .send()
+        .await
+        .unwrap();
+    let denied = || Fault::error(403, "AccessDenied", "Access Denied");
+    let theirs = || Rule::before(denied()).object("exchange-one");
+    proxy.inject(theirs());
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("exchange-one"), "{said}");
+    assert!(said.contains("give this part"), "{said}");
+    stage.set(&named("exchange-two"))?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// Where no state machine was ever made, nobody waits, and nothing is lost by a change of where files are.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_where_no_state_machine_was_made() -> Result<(), Error> {

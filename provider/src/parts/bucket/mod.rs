@@ -118,11 +118,35 @@ fn tag_set<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec
 /// # Errors
 /// The failure of a call that failed otherwise.
 pub async fn tags_of(bucket: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
-    // Of a bucket in another region S3 tells nothing here.
-    let none = [GONE, &["PermanentRedirect", "AuthorizationHeaderMalformed"]].concat();
-    let tags = tag_set_of(bucket, &none, aws).await?;
+    let tags = here(bucket, tag_set_of(bucket, GONE, aws).await, aws)
+        .await?
+        .flatten();
     let pairs = |tags: Vec<Tag>| tags.into_iter().map(|tag| (tag.key, tag.value));
     Ok(tags.map(|tags| Tags::listed(pairs(tags))))
+}
+
+/// What was answered of a bucket; none where there is no such one, or where it is in another region or account.
+///
+/// # Errors
+/// The failure of a call that failed otherwise.
+pub async fn here<T>(
+    bucket: &str,
+    answer: Result<T, Failure>,
+    aws: &Aws,
+) -> Result<Option<T>, Failure> {
+    match answer {
+        Err(failure) if failure.is(DENIED) && is_of_another_account(bucket, aws).await => Ok(None),
+        answer => absent(answer, &[GONE, ELSEWHERE].concat()),
+    }
+}
+
+/// Whether a bucket that may not be looked at is none of this account's, which lists all that are.
+async fn is_of_another_account(bucket: &str, aws: &Aws) -> bool {
+    let list = || aws.s3.list_buckets().prefix(bucket).send();
+    let answer = aws.call("s3:ListBuckets", bucket, list).await;
+    // One page is enough: what is called so comes first.
+    let own = answer.map(|answer| answer.buckets.unwrap_or_default());
+    own.is_ok_and(|own| own.iter().all(|own| own.name.as_deref() != Some(bucket)))
 }
 
 /// All tags of a bucket, those of AWS among them; `None` where one of these codes says that there is no such one.
@@ -550,16 +574,17 @@ impl Part<Aws> for Bucket {
         let tags = match aws.tags(&self.arn, &self.tags, ask).await {
             Ok(Some(tags)) => tags,
             Ok(None) => return Ok(None),
-            Err(failure) if failure.is(ELSEWHERE) => {
+            Err(failure) if failure.is(&[ELSEWHERE, DENIED].concat()) => {
+                let is_own = failure.is(DENIED) && !is_of_another_account(&self.bucket, aws).await;
+                if is_own {
+                    return Err(failure.advise(
+                        "A bucket of this name exists. It belongs to another account (which s3:ListAllMyBuckets would show), or these credentials may not read its tags.",
+                    ));
+                }
                 return Ok(Some(Found {
                     attributes: Attributes::new(),
                     owner: Owner::SomeoneElse(None),
                 }));
-            }
-            Err(failure) if failure.is(DENIED) => {
-                return Err(failure.advise(
-                    "A bucket of this name exists. It belongs to another account, or these credentials may not read its tags.",
-                ));
             }
             Err(failure) => return Err(failure),
         };
@@ -567,11 +592,10 @@ impl Part<Aws> for Bucket {
         // It may be ours and have lost its mark: what else it is tells.
         if owner != Owner::Us {
             let look = Box::pin(self.look(aws, tags.clone())).await;
-            let attributes = match absent(look, &[GONE, DENIED].concat())? {
-                Some(attributes) => attributes,
-                // Nobody may see which key it works with.
-                None => attributes! { "tags": tags, "kms_master_key_id": Value::Null },
-            };
+            let look = absent(look, &[GONE, DENIED].concat())?;
+            // A null stands for what nobody may see: which key it works with.
+            let unseen = || attributes! { "tags": tags, "kms_master_key_id": Value::Null };
+            let attributes = look.unwrap_or_else(unseen);
             return Ok(Some(Found { attributes, owner }));
         }
         // Just after it was made, a bucket can be there for one call and not for the next.
