@@ -1506,12 +1506,13 @@ async fn every_call_weathers_what_every_call_can_meet() {
                         && calls == usual.count(operation) + 1
                 }
                 // A role that cannot be deleted is told by the second try, keys that cannot be looked at are not ours, queues that cannot be listed are asked for
-                // themselves, and each alarm is deleted for itself.
+                // themselves, buckets that cannot be listed may be ours, and each alarm is deleted for itself.
                 None if matches!(
                     operation,
                     "cloudwatch:DeleteAlarms"
                         | "iam:DeleteRole"
                         | "kms:ListResourceTags"
+                        | "s3:ListBuckets"
                         | "sqs:ListQueues"
                 ) =>
                 {

@@ -126,6 +126,9 @@ pub fn usual(operation: &str) -> Reply {
         "s3:GetBucketTagging" => Reply::Xml(
             "<Tagging><TagSet><Tag><Key>bellflower:pipeline</Key><Value>orders/devl/eu-west-1</Value></Tag></TagSet></Tagging>",
         ),
+        "s3:ListBuckets" => Reply::Xml(
+            "<ListAllMyBucketsResult><Buckets><Bucket><Name>b</Name></Bucket></Buckets></ListAllMyBucketsResult>",
+        ),
         "s3:GetPublicAccessBlock" => Reply::Xml("<PublicAccessBlockConfiguration/>"),
         "s3:GetBucketOwnershipControls" => Reply::Xml("<OwnershipControls/>"),
         "s3:GetBucketEncryption" => Reply::Xml("<ServerSideEncryptionConfiguration/>"),
@@ -192,6 +195,18 @@ fn gone(operation: &str, _: &Counts) -> Option<Reply> {
         "s3:HeadBucket" => error("NotFound", 404),
         "sqs:GetQueueAttributes" => error("AWS.SimpleQueueService.NonExistentQueue", 400),
         "states:DescribeStateMachine" => error("StateMachineDoesNotExist", 400),
+        _ => None,
+    }
+}
+
+/// The bucket's name is another account's.
+fn abroad(operation: &str, _: &Counts) -> Option<Reply> {
+    let denied = Fault::Error("AccessDenied", "Access Denied", 403);
+    match operation {
+        "s3:GetBucketTagging" => Some(Reply::Fault(denied)),
+        "s3:ListBuckets" => Some(Reply::Xml(
+            "<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>",
+        )),
         _ => None,
     }
 }
@@ -534,6 +549,7 @@ pub fn all() -> Vec<Scene> {
         });
     };
     also(Box::new(role()), Verb::Delete, attached);
+    also(Box::new(bucket(false)), Verb::Read, abroad);
     also(
         Box::new(Role {
             permissions_boundary: None,

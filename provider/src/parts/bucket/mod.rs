@@ -135,18 +135,19 @@ pub async fn here<T>(
     aws: &Aws,
 ) -> Result<Option<T>, Failure> {
     match answer {
-        Err(failure) if failure.is(DENIED) && is_of_another_account(bucket, aws).await => Ok(None),
+        Err(failure) if failure.is(DENIED) && is_of_another_account(bucket, aws).await? => Ok(None),
         answer => absent(answer, &[GONE, ELSEWHERE].concat()),
     }
 }
 
-/// Whether a bucket that may not be looked at is none of this account's, which lists all that are.
-async fn is_of_another_account(bucket: &str, aws: &Aws) -> bool {
+/// Whether a bucket that may not be looked at is none of this account's, which lists all that are; no where that may not be seen either.
+async fn is_of_another_account(bucket: &str, aws: &Aws) -> Result<bool, Failure> {
     let list = || aws.s3.list_buckets().prefix(bucket).send();
     let answer = aws.call("s3:ListBuckets", bucket, list).await;
     // One page is enough: what is called so comes first.
-    let own = answer.map(|answer| answer.buckets.unwrap_or_default());
-    own.is_ok_and(|own| own.iter().all(|own| own.name.as_deref() != Some(bucket)))
+    let own = absent(answer, DENIED)?.map(|answer| answer.buckets.unwrap_or_default());
+    let is_it = |own: &aws_sdk_s3::types::Bucket| own.name.as_deref() == Some(bucket);
+    Ok(own.is_some_and(|own| !own.iter().any(is_it)))
 }
 
 /// All tags of a bucket, those of AWS among them; `None` where one of these codes says that there is no such one.
@@ -575,7 +576,8 @@ impl Part<Aws> for Bucket {
             Ok(Some(tags)) => tags,
             Ok(None) => return Ok(None),
             Err(failure) if failure.is(&[ELSEWHERE, DENIED].concat()) => {
-                let is_own = failure.is(DENIED) && !is_of_another_account(&self.bucket, aws).await;
+                let is_own =
+                    failure.is(DENIED) && !is_of_another_account(&self.bucket, aws).await?;
                 if is_own {
                     return Err(failure.advise(
                         "A bucket of this name exists. It belongs to another account (which s3:ListAllMyBuckets would show), or these credentials may not read its tags.",
