@@ -10,6 +10,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::{Error, Execution, Options, Pipeline, Plan, Stage, Subscriber, eventually};
 use serde_json::{Value, json};
 
+use super::somebody;
+
 /// What a step that needs no human may take on a busy machine.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -531,19 +533,7 @@ async fn processing_may_be_ones_own() -> Result<(), Error> {
     stage.terraform.apply()?;
     assert_runs(&pipeline, 2).await?;
 
-    stage
-        .aws
-        .s3
-        .create_bucket()
-        .bucket("code")
-        .create_bucket_configuration(
-            aws_sdk_s3::types::CreateBucketConfiguration::builder()
-                .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuWest1)
-                .build(),
-        )
-        .send()
-        .await
-        .unwrap();
+    somebody::bucket(&stage, "code").await;
     zip(&file, "index.py", &python(3));
     let body = aws_sdk_s3::primitives::ByteStream::from(std::fs::read(&file).unwrap());
     stage

@@ -191,8 +191,7 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
     let untag = async || {
         let queue = stage.aws.sqs.untag_queue().queue_url(&url);
         queue.tag_keys(MARK).send().await.unwrap();
-        let bucket = stage.aws.s3.delete_bucket_tagging();
-        bucket.bucket(&stage.names.bucket).send().await.unwrap();
+        somebody::mark_bucket(&stage, None).await;
         let alarm = stage.aws.cloudwatch.untag_resource().resource_arn(&alarm);
         alarm.tag_keys(MARK).send().await.unwrap();
     };

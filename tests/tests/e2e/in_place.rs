@@ -81,14 +81,7 @@ async fn code_of_ones_own_comes_and_goes() -> Result<(), Error> {
     }
 
     let s3 = &stage.aws.s3;
-    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
-        .location_constraint(stage.region().into())
-        .build();
-    let call = s3.create_bucket().bucket("code");
-    call.create_bucket_configuration(place)
-        .send()
-        .await
-        .unwrap();
+    somebody::bucket(&stage, "code").await;
     let versions = aws_sdk_s3::types::VersioningConfiguration::builder()
         .status(aws_sdk_s3::types::BucketVersioningStatus::Enabled)
         .build();

@@ -5,7 +5,7 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage};
 use serde_json::json;
 
-use super::somebody::{put, state_of_key};
+use super::somebody::{self, put, state_of_key};
 
 /// A bucket that has lost its mark and more is left alone. The key that opens what is in it is not taken from it.
 #[tokio::test(flavor = "multi_thread")]
@@ -16,8 +16,7 @@ async fn what_lost_its_mark_keeps_its_key() -> Result<(), Error> {
     let key = key.as_str().unwrap_or_default();
     let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
     put(&stage, bucket, "outbound/1/data.json").await;
-    let untag = s3.delete_bucket_tagging().bucket(bucket);
-    untag.send().await.unwrap();
+    somebody::mark_bucket(&stage, None).await;
     let open = s3.delete_public_access_block().bucket(bucket);
     open.send().await.unwrap();
     let said = stage.terraform.refuse(&DESTROY)?;

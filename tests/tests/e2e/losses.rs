@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_lambda::types::{ApplicationLogLevel, Environment, LogFormat, LoggingConfig};
 use aws_sdk_s3::types::{
-    BlockedEncryptionTypes, CreateBucketConfiguration, EncryptionType, EventBridgeConfiguration,
-    NotificationConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    BlockedEncryptionTypes, EncryptionType, EventBridgeConfiguration, NotificationConfiguration,
+    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
+    ServerSideEncryptionRule,
 };
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, eventually};
@@ -561,16 +561,8 @@ async fn somebodys_bucket_keeps_nothing_from_going() -> Result<(), Error> {
         let stage = Stage::new("").await?;
         stage.terraform.apply()?;
         let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
-        for folder in ["inbound/", "outbound/"] {
-            let delete = s3.delete_object().bucket(bucket).key(folder);
-            delete.send().await.unwrap();
-        }
-        s3.delete_bucket().bucket(bucket).send().await.unwrap();
-        let place = CreateBucketConfiguration::builder();
-        let place = place.location_constraint(stage.region().into()).build();
-        let create = s3.create_bucket().bucket(bucket);
-        let create = create.create_bucket_configuration(place);
-        create.send().await.unwrap();
+        somebody::delete_bucket(&stage, bucket).await;
+        somebody::bucket(&stage, bucket).await;
         somebody::mark_bucket(&stage, mark).await;
         put(&stage, bucket, "theirs.txt").await;
         // Nor does a name that is none.
@@ -593,16 +585,7 @@ async fn a_name_that_another_account_took_is_no_dead_end() -> Result<(), Error> 
     let named = |name: &str| format!("  bucket = {{ bucket = \"{name}\" }}\n");
     let (stage, proxy) = Stage::behind_proxy(&named("exchange-one")).await?;
     stage.terraform.apply()?;
-    let s3 = &stage.aws.s3;
-    for folder in ["inbound/", "outbound/"] {
-        let delete = s3.delete_object().bucket("exchange-one").key(folder);
-        delete.send().await.unwrap();
-    }
-    s3.delete_bucket()
-        .bucket("exchange-one")
-        .send()
-        .await
-        .unwrap();
+    somebody::delete_bucket(&stage, "exchange-one").await;
     let denied = || Fault::error(403, "AccessDenied", "Access Denied");
     let theirs = || Rule::before(denied()).object("exchange-one");
     proxy.inject(theirs());

@@ -58,8 +58,7 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     call.send().await.unwrap();
     let call = aws.iam.untag_role().role_name(&names.processing_role);
     call.tag_keys(MARK).send().await.unwrap();
-    let call = aws.s3.delete_bucket_tagging().bucket(&names.bucket);
-    call.send().await.unwrap();
+    somebody::mark_bucket(&stage, None).await;
     let Plan::Changes(plan) = stage.terraform.plan()? else {
         panic!("the plan shows nothing");
     };
@@ -110,8 +109,7 @@ async fn a_lost_mark_is_given_back_with_a_change() -> Result<(), Error> {
     call.tag_keys(MARK).send().await.unwrap();
     let call = aws.sfn.untag_resource().resource_arn(&machine);
     call.tag_keys(MARK).send().await.unwrap();
-    let call = aws.s3.delete_bucket_tagging().bucket(&names.bucket);
-    call.send().await.unwrap();
+    somebody::mark_bucket(&stage, None).await;
     let code = stage.terraform.directory().join("code.zip");
     std::fs::write(code, zip("mine").0).unwrap();
     stage.set(
@@ -479,20 +477,9 @@ async fn what_a_killed_destroy_left_goes() -> Result<(), Error> {
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
     somebody::delete_machine(&stage).await;
-    let (s3, bucket) = (&stage.aws.s3, &stage.names.bucket);
-    for folder in ["inbound/", "outbound/"] {
-        let delete = s3.delete_object().bucket(bucket).key(folder);
-        delete.send().await.unwrap();
-    }
-    s3.delete_bucket().bucket(bucket).send().await.unwrap();
-    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder()
-        .location_constraint(stage.region().into())
-        .build();
-    let make = s3.create_bucket().bucket(bucket);
-    make.create_bucket_configuration(place)
-        .send()
-        .await
-        .unwrap();
+    let bucket = &stage.names.bucket;
+    somebody::delete_bucket(&stage, bucket).await;
+    somebody::bucket(&stage, bucket).await;
     let said = stage.terraform.destroy()?.flat();
     assert!(said.contains(bucket), "{said}");
     let left = stage.left().await?;

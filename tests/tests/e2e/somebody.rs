@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::FunctionCode;
+use aws_sdk_s3::operation::create_bucket::CreateBucketError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, CreateBucketConfiguration, LifecycleRule,
@@ -172,15 +173,30 @@ pub async fn function(aws: &Aws, name: &str, role: &str) {
     .unwrap();
 }
 
+/// Deletes a pipeline's bucket, in which there is nothing but its folders.
+pub async fn delete_bucket(stage: &Stage, bucket: &str) {
+    let s3 = &stage.aws.s3;
+    for folder in ["inbound/", "outbound/"] {
+        let delete = s3.delete_object().bucket(bucket).key(folder);
+        delete.send().await.unwrap();
+    }
+    s3.delete_bucket().bucket(bucket).send().await.unwrap();
+}
+
+/// Makes a bucket in the pipeline's region, where there is none of this name.
+pub async fn bucket(stage: &Stage, name: &str) {
+    let place = CreateBucketConfiguration::builder();
+    let place = place.location_constraint(stage.region().into()).build();
+    let create = stage.aws.s3.create_bucket().bucket(name);
+    let create = create.create_bucket_configuration(place).send().await;
+    let there = |error: &CreateBucketError| error.is_bucket_already_owned_by_you();
+    assert!(create.is_ok() || create.is_err_and(|error| there(&error.into_service_error())));
+}
+
 /// Puts code where the functions of a pipeline may find it: `code.zip` in the bucket `code`.
 pub async fn code(stage: &Stage, zip: Vec<u8>) {
+    bucket(stage, "code").await;
     let s3 = &stage.aws.s3;
-    let place = CreateBucketConfiguration::builder()
-        .location_constraint(stage.region().into())
-        .build();
-    let create = s3.create_bucket().bucket("code");
-    // The second time it is there.
-    let _ = create.create_bucket_configuration(place).send().await;
     let put = s3.put_object().bucket("code").key("code.zip");
     put.body(ByteStream::from(zip)).send().await.unwrap();
 }

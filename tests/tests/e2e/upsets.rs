@@ -541,12 +541,7 @@ async fn what_destroy_may_do_is_not_forgotten_with_the_bucket() -> Result<(), Er
     let execution = pipeline.start("{}").await?;
     pipeline.new_exchange(&[], Duration::from_mins(1)).await?;
     pipeline.clear().await?;
-    for folder in ["inbound/", "outbound/"] {
-        let delete = stage.aws.s3.delete_object().bucket(&stage.names.bucket);
-        delete.key(folder).send().await.unwrap();
-    }
-    let delete = stage.aws.s3.delete_bucket().bucket(&stage.names.bucket);
-    delete.send().await.unwrap();
+    somebody::delete_bucket(&stage, &stage.names.bucket).await;
     stage.terraform.destroy()?;
     let told = stage.aws.sfn.describe_execution().execution_arn(&execution);
     if let Ok(told) = told.send().await {
