@@ -84,7 +84,26 @@ pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session
     goes(&whose, &blueprint, &findings)
 }
 
-/// What goes for good with what was found: the messages in the queues, and what others have subscribed to the topic.
+/// The parts that are not ours, would be left, and work with the pipeline's own key.
+fn keyless(blueprint: &Blueprint, findings: &Findings) -> Vec<String> {
+    if blueprint.node(&["key".to_owned()]).is_none() {
+        return Vec::new();
+    }
+    let is_left = |node: &&Node| {
+        let found = findings.get(&node.path).and_then(Option::as_ref);
+        let desired = node.part.desired();
+        let mut keys = ["kms_master_key_id", "kms_key_arn", "kms_key_id"].into_iter();
+        found.is_some_and(|found| {
+            let is_same =
+                |key| desired.contains_key(key) && desired.get(key) == found.attributes.get(key);
+            found.owner != Owner::Us && keys.any(is_same)
+        })
+    };
+    let left = blueprint.nodes.iter().filter(is_left);
+    left.map(|node| node.part.title()).collect()
+}
+
+/// What goes for good with what was found: the messages in the queues, what others have subscribed to the topic, and what opens what is left.
 fn goes(whose: &str, blueprint: &Blueprint, findings: &Findings) -> Diagnostics {
     let found = |node: &Node| {
         let found = findings.get(&node.path)?.as_ref();
@@ -115,6 +134,14 @@ fn goes(whose: &str, blueprint: &Blueprint, findings: &Findings) -> Diagnostics 
             messages.join(", ")
         );
         told.push(warning_of(whose, "Messages in the queues", detail));
+    }
+    let keyless = keyless(blueprint, findings);
+    if !keyless.is_empty() {
+        let detail = format!(
+            "These are not the pipeline's by their tag and are left, and they work with its key, which goes: {}. What they hold cannot be read once it is deleted: give them the tag before, or have the key back in time (`aws kms cancel-key-deletion`).",
+            keyless.join(", ")
+        );
+        told.push(warning_of(whose, "Parts left without their key", detail));
     }
     let others = listed(&subscribers);
     if !others.is_empty() {
@@ -182,10 +209,10 @@ fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
 
 /// What stands in the way of the end of what a part that is not ours works with, and would be left without.
 fn left_alone(node: &Node, whose: Option<&str>, mark: &str, why: &Failure) -> Failure {
-    let (tag, else_wise) = match whose {
+    let (tag, way_on) = match whose {
         Some(other) => (
             format!("it carries the tag {MARK} = {other}"),
-            "have what it holds written anew with a key that stays",
+            "have it, and what is in it, use a key and a role that stay",
         ),
         None => (
             format!("it does not carry the tag {MARK}"),
@@ -197,7 +224,7 @@ fn left_alone(node: &Node, whose: Option<&str>, mark: &str, why: &Failure) -> Fa
         why.message
     );
     Failure::refusal(node.part.title(), message).advise(format!(
-        "If it is this pipeline's, give it {MARK} = {mark}, so that it goes too. If it is not, {else_wise}."
+        "If it is this pipeline's, give it {MARK} = {mark}, so that it goes too. If it is not, {way_on}."
     ))
 }
 

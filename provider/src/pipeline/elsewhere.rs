@@ -11,7 +11,7 @@ use super::blueprint::{self, Blueprint, Node};
 use super::findings::{Findings, is_missing, ours};
 use super::state::Observed;
 use crate::documents::names::BUCKET;
-use crate::engine::{Attributes, Failure};
+use crate::engine::Failure;
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::{Aws, bucket, event_source, state_machine};
 
@@ -29,13 +29,8 @@ pub async fn machine(
     if ours(findings).values().all(Option::is_none) {
         return Ok(None);
     }
-    // Role, alarms and dashboard name the state machine, whatever is called otherwise.
-    let naming = [
-        "assume_role_policy",
-        "dimensions",
-        "metric_query",
-        "dashboard_body",
-    ];
+    // Role and alarms name the state machine, whatever is called otherwise. A dashboard may have been given widgets of others.
+    let naming = ["assume_role_policy", "dimensions", "metric_query"];
     let own = ours(findings).into_values().flatten();
     let texts: Vec<String> = own
         .flatten()
@@ -104,19 +99,17 @@ pub async fn bucket(
 
 /// The buckets that the integration function is told of, and out of which the roles may remove task tokens.
 fn worked_with(observed: &Observed) -> BTreeSet<String> {
-    let properties = || observed.values().flatten();
-    let variable = |of: &Attributes| {
-        of.get("variables")?
-            .get(env::BUCKET)?
-            .as_str()
-            .map(str::to_owned)
-    };
-    let policies = properties().filter_map(|of| of.get("policy")?.as_str());
+    let function = observed.get(&["integration".to_owned()][..]);
+    let variables = function.and_then(|function| function.as_ref()?.get("variables"));
+    let told = variables.and_then(|variables| variables.get(env::BUCKET)?.as_str());
+    let roles = observed
+        .iter()
+        .filter(|(path, _)| path.ends_with(&["role".to_owned()]));
+    let policies = roles.filter_map(|(_, role)| role.as_ref()?.get("policy")?.as_str());
     let words = policies.flat_map(|text| text.split('"'));
     let tokens = words.filter(|word| word.ends_with(TASK_TOKEN_FILE));
     let buckets = tokens.filter_map(|word| word.split_once(":s3:::")?.1.split('/').next());
-    let variables = properties().filter_map(variable);
-    variables.chain(buckets.map(str::to_owned)).collect()
+    told.into_iter().chain(buckets).map(str::to_owned).collect()
 }
 
 /// Who takes messages from the pipeline's queues beside it, by the part that should take them; in a brief look nobody. Where that is missing, its queue is asked, as far as it answers.

@@ -246,13 +246,6 @@ pub fn lost_key(bytes: &[u8]) -> Option<String> {
     Memory::of(bytes).lost_key
 }
 
-/// Whether the key that the last refresh has found under the pipeline's alias or id is somebody else's.
-#[must_use]
-pub fn is_others_key(bytes: &[u8]) -> bool {
-    let mut parts = Memory::of(bytes).parts.into_iter();
-    parts.any(|part| part.foreign && part.path == ["key"])
-}
-
 /// Reads findings back; none when there are none, when they are too old, or when they are not of all parts of this blueprint.
 #[must_use]
 pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {

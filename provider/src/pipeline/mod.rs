@@ -145,7 +145,7 @@ async fn remarks(
         told.extend(change);
         let key = memory::lost_key(memory);
         let lost = warnings::lost_key(&request.prior, &planned.value, key.as_deref());
-        told.extend(lost.filter(|_| !memory::is_others_key(memory)));
+        told.extend(lost);
         told.extend(warnings::of_unknown_names(&request.config, &request.prior));
     }
     if let Some(place) = &known.place {

@@ -207,7 +207,7 @@ pub fn lost_key(prior: &Value, planned: &Value, arn: Option<&str>) -> Option<Dia
         format!(" --key-id {id}`")
     });
     let detail = format!(
-        "The pipeline's KMS key{which} is not there, or waits for its deletion, and an apply makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \
+        "The pipeline's KMS key{which} is not there, waits for its deletion, or has not the pipeline's tag, and an apply that is not refused makes another one. With that the files of open callbacks and the messages in the queues cannot be read. A key \
          that waits for its deletion can be had back: `aws kms cancel-key-deletion{id}, before the apply, which then enables it."
     );
     Some(lost_of(prior, detail, path("key")))

@@ -579,6 +579,42 @@ async fn somebodys_bucket_keeps_nothing_from_going() -> Result<(), Error> {
     Ok(())
 }
 
+/// What the processing function or a dashboard is told of is not the pipeline's for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_are_told_of_keeps_nothing_from_going() -> Result<(), Error> {
+    let theirs = "  processing = { variables = { BELLFLOWER_BUCKET = \"their-bucket\" } }\n  dashboard = {}\n";
+    let stage = Stage::new(theirs).await?;
+    stage.terraform.apply()?;
+    somebody::bucket(&stage, "their-bucket").await;
+    let role = somebody::role(&stage.aws, "theirs").await;
+    let make = stage.aws.sfn.create_state_machine().name("theirs");
+    let make = make.definition(r#"{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}"#);
+    let machine = make.role_arn(role).send().await.unwrap().state_machine_arn;
+    let cloudwatch = &stage.aws.cloudwatch;
+    let name = stage.state()?["dashboard"]["dashboard_name"].clone();
+    let name = name.as_str().unwrap_or_default();
+    let body = cloudwatch.get_dashboard().dashboard_name(name);
+    let body = body.send().await.unwrap().dashboard_body.unwrap();
+    let mut body: Value = serde_json::from_str(&body).unwrap();
+    let more = format!("see {machine} \"{machine}\"");
+    let widget = serde_json::json!({"type": "text", "x": 0, "y": 50, "width": 6, "height": 2, "properties": {"markdown": more}});
+    body["widgets"].as_array_mut().unwrap().push(widget);
+    let put = cloudwatch.put_dashboard().dashboard_name(name);
+    let put = put.dashboard_body(body.to_string());
+    put.send().await.unwrap();
+    somebody::delete_machine(&stage).await;
+    somebody::delete_bucket(&stage, &stage.names.bucket).await;
+    stage.terraform.destroy()?;
+    assert_eq!(machines(&stage).await, [machine]);
+    Ok(())
+}
+
+async fn machines(stage: &Stage) -> Vec<String> {
+    let list = stage.aws.sfn.list_state_machines().send().await.unwrap();
+    let machines = list.state_machines.into_iter();
+    machines.map(|machine| machine.state_machine_arn).collect()
+}
+
 /// Another account may take the name of a bucket that was deleted: nothing of that is seen, and the pipeline gets another one, or goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_another_account_took_is_no_dead_end() -> Result<(), Error> {

@@ -87,7 +87,9 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     let refused = &said[said.find("Error:").unwrap_or_default()..];
     assert!(refused.contains("give it back its tag"), "{said}");
     let run = stage.terraform.destroy()?;
-    assert!(run.flat().contains(&names.queue), "{}", run.flat());
+    let said = run.flat();
+    assert!(said.contains(&names.queue), "{said}");
+    assert!(said.contains("Parts left without their key"), "{said}");
     let left = stage.left().await?;
     assert_eq!(left, [format!("SQS queue {url}")]);
     Ok(())
