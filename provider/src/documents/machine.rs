@@ -7,7 +7,7 @@ use bellflower_contract::states::{
     FAIL, PROCESSING, PUBLISH_FAILURE, PUBLISH_SUCCESS, REMOVE_TOKEN, SUCCESS, WAIT_FOR_RESPONSE,
 };
 use bellflower_contract::{MAX_PAYLOAD_BYTES, SUCCESS_FILE, TASK_TOKEN_FILE, errors};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::policy;
 
@@ -89,15 +89,41 @@ pub fn arguments(definition: &str) -> Option<Value> {
         // The last one, of any error: those before it are of errors that the user has no say in.
         states.get(PROCESSING)?.get("Retry")?.as_array()?.last()?,
     );
-    Some(json!({
-        "callback_timeout_seconds": wait.get("TimeoutSeconds")?,
-        "callback_heartbeat_seconds": wait.get("HeartbeatSeconds"),
-        "processing_retry": {
-            "max_attempts": retry.get("MaxAttempts")?,
-            "interval_seconds": retry.get("IntervalSeconds")?,
-            "backoff_rate": retry.get("BackoffRate")?,
-        },
-    }))
+    let mut retried = Map::new();
+    for (argument, field) in [
+        ("max_attempts", "MaxAttempts"),
+        ("interval_seconds", "IntervalSeconds"),
+        ("backoff_rate", "BackoffRate"),
+    ] {
+        shown(&mut retried, argument, retry.get(field));
+    }
+    let mut arguments = Map::new();
+    shown(
+        &mut arguments,
+        "callback_timeout_seconds",
+        wait.get("TimeoutSeconds"),
+    );
+    shown(
+        &mut arguments,
+        "callback_heartbeat_seconds",
+        wait.get("HeartbeatSeconds"),
+    );
+    arguments.insert("processing_retry".to_owned(), retried.into());
+    Some(arguments.into())
+}
+
+/// A number that stands there. Somebody may have put an expression in its place, which tells nothing before an execution.
+fn shown(arguments: &mut Map<String, Value>, argument: &str, value: Option<&Value>) {
+    let whole = argument != "backoff_rate";
+    if let Some(value) = value.filter(|value| {
+        if whole {
+            value.is_i64()
+        } else {
+            value.is_number()
+        }
+    }) {
+        arguments.insert(argument.to_owned(), value.clone());
+    }
 }
 
 fn integration(with: &Definition, action: &str) -> String {
@@ -464,6 +490,12 @@ mod tests {
         assert_eq!(shown["callback_heartbeat_seconds"], json!(60));
         assert_eq!(shown["processing_retry"]["max_attempts"], json!(3));
         assert_eq!(arguments("{}"), None);
+        // An expression of somebody's is no argument.
+        let mut theirs: Value = serde_json::from_str(&definition(&with(Some(60)))).unwrap();
+        theirs["States"][WAIT_FOR_RESPONSE]["TimeoutSeconds"] = json!("{% $states.input.limit %}");
+        let shown = arguments(&theirs.to_string()).unwrap();
+        assert_eq!(shown.get("callback_timeout_seconds"), None);
+        assert_eq!(shown["callback_heartbeat_seconds"], json!(60));
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub fn processing(log_group_arn: &str, tracing: bool, function_arn: &str, key_ar
     document(&statements)
 }
 
+/// The statement that has all prefixes.
+const READ_EXCHANGE: &str = "ReadExchange";
+
 /// What the integration function works with.
 #[derive(Debug)]
 pub struct Integration<'a> {
@@ -100,7 +103,7 @@ pub fn integration(with: &Integration) -> String {
             "Resource": with.dead_letter_queue_arn,
         }),
         json!({
-            "Sid": "ReadExchange",
+            "Sid": READ_EXCHANGE,
             "Effect": "Allow",
             "Action": "s3:GetObject",
             "Resource": all.iter().map(objects).collect::<Vec<_>>(),
@@ -140,6 +143,19 @@ pub fn integration(with: &Integration) -> String {
         }),
     ]);
     document(&statements)
+}
+
+/// The prefixes of answers, of work and, where they do not lie beside that, of tokens, as the integration function's policy tells them; none of one that is not ours.
+#[must_use]
+pub fn prefixes(policy: &str) -> Vec<String> {
+    let document: Value = serde_json::from_str(policy).unwrap_or_default();
+    let statements = document["Statement"].as_array();
+    let mut statements = statements.into_iter().flatten();
+    let read = statements.find(|statement| statement["Sid"] == READ_EXCHANGE);
+    let objects = read.and_then(|read| read["Resource"].as_array());
+    let objects = objects.into_iter().flatten().filter_map(Value::as_str);
+    let prefix = |object: &str| Some(object.split_once('/')?.1.trim_end_matches('*').to_owned());
+    objects.filter_map(prefix).collect()
 }
 
 /// What the state machine works with.
@@ -333,6 +349,9 @@ mod tests {
             statement(&private, "RemoveTokens")["Resource"],
             "arn:aws:s3:::b/private/*/task_token.txt"
         );
+        assert_eq!(prefixes(&beside), ["inbound/", "outbound/"]);
+        assert_eq!(prefixes(&private), ["inbound/", "outbound/", "private/"]);
+        assert!(prefixes("{}").is_empty());
         let both = json!(["arn:aws:s3:::b/outbound/*", "arn:aws:s3:::b/private/*"]);
         assert_eq!(statement(&private, "WriteWork")["Resource"], both);
         let listed = &statement(&private, "TellMissingFromForbidden")["Condition"];

@@ -15,14 +15,14 @@ use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;
 use super::state::Observed;
-use crate::documents::{Place, machine};
+use crate::documents::{Place, machine, roles};
 use crate::engine::{Attributes, Changes, Failure, Found, Owner};
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::topic::SUBSCRIBERS;
 use crate::parts::{Aws, key};
 
 /// The arguments of a pipeline of which name and environment are `given`, as far as AWS shows them. Names of a user's own and what only
-/// Terraform knows stay at their defaults.
+/// Terraform knows stay at their defaults. Beside them the key that was taken for the user's and may be the pipeline's own.
 ///
 /// # Errors
 /// The failures of the calls that failed.
@@ -31,7 +31,7 @@ pub async fn discover(
     place: &Place,
     default_tags: &BTreeMap<String, String>,
     aws: &Aws,
-) -> Result<Map<String, Json>, Vec<Failure>> {
+) -> Result<(Map<String, Json>, Option<String>), Vec<Failure>> {
     let mut base = with_defaults(fields(), given);
     // Whether there is one shows only to who looks for it.
     base.insert("dashboard".to_owned(), json!({}));
@@ -40,7 +40,7 @@ pub async fn discover(
         given.get("timeouts").cloned().unwrap_or_default(),
     );
     let Ok(settings) = Settings::read(&base) else {
-        return Ok(base);
+        return Ok((base, None));
     };
     let mut facts = Facts {
         place: place.clone(),
@@ -53,9 +53,10 @@ pub async fn discover(
     recover(&mut base, &findings);
     unknown(&mut base, &findings);
     if ours(&findings).values().all(Option::is_none) {
-        return Ok(base);
+        return Ok((base, None));
     }
-    let key = common_key(&findings);
+    // All have the pipeline's, as far as somebody has not given them others.
+    let key = most_common(keys(&findings)).unwrap_or_default();
     // Without its bucket an import is not done: the next refresh looks again.
     if let Some(bucket) = own(&findings, &["bucket"]) {
         let mut tags = Tags::of(&bucket.attributes).0;
@@ -88,25 +89,26 @@ pub async fn discover(
         }
         found = named.filter(is_marked).or(found);
     }
-    // Nobody else makes one with this policy and description: it has lost its tag.
-    let is_own = |found: &&Found| {
+    // One with this policy and description was made for the pipeline. Without tag and alias it may have become the user's.
+    let was_own = found.as_ref().is_some_and(|found| {
         let changes = node.map(|node| Changes::between(&node.part.desired(), &found.attributes));
         let is_known = changes.is_some_and(|changes| !changes.any(&["policy", "description"]));
-        is_marked(found) || found.owner == Owner::SomeoneElse(None) && is_known
-    };
+        found.owner == Owner::SomeoneElse(None) && is_known
+    });
+    let is_named = is_named(found.as_ref());
+    let is_own = |found: &&Found| is_marked(found) || was_own && is_named;
+    let mut doubtful = None;
     if let Some(found) = found.as_ref().filter(is_own) {
         // An alias of another name may be somebody's: the configuration tells.
         let alias = found.attributes.get("alias");
         let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
         set(&mut base, &["key"], own);
-    } else if key.starts_with("arn:")
-        && !is_named(found.as_ref())
-        && !goes(key, &blueprint, aws).await?
-    {
+    } else if key.starts_with("arn:") && !is_named && !goes(key, &blueprint, aws).await? {
         base.insert("kms_key_arn".to_owned(), json!(key));
         base.insert("key".to_owned(), Json::Null);
+        doubtful = was_own.then(|| key.to_owned());
     }
-    Ok(base)
+    Ok((base, doubtful))
 }
 
 /// Says of all that was found whose it is. What lacks nothing but its mark is the pipeline's to each later run, and so it is here, where anything has it.
@@ -128,18 +130,17 @@ fn keys(findings: &Findings) -> impl Iterator<Item = &str> {
     keys.filter(|key| !key.is_empty())
 }
 
-/// The key that most parts use: all have the pipeline's, as far as somebody has not given them others.
-fn common_key(findings: &Findings) -> &str {
+/// The one that is said most often, and the first of those.
+fn most_common<'a>(said: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut counts: Vec<(&str, usize)> = Vec::new();
-    for key in keys(findings) {
-        match counts.iter_mut().find(|(other, _)| *other == key) {
+    for one in said {
+        match counts.iter_mut().find(|(other, _)| *other == one) {
             Some((_, count)) => *count += 1,
-            None => counts.push((key, 1)),
+            None => counts.push((one, 1)),
         }
     }
-    // The first of those that are as many.
     let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
-    most.map_or("", |(key, _)| key)
+    most.map(|(one, _)| one)
 }
 
 /// A key that AWS's index of tags knows to carry the pipeline's mark, and that a part of the pipeline uses.
@@ -178,10 +179,16 @@ fn own<'a>(findings: &'a Findings, path: &[&str]) -> Option<&'a Found> {
     at_place(findings, path).filter(|found| found.owner == Owner::Us)
 }
 
-/// One of the roles, which have path and boundary in common.
+/// One of the roles, which have path and boundary in common, as far as somebody has not made one anew elsewhere.
 fn role(findings: &Findings) -> Option<&Found> {
-    let mut owners = ["integration", "processing", "state_machine"].into_iter();
-    owners.find_map(|owner| own(findings, &[owner, "role"]))
+    let owners = ["integration", "processing", "state_machine"];
+    let roles = || {
+        owners
+            .iter()
+            .filter_map(|owner| own(findings, &[owner, "role"]))
+    };
+    let path = most_common(roles().map(|role| role.text("path")));
+    roles().find(|role| Some(role.text("path")) == path)
 }
 
 /// Puts values into an object of the tree, beside those that are there.
@@ -261,6 +268,13 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
     if own(findings, &["dashboard"]).is_none() {
         base.insert("dashboard".to_owned(), Json::Null);
     }
+    // Where the function is not seen, its role tells as well.
+    if let Some(role) = own(findings, &["integration", "role"])
+        && let [inbound, outbound, ..] = &roles::prefixes(role.text("policy"))[..]
+    {
+        let prefixes = json!({"inbound_prefix": inbound, "outbound_prefix": outbound});
+        set(base, &["bucket"], prefixes);
+    }
     if let Some(function) = own(findings, &["integration"]) {
         let variables = function.attributes.get("variables");
         let variable = |name: &str| variables.and_then(|all| all.get(name));
@@ -276,11 +290,30 @@ fn recover(base: &mut Map<String, Json>, findings: &Findings) {
     }
 }
 
+/// Warns of what an import did not see, as its parts and AWS's index of tags tell, and of a `doubtful` key.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn unseen(
+    blueprint: &Blueprint,
+    mark: &str,
+    findings: &Findings,
+    doubtful: Option<&str>,
+    aws: &Aws,
+) -> Result<Diagnostics, Failure> {
+    let found = ours(findings);
+    let worked_with = worked_with(blueprint, mark, findings, aws).await?;
+    let mut unseen = by_other_names(others(mark, &found, aws).await, worked_with);
+    unseen.extend(doubtful.map(|key| whose_key(key, mark)));
+    unseen.extend(subscribed(&found));
+    Ok(unseen)
+}
+
 /// The bucket and the state machine of other names that the pipeline's parts work with.
 ///
 /// # Errors
 /// The failure of a call.
-pub async fn worked_with(
+async fn worked_with(
     blueprint: &Blueprint,
     mark: &str,
     findings: &Findings,
@@ -297,28 +330,30 @@ pub async fn worked_with(
     Ok(found)
 }
 
-/// Warns of what an import did not see: parts that carry the pipeline's mark under names that it does not know, and what is subscribed to the topic that was `found`.
-pub fn unseen(
-    others: Option<Vec<String>>,
-    worked_with: Vec<String>,
-    found: &Observed,
-) -> Diagnostics {
-    let mut unseen = by_other_names(others, worked_with);
-    let topic = found.get(&["topic".to_owned()][..]);
+/// That nobody knows whose a key is.
+fn whose_key(key: &str, mark: &str) -> Diagnostic {
+    let detail = format!(
+        "The parts work with {key}, which was made for this pipeline and has neither its tag nor its alias: it is taken for a key of yours (`kms_key_arn`), which a destroy leaves. If it is the pipeline's own, take the object out of the state \
+         (`terraform state rm`), give the key back its tag (`aws kms tag-resource --key-id {key} --tags TagKey={MARK},TagValue={mark}`), and import again."
+    );
+    Diagnostic::warning("A key that may be the pipeline's", detail)
+}
+
+/// What is subscribed to the topic that was found.
+fn subscribed(found: &Observed) -> Option<Diagnostic> {
+    let topic = found.get(&["topic".to_owned()][..])?.as_ref()?;
     let count = topic
-        .and_then(Option::as_ref)
-        .and_then(|topic| topic.get(SUBSCRIBERS)?.as_i64());
-    if let Some(count) = count.filter(|count| *count > 0) {
-        let detail = format!(
-            "The topic has subscriptions ({count}), which an import does not take into the state. Those that the configuration has are the pipeline's after the next apply. The others go on until somebody ends them \
-             (`aws sns unsubscribe`) or the topic goes."
-        );
-        unseen.push(Diagnostic::warning(
-            "Subscriptions that are not imported",
-            detail,
-        ));
-    }
-    unseen
+        .get(SUBSCRIBERS)?
+        .as_i64()
+        .filter(|count| *count > 0)?;
+    let detail = format!(
+        "The topic has subscriptions ({count}), which an import does not take into the state. Those that the configuration has are the pipeline's after the next apply. The others go on until somebody ends them \
+         (`aws sns unsubscribe`) or the topic goes."
+    );
+    Some(Diagnostic::warning(
+        "Subscriptions that are not imported",
+        detail,
+    ))
 }
 
 fn by_other_names(others: Option<Vec<String>>, worked_with: Vec<String>) -> Diagnostics {
@@ -434,4 +469,17 @@ fn whole(value: &Json) -> Option<i64> {
     value
         .as_i64()
         .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_most_parts_say_counts() {
+        let most = |said: &[&'static str]| most_common(said.iter().copied());
+        assert_eq!(most(&["/x/", "/", "/"]), Some("/"));
+        assert_eq!(most(&["/x/", "/"]), Some("/x/"));
+        assert_eq!(most(&[]), None);
+    }
 }

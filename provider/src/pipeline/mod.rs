@@ -230,10 +230,11 @@ impl CallbackPipeline {
         let deadline = Deadline::start(limit(&base, "read"), stop.clone());
         let aws = session.aws(stop);
         let imported = base.get("tags_all").is_none_or(Json::is_null);
+        let mut doubtful = None;
         if imported {
             let tags = session.config.default_tags();
             let found = import::discover(&base, &place, &tags, &aws).await;
-            base = found.map_err(|failures| all_told(&failures))?;
+            (base, doubtful) = found.map_err(|failures| all_told(&failures))?;
         }
         let mut settings = settings_of(&base).map_err(|error| vec![error])?;
         let recorded = settings.processing.function.package.is_some();
@@ -311,10 +312,9 @@ impl CallbackPipeline {
             blueprint = follows;
         }
         if imported {
-            let worked_with = import::worked_with(&blueprint, &mark, &findings, &aws).await;
-            let worked_with = worked_with.map_err(|failure| vec![told(&failure)])?;
-            let others = import::others(&mark, &found, &aws).await;
-            warnings.extend(import::unseen(others, worked_with, &found));
+            let doubtful = doubtful.as_deref();
+            let unseen = import::unseen(&blueprint, &mark, &findings, doubtful, &aws).await;
+            warnings.extend(unseen.map_err(|failure| vec![told(&failure)])?);
         }
         self.is_past(&request.state);
         if let Some(state) = &state {

@@ -149,32 +149,86 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
     Ok(())
 }
 
-/// The own key is known without its tag, whatever its alias is and the bucket is encrypted with by now, also to who may not look at it.
+/// The prefixes are known where the function is not there, so that nothing is told that is not so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_knows_prefixes_without_the_function() -> Result<(), Error> {
+    let own = "  bucket = { inbound_prefix = \"in/\", outbound_prefix = \"out/\" }\n";
+    let stage = Stage::new(own).await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let delete = stage.aws.lambda.delete_function();
+    let delete = delete.function_name(&stage.names.integration);
+    delete.send().await.unwrap();
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    let said = stage.terraform.apply()?.flat();
+    assert!(!said.contains("would be lost"), "{said}");
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// The own key is known by its alias without its tag, whatever the bucket is encrypted with by now, also to who may not look at it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_knows_the_own_key_without_its_tag() -> Result<(), Error> {
-    for lines in ["", "  key = { alias = \"alias/mine\" }\n"] {
-        let (stage, proxy) = Stage::behind_proxy(lines).await?;
-        stage.terraform.apply()?;
-        let before = stage.observe().await;
-        let key = stage.state()?["key"]["arn"].clone();
-        let untag = stage.aws.kms.untag_resource();
-        let untag = untag.key_id(key.as_str().unwrap()).tag_keys(MARK);
-        untag.send().await.unwrap();
-        let denied = Fault::error(400, "AccessDeniedException", "not for you");
-        proxy.inject(Rule::before(denied).on("kms:GetKeyPolicy"));
-        somebody::encrypt_by_another(&stage).await;
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let key = stage.state()?["key"]["arn"].clone();
+    let untag = stage.aws.kms.untag_resource();
+    let untag = untag.key_id(key.as_str().unwrap()).tag_keys(MARK);
+    untag.send().await.unwrap();
+    let denied = Fault::error(400, "AccessDeniedException", "not for you");
+    proxy.inject(Rule::before(denied).on("kms:GetKeyPolicy"));
+    somebody::encrypt_by_another(&stage).await;
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.import(ADDRESS, "orders")?;
+    assert_eq!(stage.state()?["key"]["arn"], key);
+    assert_eq!(actions(&stage)?, json!(["update"]));
+    proxy.clear();
+    stage.terraform.apply()?;
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// Without tag and alias a key may have become the user's: it is left, and an import says how it is the pipeline's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_tells_of_a_key_that_may_be_its_own() -> Result<(), Error> {
+    let own = "  key = { alias = \"alias/mine\" }\n";
+    let stage = Stage::new(own).await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["arn"].clone();
+    let key = key.as_str().unwrap();
+    let untag = stage.aws.kms.untag_resource();
+    untag.key_id(key).tag_keys(MARK).send().await.unwrap();
+    let imported = || -> Result<String, Error> {
         stage.terraform.expect(&["state", "rm", ADDRESS])?;
-        stage.terraform.import(ADDRESS, "orders")?;
-        assert_eq!(stage.state()?["key"]["arn"], key);
-        assert_eq!(actions(&stage)?, json!(["update"]));
-        proxy.clear();
-        stage.terraform.apply()?;
-        assert_eq!(
-            differences(&before, &stage.observe().await),
-            BTreeMap::new()
-        );
-        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    }
+        Ok(stage.terraform.import(ADDRESS, "orders")?.flat())
+    };
+    // It is to be the user's.
+    stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
+    let said = imported()?;
+    assert!(said.contains("A key that may be the pipeline's"), "{said}");
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    // It is the pipeline's.
+    let mark = aws_sdk_kms::types::Tag::builder()
+        .tag_key(MARK)
+        .tag_value("orders/devl/eu-west-1");
+    let tag = stage.aws.kms.tag_resource().key_id(key);
+    tag.tags(mark.build().unwrap()).send().await.unwrap();
+    stage.set(own)?;
+    let said = imported()?;
+    assert!(!said.contains("A key that may be"), "{said}");
+    stage.terraform.apply()?;
+    assert_eq!(stage.state()?["key"]["arn"], key);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }
 
