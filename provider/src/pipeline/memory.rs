@@ -199,7 +199,9 @@ pub fn destroys() -> bool {
 
 /// Whether these arguments of Terraform have it destroy.
 fn is_to_destroy(words: &[&[u8]]) -> bool {
-    let command = words.iter().find(|word| !word.starts_with(b"-"));
+    // Terraform may be started through a script, which stands before its command.
+    let is_command = |word: &&&[u8]| !word.starts_with(b"-") && !word.contains(&b'/');
+    let command = words.iter().find(is_command);
     let mut words = words.iter();
     command == Some(&&b"destroy"[..])
         || words.any(|word| matches!(*word, b"-destroy" | b"--destroy" | b"-destroy=true"))
@@ -328,6 +330,7 @@ mod tests {
         for line in [
             "destroy -auto-approve",
             "-chdir=x destroy",
+            "-I /opt/terraform.py destroy",
             "apply -destroy",
             "plan -out p --destroy",
             "plan -destroy=true",
