@@ -29,17 +29,18 @@ pub async fn machine(
     if ours(findings).values().all(Option::is_none) {
         return Ok(None);
     }
-    // Role and alarms name the state machine, whatever is called otherwise. A dashboard may have been given widgets of others.
-    let naming = ["assume_role_policy", "dimensions", "metric_query"];
-    let own = ours(findings).into_values().flatten();
-    let texts: Vec<String> = own
-        .flatten()
-        .filter(|(name, _)| naming.contains(&name.as_str()))
-        .map(|(_, value)| value.to_string())
-        .collect();
+    let own = ours(findings);
+    let named_in = |naming: &[&str]| -> BTreeSet<String> {
+        let properties = own.values().flatten().flatten();
+        let texts = properties.filter(|(name, _)| naming.contains(&name.as_str()));
+        let texts: Vec<String> = texts.map(|(_, value)| value.to_string()).collect();
+        let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
+        words.map(str::to_owned).collect()
+    };
+    // Role, alarms and dashboard name the state machine, whatever is called otherwise. Somebody may have the dashboard show others.
+    let watched = named_in(&["assume_role_policy", "dimensions", "metric_query"]);
     let mut arns = aws.tagged(MARK, mark).await.unwrap_or_default();
-    let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
-    arns.extend(words.map(str::to_owned));
+    arns.extend(watched.iter().cloned().chain(named_in(&["dashboard_body"])));
     let own = name(blueprint, blueprint::MACHINE);
     let is_other = |arn: &&String| {
         let name = arn.split_once(":stateMachine:").map(|(_, name)| name);
@@ -49,7 +50,8 @@ pub async fn machine(
         let Some(tags) = state_machine::tags_of(arn, aws).await? else {
             continue;
         };
-        if tags.are_of(mark) || unmarked && !tags.0.contains_key(MARK) {
+        let may_be = unmarked && watched.contains(arn) && !tags.0.contains_key(MARK);
+        if tags.are_of(mark) || may_be {
             return Ok(Some((arn.clone(), tags)));
         }
     }

@@ -281,7 +281,7 @@ async fn whatever_is_in_the_way_of_a_replacement_is_told_before() -> Result<(), 
     let denied = Fault::error(403, "AccessDenied", "Access Denied");
     let rule = Rule::before(denied).on("s3:GetBucketTagging");
     proxy.inject(rule.object("boxes"));
-    refused("boxes", "", "AccessDenied")?;
+    refused("boxes", "", "was not made by this pipeline")?;
     proxy.clear();
 
     // A part of its own that has become somebody else's.
