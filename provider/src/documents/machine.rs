@@ -89,41 +89,39 @@ pub fn arguments(definition: &str) -> Option<Value> {
         // The last one, of any error: those before it are of errors that the user has no say in.
         states.get(PROCESSING)?.get("Retry")?.as_array()?.last()?,
     );
-    let mut retried = Map::new();
-    for (argument, field) in [
-        ("max_attempts", "MaxAttempts"),
-        ("interval_seconds", "IntervalSeconds"),
-        ("backoff_rate", "BackoffRate"),
-    ] {
-        shown(&mut retried, argument, retry.get(field));
-    }
-    let mut arguments = Map::new();
-    shown(
-        &mut arguments,
-        "callback_timeout_seconds",
-        wait.get("TimeoutSeconds"),
+    let mut arguments = numbers(wait, &CALLBACK);
+    arguments.insert(
+        "processing_retry".to_owned(),
+        numbers(retry, &RETRIED).into(),
     );
-    shown(
-        &mut arguments,
-        "callback_heartbeat_seconds",
-        wait.get("HeartbeatSeconds"),
-    );
-    arguments.insert("processing_retry".to_owned(), retried.into());
     Some(arguments.into())
 }
 
-/// A number that stands there. Somebody may have put an expression in its place, which tells nothing before an execution.
-fn shown(arguments: &mut Map<String, Value>, argument: &str, value: Option<&Value>) {
-    let whole = argument != "backoff_rate";
-    if let Some(value) = value.filter(|value| {
-        if whole {
-            value.is_i64()
-        } else {
-            value.is_number()
-        }
-    }) {
-        arguments.insert(argument.to_owned(), value.clone());
-    }
+/// An argument, the field of the definition that has it, and which numbers it takes.
+type Number = (&'static str, &'static str, fn(&Value) -> bool);
+
+const CALLBACK: [Number; 2] = [
+    ("callback_timeout_seconds", "TimeoutSeconds", Value::is_i64),
+    (
+        "callback_heartbeat_seconds",
+        "HeartbeatSeconds",
+        Value::is_i64,
+    ),
+];
+
+const RETRIED: [Number; 3] = [
+    ("max_attempts", "MaxAttempts", Value::is_i64),
+    ("interval_seconds", "IntervalSeconds", Value::is_i64),
+    ("backoff_rate", "BackoffRate", Value::is_number),
+];
+
+/// The numbers that stand there. Somebody may have put an expression in the place of one, which tells nothing before an execution.
+fn numbers(of: &Value, wanted: &[Number]) -> Map<String, Value> {
+    let number = |(argument, field, fits): &Number| {
+        let value = of.get(field).filter(|value| fits(value))?;
+        Some(((*argument).to_owned(), value.clone()))
+    };
+    wanted.iter().filter_map(number).collect()
 }
 
 fn integration(with: &Definition, action: &str) -> String {

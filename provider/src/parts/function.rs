@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::tags::{MARK, Tags};
-use super::{ATTEMPT, Aws, absent, attributes, properties};
+use super::{ATTEMPT, Aws, absent, attributes, key, properties};
 use crate::documents::names;
 use crate::engine::{Attributes, Changes, Failure, Found, Part};
 
@@ -264,7 +264,8 @@ impl Function {
         let key = key.unwrap_or_default();
         let mark = self.tags.0.get(MARK).map_or("", String::as_str);
         format!(
-            "kms:Decrypt on {key}. Where that rests on the key's tag {MARK} = {mark}, which it may have lost, give it back: `aws kms tag-resource --key-id {key} --tags TagKey={MARK},TagValue={mark}`"
+            "kms:Decrypt on {key}. Where that rests on the key's tag {MARK} = {mark}, which it may have lost, give it back: {}",
+            key::tagging(key, mark)
         )
     }
 

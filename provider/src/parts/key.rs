@@ -11,7 +11,7 @@ use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
-use super::tags::Tags;
+use super::tags::{MARK, Tags};
 use super::{Aws, absent, attributes, properties};
 use crate::documents::policy;
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
@@ -21,6 +21,8 @@ const GONE: &[&str] = &["NotFoundException"];
 pub const DENIED: &[&str] = &["AccessDeniedException"];
 /// What is known of a key that KMS does not show.
 pub const HIDDEN: &str = "a key that may not be looked at";
+/// The properties by which other parts name their key.
+pub const NAMED_BY: [&str; 3] = ["kms_master_key_id", "kms_key_arn", "kms_key_id"];
 const POLICY_NAME: &str = "default";
 const ROTATION: &[&str] = &["enable_key_rotation", "rotation_period_in_days"];
 /// How long KMS may not show the key of an alias that is there.
@@ -67,6 +69,12 @@ pub struct Named {
     pub is_going: bool,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// The command that gives a key the mark of a pipeline.
+#[must_use]
+pub fn tagging(key: &str, mark: &str) -> String {
+    format!("`aws kms tag-resource --key-id {key} --tags TagKey={MARK},TagValue={mark}`")
 }
 
 /// The key of this id, alias or ARN, even on its way out.

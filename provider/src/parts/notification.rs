@@ -15,12 +15,6 @@ use serde::Serialize;
 use super::{Aws, attributes, bucket, properties};
 use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 
-/// The bucket is not there, or it is somebody's in another region, of which the bucket itself tells.
-const GONE: &[&str] = &[
-    "NoSuchBucket",
-    "PermanentRedirect",
-    "AuthorizationHeaderMalformed",
-];
 /// Whether the bucket tells `EventBridge` of its events: found, kept, and not ours to decide.
 const EVENT_BRIDGE: &str = "event_bridge";
 /// What both are told of.
@@ -293,7 +287,7 @@ impl Part<Aws> for Notification {
             .put(aws, NotificationConfiguration::builder().build())
             .await
         {
-            Err(failure) if failure.is(GONE) => Ok(()),
+            Err(failure) if failure.is(bucket::NOT_HERE) => Ok(()),
             other => other,
         }
     }

@@ -22,7 +22,7 @@ use super::{
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
 use crate::parts::tags::MARK;
-use crate::parts::{Aws, queue, topic};
+use crate::parts::{Aws, key, queue, topic};
 
 /// Another resource of the same name makes the pipeline, and this one is to be taken down.
 fn made_elsewhere(settings: &Settings) -> Diagnostic {
@@ -92,7 +92,7 @@ fn keyless(blueprint: &Blueprint, findings: &Findings) -> Vec<String> {
     let is_left = |node: &&Node| {
         let found = findings.get(&node.path).and_then(Option::as_ref);
         let desired = node.part.desired();
-        let mut keys = ["kms_master_key_id", "kms_key_arn", "kms_key_id"].into_iter();
+        let mut keys = key::NAMED_BY.into_iter();
         found.is_some_and(|found| {
             let is_same =
                 |key| desired.contains_key(key) && desired.get(key) == found.attributes.get(key);
@@ -331,9 +331,9 @@ impl CallbackPipeline {
             return gone(vec![held_anew(&settings, &titles)]);
         }
         let stop = stop_with(work);
-        let deadline = Deadline::start(limit(&base, "delete"), stop.clone());
-        let aws = session.aws(stop);
         let limit = limit(&base, "delete");
+        let deadline = Deadline::start(limit, stop.clone());
+        let aws = session.aws(stop);
         let late = |failed| or_cut_short(failed, work, &deadline, "delete", limit);
         let findings = match seen(
             &session,

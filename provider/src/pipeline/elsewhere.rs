@@ -26,12 +26,12 @@ pub async fn machine(
     unmarked: bool,
     aws: &Aws,
 ) -> Result<Option<(String, Tags)>, Failure> {
-    if ours(findings).values().all(Option::is_none) {
+    let observed = ours(findings);
+    if observed.values().all(Option::is_none) {
         return Ok(None);
     }
-    let own = ours(findings);
     let named_in = |naming: &[&str]| -> BTreeSet<String> {
-        let properties = own.values().flatten().flatten();
+        let properties = observed.values().flatten().flatten();
         let texts = properties.filter(|(name, _)| naming.contains(&name.as_str()));
         let texts: Vec<String> = texts.map(|(_, value)| value.to_string()).collect();
         let words = texts.iter().flat_map(|text| text.split(['"', '\\']));
@@ -86,7 +86,7 @@ pub async fn bucket(
     names.retain(|name| BUCKET.complaint(name).is_none());
     for name in names {
         let counts = match bucket::tags_of(&name, aws).await {
-            Err(failure) if failure.is(&["AccessDenied"]) => missing,
+            Err(failure) if failure.is(bucket::DENIED) => missing,
             tags => tags?.is_some_and(|tags| {
                 let is_told = missing && told.contains(&name);
                 tags.are_of(mark) || is_told && !tags.0.contains_key(MARK)

@@ -123,10 +123,7 @@ pub fn tell_whose(blueprint: &Blueprint, findings: &mut Findings) {
 fn keys(findings: &Findings) -> impl Iterator<Item = &str> {
     let parts = findings.values().flatten();
     let own = parts.filter(|part| part.owner == Owner::Us);
-    let keys = own.flat_map(|part| {
-        let names = ["kms_master_key_id", "kms_key_arn", "kms_key_id"];
-        names.map(|name| part.text(name))
-    });
+    let keys = own.flat_map(|part| key::NAMED_BY.map(|name| part.text(name)));
     keys.filter(|key| !key.is_empty())
 }
 
@@ -334,7 +331,8 @@ async fn worked_with(
 fn whose_key(key: &str, mark: &str) -> Diagnostic {
     let detail = format!(
         "The parts work with {key}, which was made for this pipeline and has neither its tag nor its alias: it is taken for a key of yours (`kms_key_arn`), which a destroy leaves. If it is the pipeline's own, take the object out of the state \
-         (`terraform state rm`), give the key back its tag (`aws kms tag-resource --key-id {key} --tags TagKey={MARK},TagValue={mark}`), and import again."
+         (`terraform state rm`), give the key back its tag ({}), and import again.",
+        key::tagging(key, mark)
     );
     Diagnostic::warning("A key that may be the pipeline's", detail)
 }

@@ -257,10 +257,8 @@ fn evaluate(config: &Value, known: &Known, stand_in: StandIn) -> Result<Evaluate
     let fields = fields();
     let given = stood_in(fields, config, stand_in);
     let mut tree = with_defaults(fields, &given);
-    let mut settings = Settings::read(&given)
+    let settings = Settings::read(&given)
         .map_err(|error| Diagnostic::error("Configuration not understood", error.to_string()))?;
-    // Nothing is emptied here, and whether something is in use is asked as for one that is not to be.
-    settings.bucket.force_destroy = false;
     let odd = |text: &str| {
         if stand_in == StandIn::Odd {
             format!("{text}-{ODD}")

@@ -14,6 +14,12 @@ fn actions(stage: &Stage) -> Result<Value, Error> {
     Ok(stage.change()?["actions"].clone())
 }
 
+/// Takes the pipeline out of the state, as somebody who has lost that, and imports it; what that says.
+fn imported(stage: &Stage) -> Result<String, Error> {
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    Ok(stage.terraform.import(ADDRESS, "orders")?.flat())
+}
+
 /// An import by name does not see what has a name of its own. Nothing is replaced for what was not seen, and the next apply takes it over as it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_replaces_nothing_that_it_does_not_see() -> Result<(), Error> {
@@ -31,8 +37,7 @@ async fn an_import_replaces_nothing_that_it_does_not_see() -> Result<(), Error> 
     send(&stage, dead).await;
     let uuid = stage.state()?["event_source"]["uuid"].clone();
 
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
+    imported(&stage)?;
     assert_eq!(actions(&stage)?, json!(["update"]));
     let said = stage.terraform.expect(&APPLY)?.flat();
     assert!(said.contains("0 added, 1 changed, 0 destroyed"), "{said}");
@@ -54,8 +59,7 @@ async fn a_destroy_after_an_import_leaves_no_bucket_without_its_key() -> Result<
     let key = stage.state()?["key"]["arn"].clone();
     let key = key.as_str().unwrap_or_default();
     put(&stage, "my-own-bucket-78", "outbound/1/data.json").await;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
+    imported(&stage)?;
     let said = stage.terraform.refuse(&DESTROY)?;
     assert!(
         said.contains("my-own-bucket-78") && said.contains("Nothing was destroyed"),
@@ -71,8 +75,7 @@ async fn an_import_makes_no_second_state_machine() -> Result<(), Error> {
     let lines = "  state_machine = { name = \"mine\" }\n";
     let stage = Stage::new(lines).await?;
     stage.terraform.apply()?;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
+    imported(&stage)?;
     stage.set("")?;
     let said = stage.terraform.refuse(&APPLY)?;
     assert!(
@@ -96,8 +99,7 @@ async fn an_import_forgets_no_bucket() -> Result<(), Error> {
     put(&stage, "my-own-bucket-79", "outbound/1/data.json").await;
     let denied = Fault::error(400, "AccessDeniedException", "not authorized");
     proxy.inject(Rule::before(denied).on("tag:GetResources"));
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    let said = imported(&stage)?;
     assert!(said.contains("Not all parts were looked for"), "{said}");
     for command in [&DESTROY, &APPLY] {
         stage.set("")?;
@@ -128,16 +130,12 @@ async fn an_import_finds_arguments_and_the_own_key() -> Result<(), Error> {
                  dead_letter_queue = { message_retention_seconds = 700000 }\n  key = { deletion_window_in_days = 30 }\n";
     let stage = Stage::new(lines).await?;
     stage.terraform.apply()?;
-    let imported = || -> Result<(), Error> {
-        stage.terraform.expect(&["state", "rm", ADDRESS])?;
-        stage.terraform.import(ADDRESS, "orders").map(drop)
-    };
-    imported()?;
+    imported(&stage)?;
     assert_eq!(stage.state()?["drift"], json!({}));
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
     let theirs = somebody::encrypt_by_another(&stage).await;
-    imported()?;
+    imported(&stage)?;
     assert_eq!(actions(&stage)?, json!(["update"]));
     stage.terraform.destroy()?;
     let left = stage.left().await?;
@@ -159,8 +157,7 @@ async fn an_import_knows_prefixes_without_the_function() -> Result<(), Error> {
     let delete = stage.aws.lambda.delete_function();
     let delete = delete.function_name(&stage.names.integration);
     delete.send().await.unwrap();
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
+    imported(&stage)?;
     let said = stage.terraform.apply()?.flat();
     assert!(!said.contains("would be lost"), "{said}");
     assert_eq!(
@@ -184,8 +181,7 @@ async fn an_import_knows_the_own_key_without_its_tag() -> Result<(), Error> {
     let denied = Fault::error(400, "AccessDeniedException", "not for you");
     proxy.inject(Rule::before(denied).on("kms:GetKeyPolicy"));
     somebody::encrypt_by_another(&stage).await;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    stage.terraform.import(ADDRESS, "orders")?;
+    imported(&stage)?;
     assert_eq!(stage.state()?["key"]["arn"], key);
     assert_eq!(actions(&stage)?, json!(["update"]));
     proxy.clear();
@@ -208,13 +204,9 @@ async fn an_import_tells_of_a_key_that_may_be_its_own() -> Result<(), Error> {
     let key = key.as_str().unwrap();
     let untag = stage.aws.kms.untag_resource();
     untag.key_id(key).tag_keys(MARK).send().await.unwrap();
-    let imported = || -> Result<String, Error> {
-        stage.terraform.expect(&["state", "rm", ADDRESS])?;
-        Ok(stage.terraform.import(ADDRESS, "orders")?.flat())
-    };
     // It is to be the user's.
     stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
-    let said = imported()?;
+    let said = imported(&stage)?;
     assert!(said.contains("A key that may be the pipeline's"), "{said}");
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     // It is the pipeline's.
@@ -224,7 +216,7 @@ async fn an_import_tells_of_a_key_that_may_be_its_own() -> Result<(), Error> {
     let tag = stage.aws.kms.tag_resource().key_id(key);
     tag.tags(mark.build().unwrap()).send().await.unwrap();
     stage.set(own)?;
-    let said = imported()?;
+    let said = imported(&stage)?;
     assert!(!said.contains("A key that may be"), "{said}");
     stage.terraform.apply()?;
     assert_eq!(stage.state()?["key"]["arn"], key);
@@ -250,8 +242,7 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
         alarm.tag_keys(MARK).send().await.unwrap();
     };
     untag().await;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    let said = imported(&stage)?;
     assert!(!said.contains("counts as missing"), "{said}");
     assert!(said.contains("has subscriptions (1)"), "{said}");
     let Plan::Changes(plan) = stage.terraform.plan()? else {
@@ -314,8 +305,7 @@ async fn an_import_asks_the_parts_that_name_a_key() -> Result<(), Error> {
     stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
     stage.terraform.apply()?;
     let again = || -> Result<(), Error> {
-        stage.terraform.expect(&["state", "rm", ADDRESS])?;
-        stage.terraform.import(ADDRESS, "orders")?;
+        imported(&stage)?;
         assert_eq!(stage.state()?["kms_key_arn"], json!(key));
         let said = stage.terraform.apply()?.flat();
         assert!(!said.contains("would be lost"), "{said}");
@@ -346,8 +336,7 @@ async fn an_import_forgets_nothing_that_its_parts_work_with() -> Result<(), Erro
     let untag = stage.aws.sfn.untag_resource().resource_arn(&machine);
     untag.tag_keys(MARK).send().await.unwrap();
     stage.set("")?;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    let said = imported(&stage)?;
     for hidden in ["my-own-bucket-90", &machine] {
         assert!(said.contains(hidden), "{hidden}: {said}");
     }
@@ -382,8 +371,7 @@ async fn an_import_knows_its_own_key() -> Result<(), Error> {
         let key = key.as_str().unwrap_or_default();
         let end = stage.aws.kms.schedule_key_deletion().key_id(key);
         end.send().await.unwrap();
-        stage.terraform.expect(&["state", "rm", ADDRESS])?;
-        stage.terraform.import(ADDRESS, "orders")?;
+        imported(&stage)?;
         assert_eq!(stage.state()?["kms_key_arn"], json!(null));
         assert_eq!(actions(&stage)?, json!(["update"]));
         let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
@@ -412,8 +400,7 @@ async fn an_import_knows_the_users_key() -> Result<(), Error> {
     let given = given.key_metadata.unwrap().arn.unwrap();
     stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
     stage.terraform.apply()?;
-    stage.terraform.expect(&["state", "rm", ADDRESS])?;
-    let said = stage.terraform.import(ADDRESS, "orders")?.flat();
+    let said = imported(&stage)?;
     assert!(said.contains("Parts left by an earlier run"), "{said}");
     assert_eq!(stage.state()?["kms_key_arn"], json!(given));
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
@@ -435,8 +422,7 @@ async fn an_import_takes_no_alias_of_somebodys() -> Result<(), Error> {
         let alias = kms.create_alias().alias_name("alias/a-team");
         alias.target_key_id(key).send().await.unwrap();
         kms.delete_alias().alias_name(own).send().await.unwrap();
-        stage.terraform.expect(&["state", "rm", ADDRESS])?;
-        stage.terraform.import(ADDRESS, "orders")?;
+        imported(&stage)?;
         assert_eq!(actions(&stage)?, json!(["update"]));
         stage.terraform.apply()?;
         assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));

@@ -587,9 +587,7 @@ async fn what_others_are_told_of_keeps_nothing_from_going() -> Result<(), Error>
     stage.terraform.apply()?;
     somebody::bucket(&stage, "their-bucket").await;
     let role = somebody::role(&stage.aws, "theirs").await;
-    let make = stage.aws.sfn.create_state_machine().name("theirs");
-    let make = make.definition(r#"{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}"#);
-    let machine = make.role_arn(role).send().await.unwrap().state_machine_arn;
+    let machine = somebody::machine(&stage.aws, "theirs", &role).await;
     let cloudwatch = &stage.aws.cloudwatch;
     let name = stage.state()?["dashboard"]["dashboard_name"].clone();
     let name = name.as_str().unwrap_or_default();

@@ -77,13 +77,7 @@ pub async fn occupy(aws: &Aws, kind: &str, names: &Names, role: &str) {
                 .unwrap();
         }
         _ => {
-            let definition = r#"{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}"#;
-            let call = aws
-                .sfn
-                .create_state_machine()
-                .name(&names.state_machine)
-                .role_arn(role);
-            call.definition(definition).send().await.unwrap();
+            machine(aws, &names.state_machine, role).await;
         }
     }
 }
@@ -100,6 +94,14 @@ pub async fn mark_bucket(stage: &Stage, mark: Option<&str>) {
     let tags = Tagging::builder().tag_set(tag).build().unwrap();
     let put = s3.put_bucket_tagging().bucket(bucket).tagging(tags);
     put.send().await.unwrap();
+}
+
+/// Makes a state machine; its ARN.
+pub async fn machine(aws: &Aws, name: &str, role: &str) -> String {
+    let definition = r#"{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}"#;
+    let call = aws.sfn.create_state_machine().name(name).role_arn(role);
+    let made = call.definition(definition).send().await.unwrap();
+    made.state_machine_arn
 }
 
 /// Deletes the pipeline's state machine; its ARN.

@@ -31,9 +31,12 @@ pub use folders::remove_empty;
 use lifecycle::described_rules;
 
 const GONE: &[&str] = &["NoSuchBucket"];
-const DENIED: &[&str] = &["AccessDenied"];
+/// What S3 answers to who may not ask.
+pub const DENIED: &[&str] = &["AccessDenied"];
 /// The name is taken, in a region where we cannot look.
 const ELSEWHERE: &[&str] = &["PermanentRedirect", "AuthorizationHeaderMalformed"];
+/// There is no such bucket here.
+pub const NOT_HERE: &[&str] = &[GONE[0], ELSEWHERE[0], ELSEWHERE[1]];
 /// How S3 may refuse the call that sets tags where it takes another one alone.
 const NOT_THIS_WAY: &[&str] = &[
     "InvalidBucketState",
@@ -118,9 +121,8 @@ fn tag_set<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec
 /// # Errors
 /// The failure of a call that failed otherwise.
 pub async fn tags_of(bucket: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
-    let tags = here(bucket, tag_set_of(bucket, GONE, aws).await, aws)
-        .await?
-        .flatten();
+    let tags = here(bucket, tag_set_of(bucket, aws).await, aws).await?;
+    let tags = tags.flatten();
     let pairs = |tags: Vec<Tag>| tags.into_iter().map(|tag| (tag.key, tag.value));
     Ok(tags.map(|tags| Tags::listed(pairs(tags))))
 }
@@ -136,7 +138,7 @@ pub async fn here<T>(
 ) -> Result<Option<T>, Failure> {
     match answer {
         Err(failure) if failure.is(DENIED) && is_of_another_account(bucket, aws).await? => Ok(None),
-        answer => absent(answer, &[GONE, ELSEWHERE].concat()),
+        answer => absent(answer, NOT_HERE),
     }
 }
 
@@ -150,11 +152,11 @@ async fn is_of_another_account(bucket: &str, aws: &Aws) -> Result<bool, Failure>
     Ok(own.is_some_and(|own| !own.iter().any(is_it)))
 }
 
-/// All tags of a bucket, those of AWS among them; `None` where one of these codes says that there is no such one.
-async fn tag_set_of(bucket: &str, none: &[&str], aws: &Aws) -> Result<Option<Vec<Tag>>, Failure> {
+/// All tags of a bucket, those of AWS among them; `None` when there is no bucket.
+async fn tag_set_of(bucket: &str, aws: &Aws) -> Result<Option<Vec<Tag>>, Failure> {
     let get = || aws.s3.get_bucket_tagging().bucket(bucket).send();
     let answer = aws.call("s3:GetBucketTagging", bucket, get).await;
-    let tags = absent(absent(answer, &["NoSuchTagSet"]), none)?;
+    let tags = absent(absent(answer, &["NoSuchTagSet"]), GONE)?;
     Ok(tags.map(|answer| answer.map(|answer| answer.tag_set).unwrap_or_default()))
 }
 
@@ -162,11 +164,6 @@ impl Bucket {
     /// A failure to put a request together, which no input leads to.
     fn built<T>(&self, result: Result<T, BuildError>) -> Result<T, Failure> {
         result.map_err(|error| Failure::refusal(self.title(), error.to_string()))
-    }
-
-    /// All tags of the bucket, those of AWS among them; `None` when there is no bucket.
-    async fn tags_of(&self, aws: &Aws) -> Result<Option<Vec<Tag>>, Failure> {
-        tag_set_of(&self.bucket, GONE, aws).await
     }
 
     async fn public_access_block(
@@ -318,7 +315,7 @@ impl Bucket {
     async fn prove_it_is_new(&self, aws: &Aws) -> Result<(), Failure> {
         let other = OnceLock::new();
         let marked = || async {
-            let tags = self.tags_of(aws).await?.unwrap_or_default();
+            let tags = tag_set_of(&self.bucket, aws).await?.unwrap_or_default();
             let tags = Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value)));
             Ok(match self.tags.owner_of(&tags) {
                 Owner::Us => Some(()),
@@ -346,7 +343,7 @@ impl Bucket {
 
     async fn put_tags(&self, aws: &Aws) -> Result<(), Failure> {
         // The call replaces all tags, and S3 refuses to let go of those of AWS.
-        let theirs = self.tags_of(aws).await?.unwrap_or_default();
+        let theirs = tag_set_of(&self.bucket, aws).await?.unwrap_or_default();
         let stays = |key: &str| {
             let ignored = aws.ignored_tags.has(key) && !self.tags.0.contains_key(key);
             key.starts_with("aws:") || ignored
@@ -569,24 +566,25 @@ impl Part<Aws> for Bucket {
 
     async fn read(&self, aws: &Aws) -> Result<Option<Found>, Failure> {
         let ask = || async {
-            let tags = self.tags_of(aws).await?;
+            let tags = tag_set_of(&self.bucket, aws).await?;
             Ok(tags.map(|tags| Tags::listed(tags.into_iter().map(|tag| (tag.key, tag.value)))))
         };
         let tags = match aws.tags(&self.arn, &self.tags, ask).await {
             Ok(Some(tags)) => tags,
             Ok(None) => return Ok(None),
-            Err(failure) if failure.is(&[ELSEWHERE, DENIED].concat()) => {
-                let is_own =
-                    failure.is(DENIED) && !is_of_another_account(&self.bucket, aws).await?;
-                if is_own {
-                    return Err(failure.advise(
-                        "A bucket of this name exists. It belongs to another account (which s3:ListAllMyBuckets would show), or these credentials may not read its tags.",
-                    ));
-                }
+            Err(failure)
+                if failure.is(ELSEWHERE)
+                    || failure.is(DENIED) && is_of_another_account(&self.bucket, aws).await? =>
+            {
                 return Ok(Some(Found {
                     attributes: Attributes::new(),
                     owner: Owner::SomeoneElse(None),
                 }));
+            }
+            Err(failure) if failure.is(DENIED) => {
+                return Err(failure.advise(
+                    "A bucket of this name exists. It belongs to another account (which s3:ListAllMyBuckets would show), or these credentials may not read its tags.",
+                ));
             }
             Err(failure) => return Err(failure),
         };
@@ -604,7 +602,7 @@ impl Part<Aws> for Bucket {
         let whole = || async {
             let look = absent(Box::pin(self.look(aws, tags.clone())).await, GONE)?;
             // Its tags may have outlived it in the index.
-            let gone = look.is_none() && self.tags_of(aws).await?.is_none();
+            let gone = look.is_none() && tag_set_of(&self.bucket, aws).await?.is_none();
             Ok((look.is_some() || gone).then_some(look))
         };
         let look = aws
