@@ -228,6 +228,29 @@ fn left_alone(node: &Node, whose: Option<&str>, mark: &str, why: &Failure) -> Fa
     ))
 }
 
+/// What stands against the end of a part: what it holds, also where it has lost its mark and what it works with goes.
+pub(super) async fn stands_against(
+    node: &Node,
+    found: &Found,
+    blueprint: &Blueprint,
+    mark: &str,
+    aws: &Aws,
+) -> Result<Vec<Failure>, Failure> {
+    let part = &node.part;
+    Ok(match &found.owner {
+        Owner::Us => {
+            let used = part.in_use(aws, false).await?;
+            part.protected(found).into_iter().chain(used).collect()
+        }
+        Owner::SomeoneElse(whose) if is_tied(node, found, blueprint) => {
+            let used = part.in_use(aws, true).await?;
+            let alone = used.map(|why| left_alone(node, whose.as_deref(), mark, &why));
+            alone.into_iter().collect()
+        }
+        Owner::SomeoneElse(_) => Vec::new(),
+    })
+}
+
 /// Whether nothing stands against the end: objects in the bucket, running executions, also where these have lost their mark.
 async fn free(
     blueprint: &Blueprint,
@@ -235,22 +258,11 @@ async fn free(
     mark: &str,
     aws: &Aws,
 ) -> Result<(), Diagnostics> {
-    let failed = |failure: Failure| vec![told(&failure)];
     let mut reasons: Vec<Failure> = Vec::new();
     for node in &blueprint.nodes {
-        let Some(found) = findings.get(&node.path).and_then(Option::as_ref) else {
-            continue;
-        };
-        match &found.owner {
-            Owner::Us => {
-                reasons.extend(node.part.protected(found));
-                reasons.extend(node.part.in_use(aws, false).await.map_err(failed)?);
-            }
-            Owner::SomeoneElse(whose) if is_tied(node, found, blueprint) => {
-                let used = node.part.in_use(aws, true).await.map_err(failed)?;
-                reasons.extend(used.map(|why| left_alone(node, whose.as_deref(), mark, &why)));
-            }
-            Owner::SomeoneElse(_) => {}
+        if let Some(found) = findings.get(&node.path).and_then(Option::as_ref) {
+            let stands = stands_against(node, found, blueprint, mark, aws).await;
+            reasons.extend(stands.map_err(|failure| vec![told(&failure)])?);
         }
     }
     let mut against = all_told(&reasons);

@@ -8,6 +8,7 @@ use tfplugin::{Diagnostic, Diagnostics, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{self, Blueprint, Identity, Node};
+use super::destroy::stands_against;
 use super::findings::{Findings, as_before, recognise_before, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
@@ -173,21 +174,28 @@ pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Opti
     let prior = known.prior.as_ref()?;
     let blueprint = plan::recorded(prior, known)?;
     let findings = memory::read(seen, &blueprint);
-    let is_ours = |node: &&Node| {
-        findings.as_ref().is_none_or(|findings| {
-            let found = findings.get(&node.path).and_then(Option::as_ref);
-            found.is_some_and(|found| found.owner == Owner::Us)
-        })
-    };
+    let mark = blueprint.mark().unwrap_or_default();
     let aws = &once(session?);
-    let looks = blueprint.nodes.iter().filter(is_ours);
-    let looks = looks.map(|node| async move {
-        let look = tokio::time::timeout(GLANCE, node.part.in_use(aws, false)).await;
-        look.ok()?.ok()?
+    let looks = blueprint.nodes.iter().map(|node| {
+        let (blueprint, mark, findings) = (&blueprint, &mark, findings.as_ref());
+        async move {
+            let look = async {
+                let Some(findings) = findings else {
+                    let used = node.part.in_use(aws, false).await?;
+                    return Ok(Vec::from_iter(used));
+                };
+                match findings.get(&node.path).and_then(Option::as_ref) {
+                    Some(found) => stands_against(node, found, blueprint, mark, aws).await,
+                    None => Ok(Vec::new()),
+                }
+            };
+            tokio::time::timeout(GLANCE, look).await.ok()?.ok()
+        }
     });
     let held: Vec<String> = join_all(looks)
         .await
         .into_iter()
+        .flatten()
         .flatten()
         .map(|held| format!("{}: {}.", held.object, held.message))
         .collect();

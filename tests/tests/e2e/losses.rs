@@ -551,7 +551,18 @@ async fn no_bucket_is_left_without_its_key() -> Result<(), Error> {
     stage.terraform.expect(&saved)?;
     let denied = Fault::error(403, "AccessDenied", "not for you");
     proxy.inject(Rule::before(denied).on("s3:GetBucketPolicy"));
-    refused(&apply, none)
+    refused(&apply, none)?;
+    proxy.clear();
+
+    // Nor is it by a replacement, whose plan says so.
+    let other = Stage::text("", "letters", "");
+    stage.terraform.rewrite(&other)?;
+    let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    let (_, held) = said
+        .split_once("Replacement that will be refused")
+        .unwrap_or_else(|| panic!("{said}"));
+    assert!(held.contains(bucket) && held.contains(none), "{said}");
+    Ok(())
 }
 
 /// One that somebody has made anew under its name holds nothing of the pipeline's: it is left, and the rest goes.
