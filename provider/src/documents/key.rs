@@ -1,6 +1,6 @@
 //! The key policy.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Place, policy};
 
@@ -42,4 +42,50 @@ pub fn policy(place: &Place, log_groups: &[&str]) -> String {
             },
         ],
     }))
+}
+
+/// Whether this is such a policy, for whatever log groups.
+#[must_use]
+pub fn is_policy(found: &str, place: &Place) -> bool {
+    let Ok(mut document) = serde_json::from_str::<Value>(found) else {
+        return false;
+    };
+    let statements = document["Statement"].as_array_mut();
+    for statement in statements.into_iter().flatten() {
+        let groups =
+            statement.pointer_mut("/Condition/ArnEquals/kms:EncryptionContext:aws:logs:arn");
+        if let Some(groups) = groups {
+            *groups = json!([]);
+        }
+    }
+    policy::is_same(&policy::text(&document), &policy(place, &[]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_known_whatever_its_log_groups() {
+        let place = Place {
+            region: "eu-west-1".into(),
+            account: "123456789012".into(),
+            partition: "aws".into(),
+        };
+        let groups = ["arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/own"];
+        for groups in [
+            &groups[..],
+            &[
+                groups[0],
+                "arn:aws:logs:eu-west-1:123456789012:log-group:more",
+            ],
+            &[],
+        ] {
+            assert!(is_policy(&policy(&place, groups), &place), "{groups:?}");
+        }
+        let more = policy(&place, &groups).replace("kms:DescribeKey", "kms:CreateGrant");
+        for other in [&more, "{}", "no policy"] {
+            assert!(!is_policy(other, &place), "{other}");
+        }
+    }
 }

@@ -75,8 +75,12 @@ pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session
     let findings = match (memory::read(private, &blueprint), session) {
         (Some(findings), _) => findings,
         (None, Some(session)) => {
-            let hold = |node: &&Node| HOLD.contains(&node.part.kind());
-            glanced(blueprint.nodes.iter().filter(hold), session).await
+            let tells = |node: &&Node| {
+                let desired = node.part.desired();
+                let is_encrypted = key::NAMED_BY.iter().any(|name| desired.contains_key(*name));
+                HOLD.contains(&node.part.kind()) || is_encrypted || node.path == ["key"]
+            };
+            glanced(blueprint.nodes.iter().filter(tells), session).await
         }
         (None, None) => return Vec::new(),
     };
@@ -84,9 +88,15 @@ pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session
     goes(&whose, &blueprint, &findings)
 }
 
+/// Whether this part goes with the pipeline; also where it was not seen whose it is.
+fn goes_with(blueprint: &Blueprint, findings: &Findings, path: &[String]) -> bool {
+    let found = findings.get(path).and_then(Option::as_ref);
+    blueprint.node(path).is_some() && found.is_none_or(|found| found.owner == Owner::Us)
+}
+
 /// The parts that are not ours, would be left, and work with the pipeline's own key.
 fn keyless(blueprint: &Blueprint, findings: &Findings) -> Vec<String> {
-    if blueprint.node(&["key".to_owned()]).is_none() {
+    if !goes_with(blueprint, findings, &["key".to_owned()]) {
         return Vec::new();
     }
     let is_left = |node: &&Node| {
@@ -191,8 +201,8 @@ async fn seen(
 }
 
 /// Whether a part that is not ours works with what goes: the pipeline's own key, which opens what is in it, or its role.
-fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
-    let own_key = blueprint.nodes.iter().any(|node| node.path == ["key"]);
+fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint, findings: &Findings) -> bool {
+    let own_key = goes_with(blueprint, findings, &["key".to_owned()]);
     let desired = node.part.desired();
     let same = |name: &str| {
         let found = found.attributes.get(name);
@@ -204,7 +214,8 @@ fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint) -> bool {
     let made = ["policy", "lifecycle_rules"].into_iter().any(same);
     let holds = node.path == ["bucket"] && found.owner == Owner::SomeoneElse(None) && made;
     let by_key = own_key && (holds || same("kms_master_key_id"));
-    by_key || same("role_arn")
+    let role = [&node.path[..], &["role".to_owned()]].concat();
+    by_key || same("role_arn") && goes_with(blueprint, findings, &role)
 }
 
 /// What stands in the way of the end of what a part that is not ours works with, and would be left without.
@@ -233,6 +244,7 @@ pub(super) async fn stands_against(
     node: &Node,
     found: &Found,
     blueprint: &Blueprint,
+    findings: &Findings,
     mark: &str,
     aws: &Aws,
 ) -> Result<Vec<Failure>, Failure> {
@@ -242,7 +254,7 @@ pub(super) async fn stands_against(
             let used = part.in_use(aws, false).await?;
             part.protected(found).into_iter().chain(used).collect()
         }
-        Owner::SomeoneElse(whose) if is_tied(node, found, blueprint) => {
+        Owner::SomeoneElse(whose) if is_tied(node, found, blueprint, findings) => {
             let used = part.in_use(aws, true).await?;
             let alone = used.map(|why| left_alone(node, whose.as_deref(), mark, &why));
             alone.into_iter().collect()
@@ -261,7 +273,7 @@ async fn free(
     let mut reasons: Vec<Failure> = Vec::new();
     for node in &blueprint.nodes {
         if let Some(found) = findings.get(&node.path).and_then(Option::as_ref) {
-            let stands = stands_against(node, found, blueprint, mark, aws).await;
+            let stands = stands_against(node, found, blueprint, findings, mark, aws).await;
             reasons.extend(stands.map_err(|failure| vec![told(&failure)])?);
         }
     }

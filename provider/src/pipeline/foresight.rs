@@ -102,7 +102,7 @@ pub async fn against(after: &Blueprint, known: &Known, session: Option<&Session>
             }
             Ok(Some(found)) => failures.push(match found.tags.0.get(MARK) {
                 Some(mark) => belongs(key.part.as_ref(), Some(mark)),
-                None => alias_taken(key, &format!("another key, {}", found.id)),
+                None => alias_taken(key, &another_key(&found)),
             }),
             Err(failure) if failure.is(key::DENIED) && failure.operation == "kms:DescribeKey" => {
                 failures.push(alias_taken(key, key::HIDDEN));
@@ -135,6 +135,15 @@ fn alias_stays(key: &Node) -> Failure {
     Failure::refusal(key.part.title(), message).advise(format!(
         "Remove it first, `aws kms delete-alias --alias-name {alias}`, or have the key back: `aws kms cancel-key-deletion`."
     ))
+}
+
+fn another_key(found: &key::Named) -> String {
+    let going = if found.is_going {
+        ", which waits for its deletion"
+    } else {
+        ""
+    };
+    format!("another key, {}{going}", found.id)
 }
 
 /// Somebody's alias is left where it is, and so is his key.
@@ -185,7 +194,9 @@ pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Opti
                     return Ok(Vec::from_iter(used));
                 };
                 match findings.get(&node.path).and_then(Option::as_ref) {
-                    Some(found) => stands_against(node, found, blueprint, mark, aws).await,
+                    Some(found) => {
+                        stands_against(node, found, blueprint, findings, mark, aws).await
+                    }
                     None => Ok(Vec::new()),
                 }
             };

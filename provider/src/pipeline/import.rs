@@ -15,11 +15,19 @@ use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;
 use super::state::Observed;
-use crate::documents::{Place, machine, roles};
-use crate::engine::{Attributes, Changes, Failure, Found, Owner};
+use crate::documents::{self, Place, machine, roles};
+use crate::engine::{Attributes, Failure, Found, Owner};
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::topic::SUBSCRIBERS;
 use crate::parts::{Aws, key};
+
+/// A key that was taken for the user's and may be the pipeline's own.
+#[derive(Debug)]
+pub struct Doubtful {
+    arn: String,
+    /// Whether it waits for its deletion.
+    is_going: bool,
+}
 
 /// The arguments of a pipeline of which name and environment are `given`, as far as AWS shows them. Names of a user's own and what only
 /// Terraform knows stay at their defaults. Beside them the key that was taken for the user's and may be the pipeline's own.
@@ -31,7 +39,7 @@ pub async fn discover(
     place: &Place,
     default_tags: &BTreeMap<String, String>,
     aws: &Aws,
-) -> Result<(Map<String, Json>, Option<String>), Vec<Failure>> {
+) -> Result<(Map<String, Json>, Option<Doubtful>), Vec<Failure>> {
     let mut base = with_defaults(fields(), given);
     // Whether there is one shows only to who looks for it.
     base.insert("dashboard".to_owned(), json!({}));
@@ -89,11 +97,10 @@ pub async fn discover(
         }
         found = named.filter(is_marked).or(found);
     }
-    // One with this policy and description was made for the pipeline. Without tag and alias it may have become the user's.
+    // One with such a policy was made for the pipeline. Without tag and alias it may have become the user's.
     let was_own = found.as_ref().is_some_and(|found| {
-        let changes = node.map(|node| Changes::between(&node.part.desired(), &found.attributes));
-        let is_known = changes.is_some_and(|changes| !changes.any(&["policy", "description"]));
-        found.owner == Owner::SomeoneElse(None) && is_known
+        found.owner == Owner::SomeoneElse(None)
+            && documents::key::is_policy(found.text("policy"), place)
     });
     let is_named = is_named(found.as_ref());
     let is_own = |found: &&Found| is_marked(found) || was_own && is_named;
@@ -103,10 +110,21 @@ pub async fn discover(
         let alias = found.attributes.get("alias");
         let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
         set(&mut base, &["key"], own);
-    } else if key.starts_with("arn:") && !is_named && !goes(key, &blueprint, aws).await? {
-        base.insert("kms_key_arn".to_owned(), json!(key));
-        base.insert("key".to_owned(), Json::Null);
-        doubtful = was_own.then(|| key.to_owned());
+    } else if key.starts_with("arn:") && !is_named {
+        let named = key::named(key, aws)
+            .await
+            .map_err(|failure| vec![failure])?;
+        let going = named.filter(|key| key.is_going);
+        let mark = blueprint.mark().unwrap_or_default();
+        // The pipeline's own that waits for its deletion is missing, and nobody's else.
+        if !going.as_ref().is_some_and(|key| key.tags.are_of(&mark)) {
+            base.insert("kms_key_arn".to_owned(), json!(key));
+            base.insert("key".to_owned(), Json::Null);
+            doubtful = (was_own || going.is_some()).then(|| Doubtful {
+                arn: key.to_owned(),
+                is_going: going.is_some(),
+            });
+        }
     }
     Ok((base, doubtful))
 }
@@ -149,15 +167,6 @@ async fn marked_key(blueprint: &Blueprint, findings: &Findings, aws: &Aws) -> Op
         keys(findings).any(is_it)
     };
     others.into_iter().find(|arn| is_key(arn) && is_used(arn))
-}
-
-/// Whether this is the pipeline's own key, which waits for its deletion: it is missing, and nobody's else.
-async fn goes(key: &str, blueprint: &Blueprint, aws: &Aws) -> Result<bool, Vec<Failure>> {
-    let named = key::named(key, aws)
-        .await
-        .map_err(|failure| vec![failure])?;
-    let mark = blueprint.mark().unwrap_or_default();
-    Ok(named.is_some_and(|key| key.is_going && key.tags.are_of(&mark)))
 }
 
 async fn key_of(blueprint: &Blueprint, aws: &Aws) -> Result<Option<Found>, Vec<Failure>> {
@@ -295,7 +304,7 @@ pub async fn unseen(
     blueprint: &Blueprint,
     mark: &str,
     findings: &Findings,
-    doubtful: Option<&str>,
+    doubtful: Option<&Doubtful>,
     aws: &Aws,
 ) -> Result<Diagnostics, Failure> {
     let found = ours(findings);
@@ -328,11 +337,25 @@ async fn worked_with(
 }
 
 /// That nobody knows whose a key is.
-fn whose_key(key: &str, mark: &str) -> Diagnostic {
+fn whose_key(key: &Doubtful, mark: &str) -> Diagnostic {
+    let arn = &key.arn;
+    let (what, back) = if key.is_going {
+        (
+            "waits for its deletion and does not carry the pipeline's tag",
+            format!(
+                "have the key back (`aws kms cancel-key-deletion --key-id {arn}`, `aws kms enable-key --key-id {arn}`), "
+            ),
+        )
+    } else {
+        (
+            "was made for this pipeline and has neither its tag nor its alias",
+            String::new(),
+        )
+    };
     let detail = format!(
-        "The parts work with {key}, which was made for this pipeline and has neither its tag nor its alias: it is taken for a key of yours (`kms_key_arn`), which a destroy leaves. If it is the pipeline's own, take the object out of the state \
-         (`terraform state rm`), give the key back its tag ({}), and import again.",
-        key::tagging(key, mark)
+        "The parts work with {arn}, which {what}: it is taken for a key of yours (`kms_key_arn`), which a destroy leaves. If it is the pipeline's own, take the object out of the state \
+         (`terraform state rm`), {back}give the key back its tag ({}), and import again.",
+        key::tagging(arn, mark)
     );
     Diagnostic::warning("A key that may be the pipeline's", detail)
 }

@@ -312,7 +312,7 @@ impl CallbackPipeline {
             blueprint = follows;
         }
         if imported {
-            let doubtful = doubtful.as_deref();
+            let doubtful = doubtful.as_ref();
             let unseen = import::unseen(&blueprint, &mark, &findings, doubtful, &aws).await;
             warnings.extend(unseen.map_err(|failure| vec![told(&failure)])?);
         }

@@ -174,10 +174,7 @@ async fn an_import_knows_the_own_key_without_its_tag() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy("").await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
-    let key = stage.state()?["key"]["arn"].clone();
-    let untag = stage.aws.kms.untag_resource();
-    let untag = untag.key_id(key.as_str().unwrap()).tag_keys(MARK);
-    untag.send().await.unwrap();
+    let key = somebody::untag_key(&stage).await;
     let denied = Fault::error(400, "AccessDeniedException", "not for you");
     proxy.inject(Rule::before(denied).on("kms:GetKeyPolicy"));
     somebody::encrypt_by_another(&stage).await;
@@ -197,29 +194,63 @@ async fn an_import_knows_the_own_key_without_its_tag() -> Result<(), Error> {
 /// Without tag and alias a key may have become the user's: it is left, and an import says how it is the pipeline's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_tells_of_a_key_that_may_be_its_own() -> Result<(), Error> {
-    let own = "  key = { alias = \"alias/mine\" }\n";
+    let own = "  key = { alias = \"alias/mine\", description = \"Mine\" }\n";
     let stage = Stage::new(own).await?;
     stage.terraform.apply()?;
-    let key = stage.state()?["key"]["arn"].clone();
-    let key = key.as_str().unwrap();
-    let untag = stage.aws.kms.untag_resource();
-    untag.key_id(key).tag_keys(MARK).send().await.unwrap();
+    let key = &somebody::untag_key(&stage).await;
     // It is to be the user's.
     stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
     let said = imported(&stage)?;
     assert!(said.contains("A key that may be the pipeline's"), "{said}");
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     // It is the pipeline's.
+    mark_key(&stage, key).await;
+    stage.set(own)?;
+    let said = imported(&stage)?;
+    assert!(!said.contains("A key that may be"), "{said}");
+    stage.terraform.apply()?;
+    assert_eq!(stage.state()?["key"]["arn"], *key);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// Gives the key back its tag.
+async fn mark_key(stage: &Stage, key: &str) {
     let mark = aws_sdk_kms::types::Tag::builder()
         .tag_key(MARK)
         .tag_value("orders/devl/eu-west-1");
     let tag = stage.aws.kms.tag_resource().key_id(key);
     tag.tags(mark.build().unwrap()).send().await.unwrap();
-    stage.set(own)?;
+}
+
+/// Nor is one without its tag that waits for its deletion taken for the user's without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_tells_of_a_key_without_its_tag_that_goes() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let key = &somebody::untag_key(&stage).await;
+    let kms = &stage.aws.kms;
+    let schedule = kms.schedule_key_deletion().key_id(key);
+    schedule.pending_window_in_days(7).send().await.unwrap();
+    let said = imported(&stage)?;
+    assert!(said.contains("A key that may be the pipeline's"), "{said}");
+    assert!(said.contains("cancel-key-deletion"), "{said}");
+    let said = stage
+        .terraform
+        .refuse(&["plan", "-no-color", "-input=false"])?;
+    assert!(said.contains("which waits for its deletion"), "{said}");
+    let cancel = kms.cancel_key_deletion().key_id(key);
+    cancel.send().await.unwrap();
+    kms.enable_key().key_id(key).send().await.unwrap();
+    mark_key(&stage, key).await;
     let said = imported(&stage)?;
     assert!(!said.contains("A key that may be"), "{said}");
     stage.terraform.apply()?;
-    assert_eq!(stage.state()?["key"]["arn"], key);
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
 }

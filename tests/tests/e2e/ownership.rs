@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_kms::types::KeyState;
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
@@ -53,9 +54,7 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     let url = somebody::url_of(&stage, &names.queue).await;
     let untag_queue = || aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK).send();
     untag_queue().await.unwrap();
-    let key = before["key"]["key_id"].as_str().unwrap();
-    let call = aws.kms.untag_resource().key_id(key).tag_keys(MARK);
-    call.send().await.unwrap();
+    somebody::untag_key(&stage).await;
     let call = aws.iam.untag_role().role_name(&names.processing_role);
     call.tag_keys(MARK).send().await.unwrap();
     somebody::mark_bucket(&stage, None).await;
@@ -95,6 +94,55 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     Ok(())
 }
 
+/// Whatever the plan was told of: what is left without its key is told also where messages go with their queues.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_without_its_key_is_told_without_a_refresh() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let group = "/aws/lambda/orders-integration-devl-eu-west-1";
+    let arn = stage.arn("logs", &format!("log-group:{group}"));
+    let untag = stage.aws.logs.untag_resource().resource_arn(arn);
+    untag.tag_keys(MARK).send().await.unwrap();
+    let days = stage.aws.logs.put_retention_policy();
+    let days = days.log_group_name(group).retention_in_days(30);
+    days.send().await.unwrap();
+    somebody::send(&stage, &stage.names.dead_letter_queue).await;
+    let destroy = ["destroy", "-refresh=false", "-auto-approve", "-no-color"];
+    let said = stage.terraform.expect(&destroy)?.flat();
+    for told in ["Messages in the queues", "Parts left without their key"] {
+        assert_eq!(said.matches(told).count(), 1, "{said}");
+    }
+    assert_eq!(stage.left().await?, [format!("log group {group}")]);
+    Ok(())
+}
+
+/// What works with a key that is left is not left without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_left_opens_what_is_left() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let key = somebody::untag_key(&stage).await;
+    let (kms, s3, bucket) = (&stage.aws.kms, &stage.aws.s3, &stage.names.bucket);
+    let update = kms.update_key_description().key_id(&key);
+    update.description("theirs").send().await.unwrap();
+    somebody::mark_bucket(&stage, None).await;
+    s3.delete_public_access_block()
+        .bucket(bucket)
+        .send()
+        .await
+        .unwrap();
+    somebody::put(&stage, bucket, "theirs.txt").await;
+    let said = stage.terraform.destroy()?.flat();
+    assert!(!said.contains("without their key"), "{said}");
+    assert_eq!(
+        somebody::state_of_key(&stage, &key).await,
+        KeyState::Enabled
+    );
+    let head = s3.head_object().bucket(bucket).key("theirs.txt");
+    head.send().await.unwrap();
+    Ok(())
+}
+
 /// Also where the same plan changes the part in what is read by what it is to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_mark_is_given_back_with_a_change() -> Result<(), Error> {
@@ -103,10 +151,7 @@ async fn a_lost_mark_is_given_back_with_a_change() -> Result<(), Error> {
     let (aws, names) = (&stage.aws, &stage.names);
     let machine = stage.arn("states", &format!("stateMachine:{}", names.state_machine));
     let function = stage.arn("lambda", &format!("function:{}", names.processing));
-    let told = stage.state()?;
-    let key = told["key"]["key_id"].as_str().unwrap_or_default();
-    let call = aws.kms.untag_resource().key_id(key).tag_keys(MARK);
-    call.send().await.unwrap();
+    somebody::untag_key(&stage).await;
     let call = aws.lambda.untag_resource().resource(&function);
     call.tag_keys(MARK).send().await.unwrap();
     let call = aws.sfn.untag_resource().resource_arn(&machine);

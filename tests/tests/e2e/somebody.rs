@@ -209,6 +209,15 @@ pub async fn put(stage: &Stage, bucket: &str, key: &str) {
     put.send().await.unwrap();
 }
 
+/// Takes the pipeline's tag from its key; the key's ARN.
+pub async fn untag_key(stage: &Stage) -> String {
+    let state = stage.state().unwrap();
+    let key = state["key"]["arn"].as_str().unwrap().to_owned();
+    let untag = stage.aws.kms.untag_resource().key_id(&key);
+    untag.tag_keys(MARK).send().await.unwrap();
+    key
+}
+
 /// What KMS says of a key.
 pub async fn state_of_key(stage: &Stage, key: &str) -> KeyState {
     let described = stage.aws.kms.describe_key().key_id(key).send().await;
