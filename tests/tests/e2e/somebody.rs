@@ -211,8 +211,8 @@ pub async fn put(stage: &Stage, bucket: &str, key: &str) {
 
 /// Takes the pipeline's tag from its key; the key's ARN.
 pub async fn untag_key(stage: &Stage) -> String {
-    let state = stage.state().unwrap();
-    let key = state["key"]["arn"].as_str().unwrap().to_owned();
+    let told = stage.state().unwrap();
+    let key = told["key"]["arn"].as_str().unwrap().to_owned();
     let untag = stage.aws.kms.untag_resource().key_id(&key);
     untag.tag_keys(MARK).send().await.unwrap();
     key
