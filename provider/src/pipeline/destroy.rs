@@ -8,7 +8,7 @@ use tfplugin::{ApplyRequest, Diagnostic, Diagnostics, Value, Work};
 
 use super::apply::{Deadline, take_down, tell_whose};
 use super::blueprint::{self, Blueprint, Node};
-use super::findings::{Findings, is_missing, look_again, machine, ours};
+use super::findings::{Findings, disown, is_missing, look_again, machine, ours, recognise};
 use super::foresight::glanced;
 use super::order::made_since;
 use super::plan::{self, Known};
@@ -80,7 +80,10 @@ pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session
                 let is_encrypted = key::NAMED_BY.iter().any(|name| desired.contains_key(*name));
                 HOLD.contains(&node.part.kind()) || is_encrypted || node.path == ["key"]
             };
-            glanced(blueprint.nodes.iter().filter(tells), session).await
+            let mut seen = glanced(blueprint.nodes.iter().filter(tells), session).await;
+            recognise(&blueprint, &mut seen);
+            disown(&blueprint, &mut seen);
+            seen
         }
         (None, None) => return Vec::new(),
     };

@@ -32,9 +32,9 @@ struct Memory {
     /// The ARN of the pipeline's own key, where the state knew it and it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost_key: Option<String>,
-    /// Whether the plan has told what goes for good.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    told: bool,
+    /// The process of Terraform whose plan has told what goes for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told_in: Option<String>,
     parts: Vec<Part>,
 }
 
@@ -124,7 +124,7 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
         seen_at: now(),
         run: run().unwrap_or_default(),
         another: false,
-        told: false,
+        told_in: None,
         lost_key: lost_key.and_then(|key| key.part.tagged_as().map(str::to_owned)),
         parts: findings.iter().map(part).collect(),
     };
@@ -230,16 +230,17 @@ pub fn told(bytes: Vec<u8>, lost: &[Diagnostic]) -> Vec<u8> {
         return bytes;
     }
     let memory = Memory {
-        told: true,
+        told_in: run(),
         ..Memory::of(&bytes)
     };
     memory.bytes()
 }
 
-/// Whether the plan has told what is lost for good.
+/// Whether the plan of this run of Terraform has told what is lost for good. What there is may have become more since a plan was saved.
 #[must_use]
 pub fn is_told(bytes: &[u8]) -> bool {
-    Memory::of(bytes).told
+    let told_in = Memory::of(bytes).told_in;
+    told_in.is_some() && told_in == run()
 }
 
 /// The ARN of the pipeline's own key, where the last refresh has not found it.
