@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -84,6 +85,8 @@ impl Aws {
                     .operation_attempt_timeout(ATTEMPT)
                     .build(),
             )
+            // A loaded machine answers nothing for a second, which each attempt's limit bounds.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .http_client(http)
             .build();
         Self::from(config)

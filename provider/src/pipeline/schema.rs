@@ -566,7 +566,7 @@ pub(super) fn subscription() -> Vec<Field> {
             .check(Check::OneOf(PROTOCOLS)),
         text(
             "endpoint",
-            "Where to: an address, a URL, a phone number or an ARN, as the protocol says.",
+            "Where to: an address, a URL, a phone number or an ARN, as the protocol says. A queue's own policy has to let the topic send to it: SNS drops what it may not deliver.",
         )
         .required(),
         flag(
