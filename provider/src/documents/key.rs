@@ -63,15 +63,12 @@ pub fn is_policy(found: &str, place: &Place) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::place;
     use super::*;
 
     #[test]
     fn a_policy_is_known_whatever_its_log_groups() {
-        let place = Place {
-            region: "eu-west-1".into(),
-            account: "123456789012".into(),
-            partition: "aws".into(),
-        };
+        let place = place();
         let groups = ["arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/own"];
         for groups in [
             &groups[..],

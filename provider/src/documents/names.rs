@@ -13,6 +13,17 @@ pub struct Place {
     pub account: String,
 }
 
+/// Where the pipelines of the unit tests live.
+#[cfg(test)]
+#[must_use]
+pub fn place() -> Place {
+    Place {
+        partition: "aws".into(),
+        region: "eu-west-1".into(),
+        account: "123456789012".into(),
+    }
+}
+
 impl Place {
     /// The ARN of a regional object.
     #[must_use]
@@ -289,14 +300,6 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place() -> Place {
-        Place {
-            partition: "aws".into(),
-            region: "eu-west-1".into(),
-            account: "123456789012".into(),
-        }
-    }
 
     #[test]
     fn names_follow_the_original_scheme() {

@@ -309,6 +309,7 @@ fn document(statements: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::place;
     use super::*;
 
     const BUCKET: &str = "arn:aws:s3:::b";
@@ -361,11 +362,7 @@ mod tests {
 
     #[test]
     fn the_application_has_nothing_of_what_is_private() {
-        let place = Place {
-            partition: "aws".into(),
-            region: "eu-west-1".into(),
-            account: "123456789012".into(),
-        };
+        let place = place();
         let policy = business_application(&Application {
             place: &place,
             bucket_arn: BUCKET,

@@ -961,6 +961,7 @@ pub(super) mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
+    use crate::documents::names::place;
     use crate::pipeline::schema::{fields, with_defaults};
 
     /// What follows from a name alone.
@@ -975,11 +976,7 @@ pub(super) mod tests {
         let all = with_defaults(fields(), &all);
         let settings = Settings::read(&all).unwrap();
         let facts = Facts {
-            place: Place {
-                partition: "aws".into(),
-                region: "eu-west-1".into(),
-                account: "123456789012".into(),
-            },
+            place: place(),
             key_arn: "arn:aws:kms:eu-west-1:123456789012:key/1".into(),
             key_id: None,
             tags: settings.tags_all.clone().unwrap_or_default(),

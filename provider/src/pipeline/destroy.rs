@@ -242,16 +242,18 @@ fn left_alone(node: &Node, whose: Option<&str>, mark: &str, why: &Failure) -> Fa
     ))
 }
 
-/// What stands against the end of a part: what it holds, also where it has lost its mark and what it works with goes.
+/// What stands against the end of a part that was found: what it holds, also where it has lost its mark and what it works with goes.
 pub(super) async fn stands_against(
     node: &Node,
-    found: &Found,
     blueprint: &Blueprint,
     findings: &Findings,
     mark: &str,
     aws: &Aws,
 ) -> Result<Vec<Failure>, Failure> {
     let part = &node.part;
+    let Some(found) = findings.get(&node.path).and_then(Option::as_ref) else {
+        return Ok(Vec::new());
+    };
     Ok(match &found.owner {
         Owner::Us => {
             let used = part.in_use(aws, false).await?;
@@ -275,10 +277,8 @@ async fn free(
 ) -> Result<(), Diagnostics> {
     let mut reasons: Vec<Failure> = Vec::new();
     for node in &blueprint.nodes {
-        if let Some(found) = findings.get(&node.path).and_then(Option::as_ref) {
-            let stands = stands_against(node, found, blueprint, findings, mark, aws).await;
-            reasons.extend(stands.map_err(|failure| vec![told(&failure)])?);
-        }
+        let stands = stands_against(node, blueprint, findings, mark, aws).await;
+        reasons.extend(stands.map_err(|failure| vec![told(&failure)])?);
     }
     let mut against = all_told(&reasons);
     match under_other_names(blueprint, findings, mark, aws).await {

@@ -185,27 +185,16 @@ pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Opti
     let findings = memory::read(seen, &blueprint);
     let mark = blueprint.mark().unwrap_or_default();
     let aws = &once(session?);
-    let looks = blueprint.nodes.iter().map(|node| {
-        let (blueprint, mark, findings) = (&blueprint, &mark, findings.as_ref());
-        async move {
-            let look = async {
-                let Some(findings) = findings else {
-                    let used = node.part.in_use(aws, false).await?;
-                    return Ok(Vec::from_iter(used));
-                };
-                match findings.get(&node.path).and_then(Option::as_ref) {
-                    Some(found) => {
-                        stands_against(node, found, blueprint, findings, mark, aws).await
-                    }
-                    None => Ok(Vec::new()),
-                }
-            };
-            tokio::time::timeout(GLANCE, look).await.ok()?.ok()
-        }
-    });
+    let stands = async |node: &Node| match &findings {
+        Some(findings) => stands_against(node, &blueprint, findings, &mark, aws).await,
+        None => node.part.in_use(aws, false).await.map(Vec::from_iter),
+    };
+    let nodes = blueprint.nodes.iter();
+    let looks = nodes.map(|node| tokio::time::timeout(GLANCE, stands(node)));
     let held: Vec<String> = join_all(looks)
         .await
         .into_iter()
+        .flatten()
         .flatten()
         .flatten()
         .map(|held| format!("{}: {}.", held.object, held.message))

@@ -677,14 +677,7 @@ pub fn settled(planned: Value, tree: &Json) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place() -> Place {
-        Place {
-            partition: "aws".into(),
-            region: "eu-west-1".into(),
-            account: "123456789012".into(),
-        }
-    }
+    use crate::documents::names::place;
 
     fn known(prior: Option<&Value>) -> Known {
         let prior = prior.and_then(|value| match value.clone().unknown_to_null().to_json() {

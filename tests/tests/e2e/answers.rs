@@ -12,7 +12,7 @@ use bellflower_tests::proxy::{Fault, Proxy, Rule};
 use bellflower_tests::{APPLY, DESTROY, Error, Plan, Stage};
 use serde_json::{Value, json};
 
-use super::somebody::{open_queue, put};
+use super::somebody::{self, open_queue, put};
 
 /// Of many objects S3 may leave one for the moment, in an answer that tells of success: it is asked for again.
 #[tokio::test(flavor = "multi_thread")]
@@ -221,17 +221,7 @@ async fn a_key_that_shows_its_tags_alone_is_told_by_them() -> Result<(), Error> 
     let (stage, proxy) = Stage::behind_proxy("").await?;
     stage.terraform.apply()?;
     let kms = &stage.aws.kms;
-    let key = stage.state()?["key"]["key_id"].clone();
-    let key = key.as_str().unwrap_or_default();
-    let tags = kms.list_resource_tags().key_id(key).send().await.unwrap();
-    let mark = tags
-        .tags()
-        .iter()
-        .find(|tag| tag.tag_key() == "bellflower:pipeline")
-        .unwrap()
-        .clone();
-    let untag = kms.untag_resource().key_id(key).tag_keys(mark.tag_key());
-    untag.send().await.unwrap();
+    let key = &somebody::untag_key(&stage).await;
     let deny = |proxy: &Proxy| {
         for operation in ["kms:GetKeyPolicy", "kms:GetKeyRotationStatus"] {
             let denied = Fault::error(400, "AccessDeniedException", "not authorized");
@@ -241,7 +231,7 @@ async fn a_key_that_shows_its_tags_alone_is_told_by_them() -> Result<(), Error> 
     deny(&proxy);
     stage.terraform.apply()?;
     let tags = kms.list_resource_tags().key_id(key).send().await.unwrap();
-    assert!(tags.tags().contains(&mark));
+    assert!(tags.tags().contains(&somebody::mark_of_key(&stage)));
     proxy.clear();
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 

@@ -204,7 +204,7 @@ async fn an_import_tells_of_a_key_that_may_be_its_own() -> Result<(), Error> {
     assert!(said.contains("A key that may be the pipeline's"), "{said}");
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     // It is the pipeline's.
-    mark_key(&stage, key).await;
+    somebody::mark_key(&stage, key).await;
     stage.set(own)?;
     let said = imported(&stage)?;
     assert!(!said.contains("A key that may be"), "{said}");
@@ -212,15 +212,6 @@ async fn an_import_tells_of_a_key_that_may_be_its_own() -> Result<(), Error> {
     assert_eq!(stage.state()?["key"]["arn"], *key);
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
     Ok(())
-}
-
-/// Gives the key back its tag.
-async fn mark_key(stage: &Stage, key: &str) {
-    let mark = aws_sdk_kms::types::Tag::builder()
-        .tag_key(MARK)
-        .tag_value("orders/devl/eu-west-1");
-    let tag = stage.aws.kms.tag_resource().key_id(key);
-    tag.tags(mark.build().unwrap()).send().await.unwrap();
 }
 
 /// Nor is one without its tag that waits for its deletion taken for the user's without a word.
@@ -243,7 +234,7 @@ async fn an_import_tells_of_a_key_without_its_tag_that_goes() -> Result<(), Erro
     let cancel = kms.cancel_key_deletion().key_id(key);
     cancel.send().await.unwrap();
     kms.enable_key().key_id(key).send().await.unwrap();
-    mark_key(&stage, key).await;
+    somebody::mark_key(&stage, key).await;
     let said = imported(&stage)?;
     assert!(!said.contains("A key that may be"), "{said}");
     stage.terraform.apply()?;
@@ -422,10 +413,8 @@ async fn an_import_knows_its_own_key() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_knows_the_users_key() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let mark = aws_sdk_kms::types::Tag::builder()
-        .tag_key("bellflower:pipeline")
-        .tag_value(format!("orders/devl/{}", stage.region()));
-    let left = stage.aws.kms.create_key().tags(mark.build().unwrap());
+    let left = stage.aws.kms.create_key();
+    let left = left.tags(somebody::mark_of_key(&stage));
     left.send().await.unwrap();
     let given = stage.aws.kms.create_key().send().await.unwrap();
     let given = given.key_metadata.unwrap().arn.unwrap();

@@ -299,10 +299,8 @@ async fn a_key_that_can_be_neither_named_nor_removed_is_taken_up() -> Result<(),
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_a_killed_run_is_told() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let mark = aws_sdk_kms::types::Tag::builder()
-        .tag_key("bellflower:pipeline")
-        .tag_value(format!("orders/devl/{}", stage.region()));
-    let left = stage.aws.kms.create_key().tags(mark.build().unwrap());
+    let left = stage.aws.kms.create_key();
+    let left = left.tags(somebody::mark_of_key(&stage));
     let left = left
         .send()
         .await

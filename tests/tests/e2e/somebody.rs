@@ -209,6 +209,19 @@ pub async fn put(stage: &Stage, bucket: &str, key: &str) {
     put.send().await.unwrap();
 }
 
+/// The pipeline's tag, as KMS takes it.
+pub fn mark_of_key(stage: &Stage) -> aws_sdk_kms::types::Tag {
+    let tag = aws_sdk_kms::types::Tag::builder().tag_key(MARK);
+    let mark = format!("orders/devl/{}", stage.region());
+    tag.tag_value(mark).build().unwrap()
+}
+
+/// Gives a key the pipeline's tag.
+pub async fn mark_key(stage: &Stage, key: &str) {
+    let tag = stage.aws.kms.tag_resource().key_id(key);
+    tag.tags(mark_of_key(stage)).send().await.unwrap();
+}
+
 /// Takes the pipeline's tag from its key; the key's ARN.
 pub async fn untag_key(stage: &Stage) -> String {
     let told = stage.state().unwrap();

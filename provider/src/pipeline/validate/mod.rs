@@ -32,6 +32,7 @@ fn complain(found: &mut Diagnostics, dotted: &str, summary: &str, detail: String
 mod tests {
     use super::*;
     use crate::documents::Place;
+    use crate::documents::names::place;
     use crate::pipeline::schema::Origin;
     use serde_json::{Value as Json, json};
 
@@ -512,14 +513,6 @@ mod tests {
                 told.len() == 1 && told[0].detail.contains(&elsewhere),
                 "{told:?}"
             );
-        }
-    }
-
-    fn place() -> Place {
-        Place {
-            partition: "aws".into(),
-            region: "eu-west-1".into(),
-            account: "123456789012".into(),
         }
     }
 
