@@ -46,7 +46,8 @@ impl Provider for Bellflower {
                         SetupError::CaBundle { .. } => "custom_ca_bundle",
                     };
                     let path = Path::root().attribute(attribute);
-                    let told = Diagnostic::error("AWS clients cannot be made", error.to_string());
+                    let told =
+                        Diagnostic::error("Invalid provider configuration", error.to_string());
                     return vec![told.at(path)];
                 }
             },

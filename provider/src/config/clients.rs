@@ -176,7 +176,11 @@ impl Session {
         let ask = || async {
             let answer = self.clients.sts.get_caller_identity().send().await;
             let answer = answer.map_err(|error| {
-                let failed = failure("sts:GetCallerIdentity", "the credentials in use", &error);
+                let failed = failure(
+                    "sts:GetCallerIdentity",
+                    "the provider's credentials",
+                    &error,
+                );
                 self.sources.explain(&self.config, failed, &error)
             })?;
             let partition = answer

@@ -645,6 +645,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_has_room_for_more_than_its_token() {
+        let told = |bytes: i64| {
+            let given = json!({"name": "orders", "queue": {"max_message_size": bytes}});
+            found(&given)
+        };
+        assert_eq!(told(4096), []);
+        let small = told(4095);
+        assert!(
+            small.len() == 1 && small[0].0 == "queue.max_message_size",
+            "{small:?}"
+        );
+    }
+
+    #[test]
     fn two_parts_of_one_name_are_told() {
         let given =
             json!({"name": "orders", "queue": {"name": "q"}, "dead_letter_queue": {"name": "q"}});
