@@ -1476,6 +1476,17 @@ async fn what_only_looks_like_it_is_final() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bucket_that_is_never_empty_says_why() {
+    let repertoire = Repertoire::rehearsed().await;
+    let (scene, _) = repertoire.of("s3:DeleteBucket");
+    let full = Fault::Error("BucketNotEmpty", "The bucket is not empty.", 409);
+    let outcome = run(scene, "s3:DeleteBucket", full, usize::MAX).await;
+    let failure = outcome.result.expect_err("it cannot be deleted");
+    let advice = failure.advice.unwrap_or_default();
+    assert!(advice.contains("end what writes"), "{advice}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_call_weathers_what_every_call_can_meet() {
     let repertoire = Repertoire::rehearsed().await;
     let mut complaints = String::new();

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_kms::error::SdkError;
 use aws_sdk_kms::operation::create_key::CreateKeyOutput;
+use aws_sdk_kms::operation::get_key_policy::{GetKeyPolicyError, GetKeyPolicyOutput};
 use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
@@ -19,6 +21,8 @@ use crate::engine::{Attributes, Changes, Failure, Found, Owner, Part};
 const GONE: &[&str] = &["NotFoundException"];
 /// What KMS answers to who may not ask.
 pub const DENIED: &[&str] = &["AccessDeniedException"];
+/// What KMS answers for a key whose material it cannot rotate, as one with imported material.
+const NO_ROTATION: &[&str] = &["UnsupportedOperationException"];
 /// What is known of a key that KMS does not show.
 pub const HIDDEN: &str = "a key that may not be looked at";
 /// The properties by which other parts name their key.
@@ -69,6 +73,25 @@ pub struct Named {
     pub is_going: bool,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// The policy of a key, where it is there and one may see it.
+///
+/// # Errors
+/// The failure of the call.
+pub async fn policy_of(key_id: &str, aws: &Aws) -> Result<Option<String>, Failure> {
+    let get = || get_policy(key_id, aws);
+    let answer = aws.call("kms:GetKeyPolicy", key_id, get).await;
+    let answer = absent(answer, &[GONE, DENIED].concat())?;
+    Ok(answer.and_then(|answer| answer.policy))
+}
+
+async fn get_policy(
+    key_id: &str,
+    aws: &Aws,
+) -> Result<GetKeyPolicyOutput, SdkError<GetKeyPolicyError>> {
+    let get = aws.kms.get_key_policy().key_id(key_id);
+    get.policy_name(POLICY_NAME).send().await
 }
 
 /// The command that gives a key the mark of a pipeline.
@@ -438,13 +461,6 @@ impl Part<Aws> for Key {
             return Ok(None);
         };
         let id = key.key_id.as_str();
-        let get_policy = || {
-            aws.kms
-                .get_key_policy()
-                .key_id(id)
-                .policy_name(POLICY_NAME)
-                .send()
-        };
         let get_rotation = || aws.kms.get_key_rotation_status().key_id(id).send();
         // Another alias of the key is somebody else's business; that ours is missing is mended, not a name that changed.
         let alias = async {
@@ -455,12 +471,13 @@ impl Part<Aws> for Key {
             Ok(is_named.then_some(&self.alias))
         };
         let (document, rotation, tags, alias) = tokio::join!(
-            aws.call("kms:GetKeyPolicy", &self.alias, get_policy),
+            aws.call("kms:GetKeyPolicy", &self.alias, || get_policy(id, aws)),
             aws.call("kms:GetKeyRotationStatus", &self.alias, get_rotation),
             aws.tags(key.arn.as_deref().unwrap_or_default(), &self.tags, || self
                 .tags_of(aws, id)),
             alias,
         );
+        let rotation = absent(rotation, NO_ROTATION);
         let tags = tags?.unwrap_or_default();
         let owner = self.tags.owner_of(&tags);
         let denied = [document.as_ref().err(), rotation.as_ref().err()];
@@ -485,6 +502,7 @@ impl Part<Aws> for Key {
             return Ok(Some(Found { attributes, owner }));
         }
         let (document, rotation, alias) = (document?, rotation?, alias?);
+        let rotation = rotation.filter(|rotation| rotation.key_rotation_enabled);
         let have = Self {
             description: key.description.clone().unwrap_or_default(),
             policy: policy::settled(
@@ -492,11 +510,10 @@ impl Part<Aws> for Key {
                 Some(&self.policy),
             ),
             is_enabled: key.enabled,
-            enable_key_rotation: rotation.key_rotation_enabled,
+            enable_key_rotation: rotation.is_some(),
             // Without rotation there is none.
             rotation_period_in_days: rotation
-                .rotation_period_in_days
-                .filter(|_| rotation.key_rotation_enabled)
+                .and_then(|rotation| rotation.rotation_period_in_days)
                 .map_or(self.rotation_period_in_days, i64::from),
             tags,
             ..self.clone()

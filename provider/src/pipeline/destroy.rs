@@ -72,23 +72,32 @@ pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session
     let Some(blueprint) = prior.and_then(|prior| plan::recorded(prior, known)) else {
         return Vec::new();
     };
-    let findings = match (memory::read(private, &blueprint), session) {
-        (Some(findings), _) => findings,
-        (None, Some(session)) => {
-            let tells = |node: &&Node| {
-                let desired = node.part.desired();
-                let is_encrypted = key::NAMED_BY.iter().any(|name| desired.contains_key(*name));
-                HOLD.contains(&node.part.kind()) || is_encrypted || node.path == ["key"]
-            };
-            let mut seen = glanced(blueprint.nodes.iter().filter(tells), session).await;
-            recognise(&blueprint, &mut seen);
-            disown(&blueprint, &mut seen);
-            seen
-        }
-        (None, None) => return Vec::new(),
+    let tells = |node: &&Node| {
+        let desired = node.part.desired();
+        let is_encrypted = key::NAMED_BY.iter().any(|name| desired.contains_key(*name));
+        HOLD.contains(&node.part.kind()) || is_encrypted || node.path == ["key"]
+    };
+    let Some(findings) = known_of(private, &blueprint, session, tells).await else {
+        return Vec::new();
     };
     let whose = prior.and_then(named).unwrap_or_default();
     goes(&whose, &blueprint, &findings)
+}
+
+/// The parts as the refresh of the same run has seen them or, where there was none, as a look at those that tell shows them.
+pub(super) async fn known_of(
+    private: &[u8],
+    blueprint: &Blueprint,
+    session: Option<&Session>,
+    tells: impl Fn(&&Node) -> bool,
+) -> Option<Findings> {
+    if let Some(findings) = memory::read(private, blueprint) {
+        return Some(findings);
+    }
+    let mut seen = glanced(blueprint.nodes.iter().filter(tells), session?).await;
+    recognise(blueprint, &mut seen);
+    disown(blueprint, &mut seen);
+    Some(seen)
 }
 
 /// Whether this part goes with the pipeline; also where it was not seen whose it is.

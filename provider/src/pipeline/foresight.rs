@@ -8,7 +8,7 @@ use tfplugin::{Diagnostic, Diagnostics, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::{self, Blueprint, Identity, Node};
-use super::destroy::stands_against;
+use super::destroy::{known_of, stands_against};
 use super::findings::{Findings, as_before, recognise_before, refusals, seen};
 use super::order::{in_use_already, stands_already};
 use super::plan::{self, Known};
@@ -16,7 +16,7 @@ use super::warnings::warning_of;
 use super::words::{
     ANOTHER_ALIAS, alias_elsewhere, all_told, in_the_way, key_of_no_use, not_foreseen,
 };
-use super::{elsewhere, memory, named};
+use super::{elsewhere, named};
 use crate::config::Session;
 use crate::engine::{Failure, Owner, belongs};
 use crate::parts::tags::MARK;
@@ -182,13 +182,10 @@ pub async fn glanced(nodes: impl Iterator<Item = &Node>, session: &Session) -> F
 pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Option<Diagnostic> {
     let prior = known.prior.as_ref()?;
     let blueprint = plan::recorded(prior, known)?;
-    let findings = memory::read(seen, &blueprint);
+    let findings = known_of(seen, &blueprint, session, |_| true).await?;
     let mark = blueprint.mark().unwrap_or_default();
     let aws = &once(session?);
-    let stands = async |node: &Node| match &findings {
-        Some(findings) => stands_against(node, &blueprint, findings, &mark, aws).await,
-        None => node.part.in_use(aws, false).await.map(Vec::from_iter),
-    };
+    let stands = |node| stands_against(node, &blueprint, &findings, &mark, aws);
     let nodes = blueprint.nodes.iter();
     let looks = nodes.map(|node| tokio::time::timeout(GLANCE, stands(node)));
     let held: Vec<String> = join_all(looks)
@@ -197,12 +194,14 @@ pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Opti
         .flatten()
         .flatten()
         .flatten()
-        .map(|held| format!("{}: {}.", held.object, held.message))
+        .map(|held| {
+            let advice = held.advice.unwrap_or_default();
+            format!("{}: {}. {advice}", held.object, held.message)
+        })
         .collect();
     let detail = format!(
-        "A replacement destroys the pipeline that stands, which an apply refuses as things are: {} End or move what is held before that, or set `bucket.force_destroy = true` and apply that first for itself (after `terraform untaint` where it is tainted). With \
-         create_before_destroy the whole new pipeline is made before the refusal, and what is set after that does not reach the old one.",
-        held.join(" ")
+        "A replacement destroys the pipeline that stands, which an apply refuses as things are.\n\n{}\n\nWith create_before_destroy the whole new pipeline is made before the refusal, and what is set after that does not reach the old one.",
+        held.join("\n\n")
     );
     let whose = named(prior).unwrap_or_default();
     (!held.is_empty()).then(|| warning_of(&whose, "Replacement that will be refused", detail))

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use tfplugin::{Diagnostic, Diagnostics};
 
 use super::apply::Outcome;
-use super::blueprint::{Blueprint, Facts, MACHINE};
+use super::blueprint::{Blueprint, Facts, MACHINE, Node};
 use super::elsewhere;
 use super::findings::{Findings, disown, is_missing, look, ours, recognise};
 use super::packages::Packages;
@@ -80,7 +80,10 @@ pub async fn discover(
     let blueprint = Blueprint::of(&settings, &facts);
     let node = blueprint.node(&["key".to_owned()]);
     let is_marked = |found: &Found| found.owner == Owner::Us;
-    let mut found = if key.is_empty() {
+    // One of another account is the user's, and shows little to those of this one.
+    let account = key.split(':').nth(4);
+    let is_foreign = account.is_some_and(|account| account != place.account);
+    let mut found = if key.is_empty() || is_foreign {
         None
     } else {
         key_of(&blueprint, aws).await?
@@ -97,11 +100,12 @@ pub async fn discover(
         }
         found = named.filter(is_marked).or(found);
     }
-    // One with such a policy was made for the pipeline. Without tag and alias it may have become the user's.
-    let was_own = found.as_ref().is_some_and(|found| {
-        found.owner == Owner::SomeoneElse(None)
-            && documents::key::is_policy(found.text("policy"), place)
-    });
+    let was_own = match (&found, node) {
+        (Some(found), Some(node)) if found.owner == Owner::SomeoneElse(None) => {
+            is_made_for(found, node, place, aws).await?
+        }
+        _ => false,
+    };
     let is_named = is_named(found.as_ref());
     let is_own = |found: &&Found| is_marked(found) || was_own && is_named;
     let mut doubtful = None;
@@ -111,9 +115,12 @@ pub async fn discover(
         let own = json!({"arn": found.text("arn"), "key_id": found.text("key_id"), "alias": alias});
         set(&mut base, &["key"], own);
     } else if key.starts_with("arn:") && !is_named {
-        let named = key::named(key, aws)
-            .await
-            .map_err(|failure| vec![failure])?;
+        let named = if is_foreign {
+            None
+        } else {
+            let named = key::named(key, aws).await;
+            named.map_err(|failure| vec![failure])?
+        };
         let going = named.filter(|key| key.is_going);
         let mark = blueprint.mark().unwrap_or_default();
         // The pipeline's own that waits for its deletion is missing, and nobody's else.
@@ -174,6 +181,21 @@ async fn key_of(blueprint: &Blueprint, aws: &Aws) -> Result<Option<Found>, Vec<F
         Some(node) => node.part.read(aws).await.map_err(|failure| vec![failure]),
         None => Ok(None),
     }
+}
+
+/// Whether a key without a tag was made for the pipeline: it has such a policy or, where that may not be seen, its description. Without tag and alias it may
+/// have become the user's.
+async fn is_made_for(
+    found: &Found,
+    node: &Node,
+    place: &Place,
+    aws: &Aws,
+) -> Result<bool, Vec<Failure>> {
+    let policy = key::policy_of(found.text("arn"), aws).await;
+    Ok(match policy.map_err(|failure| vec![failure])? {
+        Some(policy) => documents::key::is_policy(&policy, place),
+        None => found.attributes.get("description") == node.part.desired().get("description"),
+    })
 }
 
 fn at_place<'a>(findings: &'a Findings, path: &[&str]) -> Option<&'a Found> {

@@ -44,18 +44,20 @@ impl PendingCallbacks {
         let mut tree = tree_of(config).ok_or_else(not_configured)?;
         let session = self.shared.session().await?.ok_or_else(not_configured)?;
         let text = |name: &str| tree.get(name).and_then(Json::as_str).map(str::to_owned);
-        let environment = text("environment").unwrap_or_else(|| "devl".to_owned());
         let prefix = text("outbound_prefix").unwrap_or_else(|| DEFAULT_OUTBOUND_PREFIX.to_owned());
         let limit = tree
             .get("max_executions")
             .and_then(Json::as_i64)
             .unwrap_or(DEFAULT_LIMIT);
         let (arn, at) = match (text("state_machine_arn"), text("name")) {
+            // Of which environment it is, its ARN does not tell.
             (Some(arn), _) => (arn, "state_machine_arn"),
             (None, Some(name)) => {
+                let environment = text("environment").unwrap_or_else(|| "devl".to_owned());
                 let place = whereabouts(&session).await?;
                 let machine = names::derived(&name, "state-machine", &environment, &place.region);
                 let resource = format!("stateMachine:{machine}");
+                tree.insert("environment".to_owned(), json!(environment));
                 (place.arn("states", &resource), "name")
             }
             (None, None) => return Err(not_configured()),
@@ -87,7 +89,6 @@ impl PendingCallbacks {
             .iter()
             .map(|wait| callback(wait, &prefix, otherwise, now))
             .collect();
-        tree.insert("environment".to_owned(), json!(environment));
         tree.insert("outbound_prefix".to_owned(), json!(prefix));
         tree.insert("max_executions".to_owned(), json!(limit));
         tree.insert("state_machine_arn".to_owned(), json!(arn));

@@ -427,6 +427,50 @@ async fn an_import_knows_the_users_key() -> Result<(), Error> {
     Ok(())
 }
 
+/// What one may not see of a key of the user's, or it does not have, keeps it from being imported as little as it makes it the pipeline's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_needs_to_see_nothing_of_the_users_key() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let given = stage.aws.kms.create_key().send().await.unwrap();
+    let given = given.key_metadata.unwrap().arn.unwrap();
+    stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
+    stage.terraform.apply()?;
+    let denied = Fault::error(400, "AccessDeniedException", "not for you");
+    let unsupported = Fault::error(400, "UnsupportedOperationException", "not of this origin");
+    for (fault, operation) in [
+        (&unsupported, "kms:GetKeyRotationStatus"),
+        (&denied, "kms:GetKeyRotationStatus"),
+        (&denied, "kms:GetKeyPolicy"),
+    ] {
+        proxy.inject(Rule::before(fault.clone()).on(operation));
+        let said = imported(&stage)?;
+        assert!(!said.contains("Warning"), "{operation}: {said}");
+        assert_eq!(stage.state()?["kms_key_arn"], json!(given));
+        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+        proxy.clear();
+    }
+    Ok(())
+}
+
+/// Nor is one of another account asked for what AWS shows to that account alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_leaves_a_key_of_another_account_to_it() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    let given = stage.aws.kms.create_key().send().await.unwrap();
+    let given = given.key_metadata.unwrap().arn.unwrap();
+    let given = given.replace(stage.emulator.account(), "210987654321");
+    stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
+    stage.terraform.apply()?;
+    let denied = Fault::error(400, "AccessDeniedException", "not for you");
+    let id = given.rsplit('/').next().unwrap_or_default();
+    proxy.inject(Rule::before(denied).on("kms:*").object(id));
+    let said = imported(&stage)?;
+    assert!(!said.contains("Warning"), "{said}");
+    assert_eq!(stage.state()?["kms_key_arn"], json!(given));
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
 /// An alias of another name than the pipeline's may be somebody's: none is taken for its own, nor from whoever made it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_takes_no_alias_of_somebodys() -> Result<(), Error> {

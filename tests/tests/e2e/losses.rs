@@ -557,11 +557,15 @@ async fn no_bucket_is_left_without_its_key() -> Result<(), Error> {
     // Nor is it by a replacement, whose plan says so.
     let other = Stage::text("", "letters", "");
     stage.terraform.rewrite(&other)?;
-    let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
-    let (_, held) = said
-        .split_once("Replacement that will be refused")
-        .unwrap_or_else(|| panic!("{said}"));
-    assert!(held.contains(bucket) && held.contains(none), "{said}");
+    for refresh in ["-refresh=true", "-refresh=false"] {
+        let said = stage.terraform.run(&["plan", "-no-color", refresh])?.flat();
+        let (_, held) = said
+            .split_once("Replacement that will be refused")
+            .unwrap_or_else(|| panic!("{said}"));
+        assert!(held.contains(bucket) && held.contains(none), "{said}");
+        // That is set already.
+        assert!(!held.contains("force_destroy"), "{said}");
+    }
     Ok(())
 }
 

@@ -61,6 +61,16 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
         .and_then(|rest| rest.split(' ').next());
     let left: u32 = left.and_then(|seconds| seconds.parse().ok()).unwrap();
     assert!((7000..=7200).contains(&left), "{lines:?}");
+    // An ARN does not tell of which environment it is.
+    let machine = stage.state()?["state_machine"]["arn"].clone();
+    let by_arn = format!("state_machine_arn = {machine}");
+    let output = "output \"it\" {\n value = data.bellflower_pending_callbacks.it\n}\n";
+    let by_arn = format!("{}{output}", text(&by_arn));
+    let by_arn = Terraform::configuration(&by_arn, &proxy.environment())?;
+    by_arn.apply()?;
+    let found = &by_arn.outputs()?["it"];
+    assert!(found["environment"].is_null(), "{found}");
+    assert_eq!(found["callbacks"].as_array().map(Vec::len), Some(1));
     let few = text("name = \"orders\"\nmax_executions = 1");
     let few = Terraform::configuration(&few, &proxy.environment())?;
     let said = few.expect(&["plan", "-no-color"])?.flat();

@@ -78,6 +78,41 @@ async fn a_replacement_that_will_be_refused_is_told_before() -> Result<(), Error
     Ok(())
 }
 
+/// What is somebody else's is left, and keeps nothing from being replaced, whether the plan refreshes or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_refuses_no_replacement() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.unwrap().arn.unwrap();
+    let lines = format!("  kms_key_arn = \"{key}\"\n");
+    stage.set(&lines)?;
+    stage.terraform.apply()?;
+    let bucket = &stage.names.bucket;
+    put(&stage, bucket, "outbound/e-1/data.json").await;
+    somebody::mark_bucket(&stage, Some("letters/devl/eu-west-1")).await;
+    stage
+        .terraform
+        .rewrite(&Stage::text("", "parcels", &lines))?;
+    for refresh in ["-refresh=true", "-refresh=false"] {
+        let said = stage.terraform.run(&["plan", "-no-color", refresh])?.flat();
+        assert!(!said.contains("Replacement that will be refused"), "{said}");
+    }
+    stage.terraform.apply()?;
+    assert_eq!(
+        stage
+            .aws
+            .s3
+            .head_bucket()
+            .bucket(bucket)
+            .send()
+            .await
+            .map(drop)
+            .ok(),
+        Some(())
+    );
+    Ok(())
+}
+
 /// Parts under names of their own are in nobody's way when their pipeline is replaced: they go first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_keeps_names_of_its_own() -> Result<(), Error> {

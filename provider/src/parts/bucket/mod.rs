@@ -650,8 +650,15 @@ impl Part<Aws> for Bucket {
             self.remove(aws, folders.collect()).await?;
         }
         let gone = || async { self.deleted(aws).await };
-        aws.settle(&self.title(), "empty and deleted", EMPTYING, gone)
-            .await?;
+        let title = self.title();
+        let emptied = aws.settle(&title, "empty and deleted", EMPTYING, gone);
+        emptied.await.map_err(|failure| {
+            if failure.operation.is_empty() && !failure.interrupted {
+                failure.advise("What is written to it all the time keeps it: end what writes, and destroy again.")
+            } else {
+                failure
+            }
+        })?;
         let gone = || async {
             let head = || aws.s3.head_bucket().bucket(&self.bucket).send();
             match aws.call("s3:HeadBucket", &self.bucket, head).await {
