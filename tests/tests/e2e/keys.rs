@@ -295,6 +295,30 @@ async fn a_key_that_can_be_neither_named_nor_removed_is_taken_up() -> Result<(),
     Ok(())
 }
 
+/// Where nobody may have a key deleted, what is left and what to do is told; with its tag it is taken up again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_nobody_may_delete_is_no_dead_end() -> Result<(), Error> {
+    let (stage, proxy) = Stage::behind_proxy("").await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["key_id"].clone();
+    let id = key.as_str().unwrap_or_default();
+    let denied = Fault::error(400, "AccessDeniedException", "with an explicit deny");
+    proxy.inject(Rule::before(denied).on("kms:ScheduleKeyDeletion"));
+    for _ in 0..2 {
+        let said = stage.terraform.refuse(&DESTROY)?;
+        assert!(said.contains(&format!("The key {id}")), "{said}");
+        assert!(said.contains("`terraform state rm`"), "{said}");
+    }
+    stage.terraform.expect(&["state", "rm", ADDRESS])?;
+    stage.terraform.apply()?;
+    assert_eq!(stage.state()?["key"]["key_id"], key);
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    proxy.clear();
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
+    Ok(())
+}
+
 /// A run that was killed has made a key, and the next one is given another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_a_killed_run_is_told() -> Result<(), Error> {
