@@ -111,7 +111,7 @@ variable "event_source" {
 }
 
 variable "iam_path" {
-  description = "The path of the IAM roles. Allowed: `/`, or a path that begins and ends with `/`, of 512 visible ASCII characters at most and without `//`. Default: `\"/\"`. A change replaces the whole pipeline."
+  description = "The path of the IAM roles. Allowed: `/`, or a path of letters, digits and `_ + = , . @ - /` that begins and ends with `/`, of 512 characters at most and without `//`. Default: `\"/\"`. A change replaces the whole pipeline."
   type        = string
   default     = null
 }

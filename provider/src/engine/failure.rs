@@ -65,6 +65,13 @@ impl Failure {
         self.ambiguous && self.code.is_none() && self.status.is_none_or(|status| status < 400)
     }
 
+    /// True when the caller may not do it: by IAM, a policy of the organisation, or the object's own.
+    #[must_use]
+    pub fn denied(&self) -> bool {
+        let code = self.code.as_deref().unwrap_or_default();
+        code.starts_with("AccessDenied") || code.starts_with("AuthorizationError")
+    }
+
     /// True when the service says that there is such an object already.
     #[must_use]
     pub fn collides(&self) -> bool {

@@ -634,8 +634,7 @@ impl Part<Aws> for Key {
         }
         match self.schedule_deletion(aws, id).await {
             Err(denied) if denied.is(DENIED) => Err(denied.advise(format!(
-                "The key {id} has no alias any more and is not going to be deleted. Let these credentials schedule its deletion, and run this again. Where nobody may, take the object out of the state with \
-                 `terraform state rm`: the key stays with the pipeline's tag, by which an apply of a pipeline of this name takes it up."
+                "The key is {id}, has no alias any more, and is not going to be deleted."
             ))),
             done => done.map(drop),
         }

@@ -333,6 +333,15 @@ async fn under_other_names(
     )))
 }
 
+/// What to do where nobody may delete what is left: each further run would end as this one did.
+fn not_allowed(failures: &[Failure]) -> Option<Diagnostic> {
+    let detail = "The state keeps what is left, and the next run goes on from there once it may. Where nobody may delete it, take the object out of the state with `terraform state rm`: what is left stays, with the \
+                  pipeline's tag, by which an apply of a pipeline of its name and environment takes it up, also where this one was to be replaced.";
+    let summary = "What may not be deleted";
+    let denied = failures.iter().any(Failure::denied);
+    denied.then(|| Diagnostic::warning(summary, detail))
+}
+
 impl CallbackPipeline {
     /// Takes a pipeline down, as far as it is this object's, and only where nothing is lost with it.
     pub(super) async fn destroy(&self, request: ApplyRequest, work: &Work) -> (Value, Diagnostics) {
@@ -410,6 +419,7 @@ impl CallbackPipeline {
         }
         let mut diagnostics = all_told(&outcome.failures);
         diagnostics.extend(unfinished(&outcome, work, &deadline, "delete", limit));
+        diagnostics.extend(not_allowed(&outcome.failures));
         let state = state::state(&base, &outcome.blueprint, &outcome.observed);
         (state.map_or(Value::Null, value_of), diagnostics)
     }

@@ -86,7 +86,7 @@ pub async fn discover(
     let mut found = if key.is_empty() || is_foreign {
         None
     } else {
-        key_of(&blueprint, aws).await?
+        as_seen(key_of(&blueprint, aws).await)?
     };
     if !found.as_ref().is_some_and(is_marked) {
         // Somebody may have had most of them use another one.
@@ -118,8 +118,7 @@ pub async fn discover(
         let named = if is_foreign {
             None
         } else {
-            let named = key::named(key, aws).await;
-            named.map_err(|failure| vec![failure])?
+            as_seen(key::named(key, aws).await.map_err(alone))?
         };
         let going = named.filter(|key| key.is_going);
         let mark = blueprint.mark().unwrap_or_default();
@@ -178,8 +177,20 @@ async fn marked_key(blueprint: &Blueprint, findings: &Findings, aws: &Aws) -> Op
 
 async fn key_of(blueprint: &Blueprint, aws: &Aws) -> Result<Option<Found>, Vec<Failure>> {
     match blueprint.node(&["key".to_owned()]) {
-        Some(node) => node.part.read(aws).await.map_err(|failure| vec![failure]),
+        Some(node) => node.part.read(aws).await.map_err(alone),
         None => Ok(None),
+    }
+}
+
+fn alone(failure: Failure) -> Vec<Failure> {
+    vec![failure]
+}
+
+/// What is seen of a key that the parts work with: nothing of one that only its users may use. The pipeline's own is not such a key.
+fn as_seen<T>(look: Result<Option<T>, Vec<Failure>>) -> Result<Option<T>, Vec<Failure>> {
+    match look {
+        Err(failures) if failures.iter().all(|failure| failure.is(key::DENIED)) => Ok(None),
+        look => look,
     }
 }
 
@@ -192,7 +203,7 @@ async fn is_made_for(
     aws: &Aws,
 ) -> Result<bool, Vec<Failure>> {
     let policy = key::policy_of(found.text("arn"), aws).await;
-    Ok(match policy.map_err(|failure| vec![failure])? {
+    Ok(match policy.map_err(alone)? {
         Some(policy) => documents::key::is_policy(&policy, place),
         None => found.attributes.get("description") == node.part.desired().get("description"),
     })

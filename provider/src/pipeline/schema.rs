@@ -223,7 +223,7 @@ impl Check {
             Self::NamePart => names::PART.to_owned(),
             Self::Arn(service, kind) => format!("the ARN of a {kind} of {service}"),
             Self::StandardQueue => "the ARN of a standard SQS queue".to_owned(),
-            Self::Path => "`/`, or a path that begins and ends with `/`, of 512 visible ASCII characters at most and without `//`".to_owned(),
+            Self::Path => "`/`, or a path of letters, digits and `_ + = , . @ - /` that begins and ends with `/`, of 512 characters at most and without `//`".to_owned(),
             Self::Json => "a JSON object".to_owned(),
             Self::Prefix => format!(
                 "at most {LONGEST_PREFIX} characters: a folder, or folders within each other, each of letters, digits and `! - _ . ' ( )` and ended by `/`"

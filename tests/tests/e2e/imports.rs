@@ -441,8 +441,11 @@ async fn an_import_needs_to_see_nothing_of_the_users_key() -> Result<(), Error> 
         (&unsupported, "kms:GetKeyRotationStatus"),
         (&denied, "kms:GetKeyRotationStatus"),
         (&denied, "kms:GetKeyPolicy"),
+        (&denied, "kms:ListResourceTags"),
+        (&denied, "kms:DescribeKey"),
     ] {
-        proxy.inject(Rule::before(fault.clone()).on(operation));
+        let id = given.rsplit('/').next().unwrap_or_default();
+        proxy.inject(Rule::before(fault.clone()).on(operation).object(id));
         let said = imported(&stage)?;
         assert!(!said.contains("Warning"), "{operation}: {said}");
         assert_eq!(stage.state()?["kms_key_arn"], json!(given));

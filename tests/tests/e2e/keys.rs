@@ -306,7 +306,7 @@ async fn a_key_that_nobody_may_delete_is_no_dead_end() -> Result<(), Error> {
     proxy.inject(Rule::before(denied).on("kms:ScheduleKeyDeletion"));
     for _ in 0..2 {
         let said = stage.terraform.refuse(&DESTROY)?;
-        assert!(said.contains(&format!("The key {id}")), "{said}");
+        assert!(said.contains(&format!("The key is {id}")), "{said}");
         assert!(said.contains("`terraform state rm`"), "{said}");
     }
     stage.terraform.expect(&["state", "rm", ADDRESS])?;

@@ -187,6 +187,7 @@ mod tests {
                 "kms_key_arn",
             ),
             (json!({"iam_path": "x"}), "iam_path", "begins and ends"),
+            (json!({"iam_path": "/team(a)!/"}), "iam_path", "letters"),
             (
                 json!({"key": {"alias": "alias/aws/x"}}),
                 "key.alias",
@@ -667,6 +668,29 @@ mod tests {
         let told = validate_planned(&config, &config, None, &place);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].detail.contains("queue.name"), "{told:?}");
+    }
+
+    #[test]
+    fn the_path_leaves_room_in_the_roles_arn() {
+        let told = |length: usize| {
+            let arn = format!(
+                "arn:aws:iam::123456789012:role/{}/orders",
+                "p".repeat(length - 2)
+            );
+            let given = json!({
+                "name": "orders",
+                "iam_path": format!("/{}/", "p".repeat(length - 2)),
+                "state_machine": {"role": {"arn": arn}},
+            });
+            let config = super::super::schema::schema().conform(Value::from_json(&given));
+            validate_planned(&config, &config, None, &place())
+        };
+        // arn:aws:iam::123456789012:role and orders
+        let most = 256 - 30 - 6;
+        assert_eq!(told(most), []);
+        let long = told(most + 1);
+        let may = format!("iam_path may have {most} with");
+        assert!(long.len() == 1 && long[0].detail.contains(&may), "{long:?}");
     }
 
     fn names_of(name: &str, place: &Place) -> String {

@@ -33,6 +33,7 @@ pub fn validate_planned(
     elsewhere(config, place, &mut found);
     own_subscriber(config, planned, &mut found);
     boundary(config, place, &mut found);
+    path_of_roles(config, planned, &mut found);
     for (at, summary, what, who) in ABROAD {
         let arn = planned.at(&path(at)).and_then(Value::as_str);
         let region = arn.and_then(|arn| arn.split(':').nth(3));
@@ -118,6 +119,23 @@ fn boundary(config: &Value, place: &Place, found: &mut Diagnostics) {
             here = place.account
         );
         complain(found, AT, "Policy of another account", detail);
+    }
+}
+
+/// Step Functions takes shorter ARNs of roles than IAM makes, see
+/// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html>.
+fn path_of_roles(config: &Value, planned: &Value, found: &mut Diagnostics) {
+    const AT: &str = "iam_path";
+    const LONGEST: usize = 256;
+    let arn = planned.at(&path("state_machine.role.arn"));
+    let length = arn.and_then(Value::as_str).map_or(0, str::len);
+    let given = config.get(AT).and_then(Value::as_str).map(str::len);
+    if let Some(given) = given.filter(|_| length > LONGEST) {
+        let detail = format!(
+            "The ARN of the state machine's role would have {length} characters; Step Functions takes {LONGEST}. {AT} may have {} with this name.",
+            (given + LONGEST).saturating_sub(length).max(1)
+        );
+        complain(found, AT, "Path too long", detail);
     }
 }
 

@@ -126,7 +126,9 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
             not_an_arn((name, text), "sqs", fits, "…", &allowed())
         }
         Check::Path => {
-            let printable = text.chars().all(|c| c.is_ascii_graphic());
+            // IAM takes more, Lambda no role with it.
+            let printable = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
+            let printable = text.chars().all(printable);
             let good =
                 text == "/" || (text.len() > 2 && text.starts_with('/') && text.ends_with('/'));
             let good = good && printable && text.len() <= 512 && !text.contains("//");
