@@ -448,11 +448,11 @@ fn mirror(folder: &Path, stays: bool) -> Result<(), Error> {
     name_mirror(folder, &mirror)
 }
 
-/// Writes the CLI configuration that names a filesystem mirror and nothing beside it.
+/// Writes the CLI configuration that names a filesystem mirror; other providers come from where they always do.
 fn name_mirror(folder: &Path, mirror: &Path) -> Result<(), Error> {
     let path = folder.join("terraform.rc");
     let text = format!(
-        "provider_installation {{\n  filesystem_mirror {{\n    path = {:?}\n  }}\n}}\n",
+        "provider_installation {{\n  filesystem_mirror {{\n    path = {:?}\n  }}\n  direct {{\n    exclude = [\"bellflower/bellflower\"]\n  }}\n}}\n",
         mirror.display().to_string()
     );
     std::fs::write(&path, text).map_err(Error::file("writing", &path))

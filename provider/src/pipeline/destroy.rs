@@ -335,8 +335,9 @@ async fn under_other_names(
 
 /// What to do where nobody may delete what is left: each further run would end as this one did.
 fn not_allowed(failures: &[Failure]) -> Option<Diagnostic> {
-    let detail = "The state keeps what is left, and the next run goes on from there once it may. Where nobody may delete it, take the object out of the state with `terraform state rm`: what is left stays, with the \
-                  pipeline's tag, by which an apply of a pipeline of its name and environment takes it up, also where this one was to be replaced.";
+    let detail = "The state keeps what is left, and the next run goes on from there once it may. Where nobody may delete it: a pipeline that was to be replaced stands again once the arguments that replace it are taken back \
+                  and applied; one that was to be destroyed can be taken out of the state (`terraform state rm`), and what is left stays with its tag. What Terraform calls deposed (create_before_destroy) cannot be taken out alone: \
+                  that command would take the new pipeline out with it.";
     let summary = "What may not be deleted";
     let denied = failures.iter().any(Failure::denied);
     denied.then(|| Diagnostic::warning(summary, detail))

@@ -473,7 +473,7 @@ fn queue() -> Vec<Field> {
             "max_message_size",
             1_048_576,
             (1024, 1_048_576),
-            "The largest message, in bytes: an execution's input, its task token and when it was sent. An execution whose message is larger fails.",
+            "The largest message, in bytes: what the processing function answers, the task token and when it was sent. An execution whose message is larger fails.",
         ),
         whole(
             "message_retention_seconds",

@@ -357,7 +357,7 @@ fn lost_on_the_way(view: &View, found: &mut Diagnostics) {
 /// The longest task token, in characters, see <https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html>.
 const LONGEST_TOKEN: i64 = 2048;
 
-/// A message below this, in bytes, has less room for the input than for the task token.
+/// A message below this, in bytes, has less room for the work than for the task token.
 const SMALL_MESSAGE: i64 = 2 * LONGEST_TOKEN;
 
 /// Warns of settings by which work would be gone before anybody hears of it, or be turned away.
@@ -389,8 +389,8 @@ fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
     let size = "queue.max_message_size";
     if let Some(bytes) = view.number(size).filter(|bytes| *bytes < SMALL_MESSAGE) {
         let detail = format!(
-            "A message has the execution's input and a task token of up to {LONGEST_TOKEN} characters: at {bytes} bytes little or nothing is left for the input, and each execution with more fails. \
-             {size} should be at least {SMALL_MESSAGE}, better what the largest input takes and {LONGEST_TOKEN}."
+            "A message has what the processing function answers and a task token of up to {LONGEST_TOKEN} characters: at {bytes} bytes little or nothing is left for the answer, and each execution with more fails. \
+             {size} should be at least {SMALL_MESSAGE}, better what the largest answer takes and {LONGEST_TOKEN}."
         );
         warn(size, "Messages may be too large", detail);
     }
