@@ -21,9 +21,29 @@ pub const MADE_AT: &str = "bellflower:made-at";
 /// The most tags a part can have; the mark and [`MADE_AT`] are among them.
 pub const MOST: usize = 50;
 /// The longest key and the longest value, in characters.
-const LONGEST: (usize, usize) = (128, 256);
+pub const LONGEST: (usize, usize) = (128, 256);
 /// The characters beside letters, digits and spaces of any script that every service takes.
 const SIGNS: &str = "_.:/=+-@";
+
+/// Whether it is of the categories L, N or Z of Unicode: no vowel sign that is written as a character of its own, for instance.
+fn is_letter_digit_or_space(c: char) -> bool {
+    use unicode_general_category::GeneralCategory as Category;
+    use unicode_general_category::get_general_category as category_of;
+    matches!(
+        category_of(c),
+        Category::UppercaseLetter
+            | Category::LowercaseLetter
+            | Category::TitlecaseLetter
+            | Category::ModifierLetter
+            | Category::OtherLetter
+            | Category::DecimalNumber
+            | Category::LetterNumber
+            | Category::OtherNumber
+            | Category::SpaceSeparator
+            | Category::LineSeparator
+            | Category::ParagraphSeparator
+    )
+}
 
 /// Says why some service refuses a tag: each has its own rules, and a pipeline's parts all carry the same tags.
 ///
@@ -31,9 +51,7 @@ const SIGNS: &str = "_.:/=+-@";
 /// and CloudWatch Logs are the same in other words.
 #[must_use]
 pub fn complaint(key: &str, value: &str) -> Option<String> {
-    let legal = |c: char| {
-        c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || SIGNS.contains(c)
-    };
+    let legal = |c: char| is_letter_digit_or_space(c) || SIGNS.contains(c);
     let bad = |text: &str| text.chars().find(|c| !legal(*c));
     let allowed = "allowed are letters, digits, spaces and the characters _ . : / = + - @";
     let (longest_key, longest_value) = LONGEST;
@@ -231,6 +249,9 @@ mod tests {
             ("a\tb", "x", "'\\t'"),
             ("stage", "<prod>", "'<'"),
             ("stage", "a\nb", "'\\n'"),
+            // A vowel sign of its own, and a letter in a circle.
+            ("stage", "परि", "'ि'"),
+            ("stage", "Ⓐ", "'Ⓐ'"),
             ("stage", &long(257), "257"),
         ];
         for (key, value, part) in rows {

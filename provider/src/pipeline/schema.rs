@@ -59,6 +59,8 @@ pub enum Check {
     OneOf(&'static [&'static str]),
     /// So many characters from, to.
     Length(usize, usize),
+    /// So many characters from, to, without a space.
+    Word(usize, usize),
     /// A runtime of Lambda. Its families are fixed, their versions are not: a new one needs no new provider.
     Runtime,
     /// A name that the service takes.
@@ -80,8 +82,17 @@ pub enum Check {
 /// The largest `maxReceiveCount` that SQS takes.
 const MOST_RECEIVES: i64 = 1000;
 
-/// The families of runtimes, in <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>.
-pub const RUNTIMES: &[&str] = &["dotnet", "java", "nodejs", "provided", "python", "ruby"];
+/// What the names of runtimes look like, N being a number, by <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>.
+pub const RUNTIMES: &[&str] = &[
+    "dotnetN",
+    "javaN",
+    "javaN.alN",
+    "nodejsN.x",
+    "provided",
+    "provided.alN",
+    "pythonN.N",
+    "rubyN.N",
+];
 
 /// A key of S3 has 1,024 bytes, and an execution id with the name of an answer follows the prefix.
 pub const LONGEST_PREFIX: usize = 512;
@@ -217,9 +228,10 @@ impl Check {
             Self::Length(0, most) => format!("at most {most} characters"),
             Self::Length(least, most) => format!("{least} to {most} characters"),
             Self::Runtime => format!(
-                "one of {} with a version, such as `python3.13` or `provided.al2023`",
+                "one of {}, N being a number, such as `python3.13` or `provided.al2023`",
                 RUNTIMES.join(", ")
             ),
+            Self::Word(least, most) => format!("{least} to {most} characters, no spaces"),
             Self::NamePart => names::PART.to_owned(),
             Self::Arn(service, kind) => format!("the ARN of a {kind} of {service}"),
             Self::StandardQueue => "the ARN of a standard SQS queue".to_owned(),
@@ -638,7 +650,7 @@ fn processing() -> Vec<Field> {
                 "s3_bucket",
                 "The bucket of a zip with code of your own, in this region.",
             )
-            .check(Check::Length(3, 63)),
+            .check(Check::Word(3, 63)),
             text("s3_key", "The key of that zip.").check(Check::Length(1, 1024)),
             text("s3_object_version", "The version of that zip.").check(Check::Length(1, 1024)),
             text("runtime", "The runtime's name.")
@@ -646,7 +658,7 @@ fn processing() -> Vec<Field> {
                 .check(Check::Runtime),
             text("handler", "The entry point.")
                 .default("bootstrap")
-                .check(Check::Length(1, 128)),
+                .check(Check::Word(1, 128)),
             Field::new("variables", Shape::TextMap, "Environment variables.").default(json!({})),
         ],
     )

@@ -189,6 +189,26 @@ mod tests {
             (json!({"iam_path": "x"}), "iam_path", "begins and ends"),
             (json!({"iam_path": "/team(a)!/"}), "iam_path", "letters"),
             (
+                json!({"permissions_boundary": "arn:aws:iam:eu-west-1:123456789012:policy/p"}),
+                "permissions_boundary",
+                "ARN",
+            ),
+            (
+                json!({"bucket": {"outbound_queue_arn": "arn:aws:sqs::123456789012:q"}}),
+                "bucket.outbound_queue_arn",
+                "ARN",
+            ),
+            (
+                json!({"processing": {"filename": "a.zip", "handler": "a b"}}),
+                "processing.handler",
+                "no spaces",
+            ),
+            (
+                json!({"processing": {"variables": {"LONG": "\"".repeat(2043)}}}),
+                "processing.variables",
+                "4097 bytes",
+            ),
+            (
                 json!({"key": {"alias": "alias/aws/x"}}),
                 "key.alias",
                 "alias/aws/",
@@ -382,6 +402,8 @@ mod tests {
             ("filter_policy", "{", "JSON object"),
             ("filter_policy", r#"{"a": "b"}"#, "an array of values"),
             ("filter_policy", r#"{"a": {"b": ["c"]}}"#, "MessageBody"),
+            ("filter_policy", r#"{"a": []}"#, "at least one value"),
+            ("filter_policy", r#"{"a": [["b"]]}"#, "at least one value"),
             ("filter_policy", &many(6), "at most 5"),
             ("filter_policy", &product, "156 combinations"),
             ("redrive_policy", "1", "a JSON number"),
@@ -390,6 +412,11 @@ mod tests {
                 "redrive_policy",
                 r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:q.fifo"}"#,
                 "standard SQS queue",
+            ),
+            (
+                "redrive_policy",
+                r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:123456789012:q", "maxReceiveCount": 3}"#,
+                "nothing else",
             ),
         ];
         let with = |argument: &str, value: &str, scope: Json| {
@@ -533,6 +560,21 @@ mod tests {
             let given = json!({"name": "orders", "processing": {"filename": "a.zip", "handler": "h", "runtime": runtime}});
             assert_eq!(found(&given), [], "{runtime}");
         }
+        for runtime in [
+            "nodejs22",
+            "python3",
+            "python313",
+            "dotnet8.0",
+            "rubyN.N",
+            "provided.al",
+        ] {
+            let given = json!({"name": "orders", "processing": {"filename": "a.zip", "handler": "h", "runtime": runtime}});
+            let found = found(&given);
+            assert!(
+                found.len() == 1 && found[0].0 == "processing.runtime",
+                "{found:?}"
+            );
+        }
     }
 
     /// What is out of its own range is not held against others.
@@ -626,6 +668,12 @@ mod tests {
         assert_eq!(told(most + 3, false), []);
         let long = told(most + 3, true);
         let may = format!("name may have {most} characters. Shorten these.");
+        assert!(long.len() == 1 && long[0].detail.contains(&may), "{long:?}");
+        // The tag that every part carries: n/e/eu-west-1.
+        let most = 256 - 50 - "//eu-west-1".len();
+        assert_eq!(told(most, false), []);
+        let long = told(most + 1, false);
+        let may = format!("name may have {most} characters");
         assert!(long.len() == 1 && long[0].detail.contains(&may), "{long:?}");
     }
 

@@ -174,6 +174,7 @@ fn names(config: &Value, planned: &Value, place: &Place, found: &mut Diagnostics
     let mut derived = Vec::new();
     collect_names(fields(), config, planned, &Path::root(), &mut derived);
     derived.extend(alarm_name(planned, place));
+    derived.extend(mark(planned, place));
     let (long, odd): (Vec<_>, Vec<_>) = derived.into_iter().partition(|one| one.excess > 0);
     let at = || Path::root().attribute("name");
     for Derived { at: path, said, .. } in odd {
@@ -228,6 +229,30 @@ fn alarm_name(planned: &Value, place: &Place) -> Option<Derived> {
         at: None,
         said: names::ALARM.complaint(&longest)?,
         excess: names::ALARM.excess(&longest),
+    })
+}
+
+/// The value of the tag that all parts carry, where it is too long.
+fn mark(planned: &Value, place: &Place) -> Option<Derived> {
+    let text = |name: &str| planned.get(name).and_then(Value::as_str);
+    let mark = format!(
+        "{}/{}/{}",
+        text("name")?,
+        text("environment")?,
+        place.region
+    );
+    let length = mark.chars().count();
+    let excess = length
+        .checked_sub(tags::LONGEST.1)
+        .filter(|excess| *excess > 0)?;
+    let said = format!(
+        "The tag \"{mark}\" has {length} characters; AWS takes {}.",
+        tags::LONGEST.1
+    );
+    Some(Derived {
+        at: None,
+        said,
+        excess,
     })
 }
 

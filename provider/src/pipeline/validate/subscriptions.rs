@@ -89,13 +89,11 @@ pub fn subscriptions(view: &View, found: &mut Diagnostics) {
                 Diagnostic::error("Filter policy not allowed", detail).at(at("filter_policy")),
             );
         }
-        if object("redrive_policy").is_some() {
+        if let Some(policy) = object("redrive_policy") {
             let target = text("redrive_policy").and_then(dead_letter_target);
-            let good = target
-                .as_deref()
-                .is_some_and(|arn| misfit("sqs", arn).is_none());
+            let good = policy.len() == 1 && target.is_some_and(|arn| misfit("sqs", &arn).is_none());
             if !good {
-                let detail = "redrive_policy must hold deadLetterTargetArn, the ARN of a standard SQS queue, as in \
+                let detail = "redrive_policy must hold deadLetterTargetArn, the ARN of a standard SQS queue, and nothing else, as in \
                               {\"deadLetterTargetArn\": \"arn:aws:sqs:eu-west-1:123456789012:undelivered\"}.";
                 found.push(
                     Diagnostic::error("Redrive policy without a queue", detail)
@@ -121,8 +119,13 @@ fn unfit_filter(policy: &Map<String, Json>, nested: bool) -> Option<String> {
             // Its alternatives are policies themselves; SNS alone counts these rightly.
             Json::Array(_) if key == "$or" => {}
             Json::Array(values) => {
+                if values.is_empty() || values.iter().any(Json::is_array) {
+                    return Some(format!(
+                        "\"{key}\" of the filter policy is {value}; needed is at least one value, none of them an array."
+                    ));
+                }
                 keys += 1;
-                combinations = combinations.saturating_mul(values.len().max(1));
+                combinations = combinations.saturating_mul(values.len());
             }
             Json::Object(inner) if nested => open.extend(inner),
             _ => {
@@ -164,22 +167,20 @@ fn misfit(protocol: &str, endpoint: &str) -> Option<&'static str> {
         };
         is_arn(endpoint, service, named)
     };
+    let spaced = endpoint.contains(char::is_whitespace);
     let (good, needed) = match protocol {
         "email" | "email-json" => {
             let good = endpoint
                 .split_once('@')
                 .is_some_and(|(name, domain)| !name.is_empty() && domain.contains('.'));
-            (
-                good && !endpoint.contains(char::is_whitespace),
-                "an e-mail address",
-            )
+            (good && !spaced, "an e-mail address")
         }
         "http" => (
-            endpoint.starts_with("http://") && endpoint.len() > 7,
+            endpoint.starts_with("http://") && endpoint.len() > 7 && !spaced,
             "a URL that begins with http://",
         ),
         "https" => (
-            endpoint.starts_with("https://") && endpoint.len() > 8,
+            endpoint.starts_with("https://") && endpoint.len() > 8 && !spaced,
             "a URL that begins with https://",
         ),
         "sqs" if endpoint.ends_with(FIFO) => (

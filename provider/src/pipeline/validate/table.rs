@@ -66,6 +66,10 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
     let allowed = || field.check.allowed().unwrap_or_default();
     let text = value.as_str().unwrap_or_default();
     let whole = || value.as_i64();
+    let not_allowed = || {
+        let said = format!("{name} is \"{text}\"; allowed is {}.", allowed());
+        ("Value not allowed", said)
+    };
     let out_of_range = |said: String| Some(("Number out of range", said));
     match &field.check {
         Check::None => None,
@@ -89,7 +93,10 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
             "Value not allowed",
             format!("{name} is \"{text}\"; allowed is one of {}.", allowed()),
         )),
-        Check::Length(least, most) => unfit_text(name, text, (*least, *most), &allowed()),
+        Check::Word(..) if text.contains(char::is_whitespace) => Some(not_allowed()),
+        Check::Length(least, most) | Check::Word(least, most) => {
+            unfit_text(name, text, (*least, *most), &allowed())
+        }
         Check::Name(limit) if name == "alias" => {
             let rest = text.strip_prefix("alias/").unwrap_or_default();
             if rest.is_empty() || rest.starts_with("aws/") {
@@ -104,10 +111,7 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
         Check::NamePart => {
             names::not_a_part(text).map(|said| ("Illegal name", format!("{name} {said}")))
         }
-        Check::Runtime => (!is_runtime(text)).then(|| {
-            let said = format!("{name} is \"{text}\"; allowed is {}.", allowed());
-            ("Value not allowed", said)
-        }),
+        Check::Runtime => (!is_runtime(text)).then(not_allowed),
         Check::Arn(service, kind) => {
             let id = |resource: &str| resource.strip_prefix(kind)?.strip_prefix('/').map(str::len);
             let fits = |resource: &str| id(resource).is_some_and(|length| length > 0);
@@ -125,20 +129,10 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
             };
             not_an_arn((name, text), "sqs", fits, "…", &allowed())
         }
-        Check::Path => {
-            // IAM takes more, Lambda no role with it.
-            let printable = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
-            let printable = text.chars().all(printable);
-            let good =
-                text == "/" || (text.len() > 2 && text.starts_with('/') && text.ends_with('/'));
-            let good = good && printable && text.len() <= 512 && !text.contains("//");
-            (!good).then(|| {
-                (
-                    "Illegal path",
-                    format!("{name} is \"{text}\"; allowed is {}.", allowed()),
-                )
-            })
-        }
+        Check::Path => (!is_path(text)).then(|| {
+            let said = format!("{name} is \"{text}\"; allowed is {}.", allowed());
+            ("Illegal path", said)
+        }),
         Check::Json => {
             let said = match serde_json::from_str::<Json>(text) {
                 Ok(Json::Object(_)) => return None,
@@ -161,6 +155,13 @@ pub fn complaint(field: &Field, value: &Value) -> Option<(&'static str, String)>
             _ => None,
         },
     }
+}
+
+/// `/`, or `/…/` of what Lambda takes in the ARN of a role: IAM takes more.
+fn is_path(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
+    let whole = text == "/" || text.len() > 2 && text.starts_with('/') && text.ends_with('/');
+    whole && text.chars().all(legal) && text.len() <= 512 && !text.contains("//")
 }
 
 fn unfit_text(
@@ -194,21 +195,16 @@ fn unfit_text(
 
 /// `python3.13`, `nodejs22.x`, `java8.al2`, `provided`, `provided.al2023`.
 fn is_runtime(text: &str) -> bool {
-    let version = RUNTIMES.iter().find_map(|family| text.strip_prefix(family));
-    let version = match version {
-        Some("") => return text == "provided",
-        Some(version) if text.starts_with("provided") => version.strip_prefix(".al"),
-        version => version,
-    };
-    version.is_some_and(|version| {
-        let part = |part: &str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        };
-        version.starts_with(|c: char| c.is_ascii_digit()) && version.split('.').all(part)
-    })
+    let mut shape = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if shape.ends_with('N') => {}
+            '0'..='9' => shape.push('N'),
+            'N' => return false,
+            c => shape.push(c),
+        }
+    }
+    RUNTIMES.contains(&shape.as_str())
 }
 
 /// What a JSON document is, in words.
@@ -252,12 +248,16 @@ fn not_an_arn(
 
 /// Whether it is the ARN of an object of a service, whose last section fits.
 pub fn is_arn(text: &str, service: &str, fits: impl Fn(&str) -> bool) -> bool {
+    let global = service == "iam";
     // Policies of AWS itself have no number there.
     let is_account = |account: &str| {
-        account == "aws" || account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())
+        global && account == "aws"
+            || account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())
     };
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     matches!(parts[..], ["arn", partition, of, region, account, resource]
         if partition.starts_with("aws") && of == service && is_account(account) && fits(resource)
-            && (region.is_empty() || partition == names::partition_of(region)))
+            && !resource.contains(char::is_whitespace)
+            && region.is_empty() == global
+            && (global || partition == names::partition_of(region)))
 }

@@ -568,13 +568,17 @@ fn variables(view: &View, found: &mut Diagnostics) {
             found.push(Diagnostic::error("Illegal environment variable", detail).at(path));
         }
     }
-    let size: usize = map
+    // Lambda measures them as it writes them.
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let written: serde_json::Map<String, serde_json::Value> = (map
         .iter()
-        .map(|(name, value)| name.len() + value.as_str().map_or(0, str::len))
-        .sum();
+        .map(|(name, value)| (name.clone(), text(value).into())))
+    .collect();
+    let size = serde_json::Value::Object(written).to_string().len();
     if size > 4096 {
-        let detail =
-            format!("The environment variables have {size} bytes; Lambda takes at most 4,096.");
+        let detail = format!(
+            "The environment variables have {size} bytes as JSON; Lambda takes at most 4,096."
+        );
         complain(
             found,
             "processing.variables",
