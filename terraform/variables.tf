@@ -187,7 +187,7 @@ variable "key" {
 }
 
 variable "kms_key_arn" {
-  description = "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not, but do that while no callback is open: what was encrypted with the former key cannot be read any more. Not the own key of another pipeline, with which it goes. A plan warns where KMS says that the key cannot be used. Allowed: the ARN of a key of kms."
+  description = "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not, but do that while no callback is open: what was encrypted with the former key cannot be read any more. Not the own key of another pipeline, with which it goes. A plan warns where KMS says that the key cannot be used, and refuses a replacement for it. Allowed: the ARN of a key of kms."
   type        = string
   default     = null
 }

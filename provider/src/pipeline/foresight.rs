@@ -152,15 +152,15 @@ fn alias_taken(key: &Node, whose: &str) -> Failure {
     Failure::refusal(key.part.title(), message).advise(ANOTHER_ALIAS)
 }
 
-/// What is wrong with a key of the user's own.
-pub async fn given_key(config: &Value, session: &Session) -> Option<Diagnostic> {
+/// What is wrong with a key of the user's own; an error where a pipeline would be replaced by one that works with it.
+pub async fn given_key(config: &Value, replaces: bool, session: &Session) -> Option<Diagnostic> {
     let arn = config.get("kms_key_arn")?.as_str()?;
     // One of another region is refused, and nobody here knows of it.
     if arn.split(':').nth(3) != Some(session.region()) {
         return None;
     }
     let why = tokio::time::timeout(GLANCE, key::trouble(arn, &once(session))).await;
-    Some(key_of_no_use(arn, why.ok()??))
+    Some(key_of_no_use(arn, why.ok()??, replaces))
 }
 
 /// What there is of these parts, as far as it can be seen at once.

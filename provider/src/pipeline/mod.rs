@@ -162,7 +162,7 @@ async fn remarks(
         // A replacement's key is a new one.
         let own = (!replaces).then_some(&request.prior);
         let alias = foresight::wanted_alias(own, &planned.value, session);
-        let key = foresight::given_key(&request.config, session);
+        let key = foresight::given_key(&request.config, replaces && !known.destroys, session);
         let (alias, key) = tokio::join!(alias, key);
         told.extend(alias.into_iter().chain(key));
     }

@@ -338,7 +338,7 @@ fn table() -> Vec<Field> {
         text("task_token", "Where the task token of an exchange is kept: beside the work in the folder of work handed out (`outbound`), where the business application can read it, too, or in the folder `private/`, which `business_application_policy_json` leaves out (`private`). Whoever has a token can answer its callback. Change it while no callback is open: those that are would no longer be found.")
             .default(OUTBOUND)
             .check(Check::OneOf(&[OUTBOUND, PRIVATE])),
-        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not, but do that while no callback is open: what was encrypted with the former key cannot be read any more. Not the own key of another pipeline, with which it goes. A plan warns where KMS says that the key cannot be used.")
+        text("kms_key_arn", "The ARN of a KMS key of yours in this region, to be used instead of a key of the pipeline's own. Its policy must let CloudWatch Logs and CloudWatch alarms use it. Giving or taking away a key of yours makes the whole pipeline anew; one of yours for another does not, but do that while no callback is open: what was encrypted with the former key cannot be read any more. Not the own key of another pipeline, with which it goes. A plan warns where KMS says that the key cannot be used, and refuses a replacement for it.")
             .check(Check::Arn("kms", "key")),
         number("log_retention_in_days", "How many days the log groups keep events; 0 keeps them for ever.")
             .default(14)

@@ -266,12 +266,19 @@ pub fn key_gone(id: &str) -> Diagnostic {
 }
 
 /// That a key of the user's own cannot be used.
-pub fn key_of_no_use(arn: &str, why: &str) -> Diagnostic {
+pub fn key_of_no_use(arn: &str, why: &str, replaces: bool) -> Diagnostic {
     let detail = format!(
         "{arn} {why}, and nothing of the pipeline works without it. A key that waits for its deletion can be had back: `aws kms cancel-key-deletion` and `aws kms enable-key`, with this ARN as --key-id."
     );
     let path = Path::root().attribute("kms_key_arn");
-    Diagnostic::warning("The key cannot be used", detail).at(path)
+    let summary = "The key cannot be used";
+    // What stands would be destroyed for what cannot be made.
+    let told = if replaces {
+        Diagnostic::error(summary, detail)
+    } else {
+        Diagnostic::warning(summary, detail)
+    };
+    told.at(path)
 }
 
 /// Refuses to go on with an object of the state whose pipeline is another by now.

@@ -796,7 +796,7 @@ async fn each_fault_is_told_on_its_argument() -> Result<(), Error> {
         ),
         fault(
             "processing.variables",
-            json!({"BIG": long(4094)}),
+            json!({"BIG": long(4087)}),
             &["4097 bytes", "4,096"],
         ),
         fault(

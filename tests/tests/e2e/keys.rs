@@ -1,8 +1,10 @@
 //! The key opens all that is in the bucket: whose it is, what becomes of it and of its alias, and when none is made in its place.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_kms::types::KeyState;
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage};
+use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::json;
 
 use super::somebody::{self, put, state_of_key};
@@ -236,6 +238,29 @@ async fn a_key_of_the_users_that_is_of_no_use_is_told() -> Result<(), Error> {
     enable.send().await.unwrap();
     use_key(&keys[0])?;
     assert!(!plan()?.contains("cannot be used"));
+    Ok(())
+}
+
+/// No pipeline is taken down for one that could not be made.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_replaced_for_a_key_that_is_of_no_use() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.unwrap().arn.unwrap();
+    let disable = stage.aws.kms.disable_key().key_id(&key);
+    disable.send().await.unwrap();
+    stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("The key cannot be used"), "{said}");
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
+    // Which keeps nobody from destroying it.
+    stage.terraform.destroy()?;
+    assert!(stage.state().is_err());
     Ok(())
 }
 
