@@ -301,7 +301,10 @@ pub fn recognise_before(
     let is_its_own = |node: &Node, found: &Found| match &found.owner {
         Owner::SomeoneElse(None) => {
             let was = was.get(&node.path).and_then(Option::as_ref);
+            // What somebody has changed elsewhere shows in what it would have been, not in what it is to be.
+            let to_be = after.node(&node.path).map(|node| &node.part);
             node.part.is_known_by(&was.unwrap_or(found).attributes)
+                || to_be.is_some_and(|part| part.is_known_by(&found.attributes))
         }
         Owner::SomeoneElse(Some(its)) => former(&mark) == Some(its),
         Owner::Us => true,

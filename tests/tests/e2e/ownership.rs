@@ -170,6 +170,38 @@ async fn a_key_that_is_left_opens_what_is_left() -> Result<(), Error> {
     Ok(())
 }
 
+/// Also where somebody has changed another part, by which it would have been made otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_mark_is_given_back_beside_a_change_elsewhere() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let before = stage.observe().await;
+    let (aws, names) = (&stage.aws, &stage.names);
+    let machine = stage.arn("states", &format!("stateMachine:{}", names.state_machine));
+    let call = aws.sfn.untag_resource().resource_arn(&machine);
+    call.tag_keys(MARK).send().await.unwrap();
+    let url = somebody::url_of(&stage, &names.undeliverable_queue).await;
+    let call = aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK);
+    call.send().await.unwrap();
+    let call = aws.lambda.update_function_configuration();
+    let call = call.function_name(&names.processing).timeout(45);
+    call.send().await.unwrap();
+    let url = somebody::url_of(&stage, &names.queue).await;
+    let call = aws.sqs.set_queue_attributes().queue_url(&url);
+    let call = call.attributes(
+        aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout,
+        "420",
+    );
+    call.send().await.unwrap();
+    stage.terraform.apply()?;
+    assert_eq!(
+        differences(&before, &stage.observe().await),
+        BTreeMap::new()
+    );
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
 /// Also where the same plan changes the part in what is read by what it is to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_mark_is_given_back_with_a_change() -> Result<(), Error> {
