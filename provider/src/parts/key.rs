@@ -634,7 +634,7 @@ impl Part<Aws> for Key {
         }
         match self.schedule_deletion(aws, id).await {
             Err(denied) if denied.is(DENIED) => Err(denied.advise(format!(
-                "The key is {id}, has no alias any more, and is not going to be deleted."
+                "The key is {id}: the pipeline's alias of it is deleted, and it is not going to be."
             ))),
             done => done.map(drop),
         }
