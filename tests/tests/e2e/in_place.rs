@@ -510,7 +510,8 @@ async fn what_only_destroy_shows() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_is_said_beside_its_cause() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let key = stage.arn("kms", "key/1234abcd-12ab-34cd-56ef-1234567890ab");
+    let key = stage.aws.kms.create_key().send().await.unwrap();
+    let key = key.key_metadata.unwrap().arn.unwrap();
     let mut rows: BTreeMap<String, String> = [
         ("environment", "prod"),
         ("iam_path", "/pipelines/"),
