@@ -175,7 +175,12 @@ pub fn id(settings: &Settings) -> String {
 
 /// The value of the mark: which pipeline. It holds the region, since roles are shared by all of them.
 pub(super) fn mark(settings: &Settings, place: &Place) -> String {
-    format!("{}/{}", id(settings), place.region)
+    mark_of(&settings.name, &settings.environment, place)
+}
+
+/// The same of a name and an environment.
+pub(super) fn mark_of(name: &str, environment: &str, place: &Place) -> String {
+    format!("{name}/{environment}/{}", place.region)
 }
 
 fn tags(settings: &Settings, facts: &Facts) -> Tags {

@@ -24,8 +24,7 @@ fn imported(stage: &Stage) -> Result<String, Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_replaces_nothing_that_it_does_not_see() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.unwrap().arn.unwrap();
+    let key = somebody::key(&stage).await;
     let lines = format!(
         "  kms_key_arn = \"{key}\"\n  iam_path = \"/team/\"\n  task_token = \"private\"\n  bucket = {{ bucket = \"my-own-bucket-77\" }}\n  \
          integration = {{ function_name = \"mine\", role = {{ name = \"my-role\" }} }}\n"
@@ -322,8 +321,7 @@ async fn an_import_asks_for_no_key_without_a_name() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_asks_the_parts_that_name_a_key() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.unwrap().arn.unwrap();
+    let key = somebody::key(&stage).await;
     stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
     stage.terraform.apply()?;
     let again = || -> Result<(), Error> {
@@ -355,8 +353,7 @@ async fn an_import_forgets_nothing_that_its_parts_work_with() -> Result<(), Erro
     let tagging = stage.aws.s3.put_bucket_tagging().bucket("my-own-bucket-90");
     tagging.tagging(tags).send().await.unwrap();
     let machine = stage.arn("states", "stateMachine:mine");
-    let untag = stage.aws.sfn.untag_resource().resource_arn(&machine);
-    untag.tag_keys(MARK).send().await.unwrap();
+    somebody::untag_machine(&stage, &machine).await;
     stage.set("")?;
     let said = imported(&stage)?;
     for hidden in ["my-own-bucket-90", &machine] {
@@ -416,8 +413,7 @@ async fn an_import_knows_the_users_key() -> Result<(), Error> {
     let left = stage.aws.kms.create_key();
     let left = left.tags(somebody::mark_of_key(&stage));
     left.send().await.unwrap();
-    let given = stage.aws.kms.create_key().send().await.unwrap();
-    let given = given.key_metadata.unwrap().arn.unwrap();
+    let given = somebody::key(&stage).await;
     stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
     stage.terraform.apply()?;
     let said = imported(&stage)?;
@@ -431,8 +427,7 @@ async fn an_import_knows_the_users_key() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_needs_to_see_nothing_of_the_users_key() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy("").await?;
-    let given = stage.aws.kms.create_key().send().await.unwrap();
-    let given = given.key_metadata.unwrap().arn.unwrap();
+    let given = somebody::key(&stage).await;
     stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
     stage.terraform.apply()?;
     let denied = Fault::error(400, "AccessDeniedException", "not for you");
@@ -459,8 +454,7 @@ async fn an_import_needs_to_see_nothing_of_the_users_key() -> Result<(), Error> 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_leaves_a_key_of_another_account_to_it() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy("").await?;
-    let given = stage.aws.kms.create_key().send().await.unwrap();
-    let given = given.key_metadata.unwrap().arn.unwrap();
+    let given = somebody::key(&stage).await;
     let given = given.replace(stage.emulator.account(), "210987654321");
     stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
     stage.terraform.apply()?;

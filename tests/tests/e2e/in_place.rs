@@ -510,8 +510,7 @@ async fn what_only_destroy_shows() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_is_said_beside_its_cause() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.unwrap().arn.unwrap();
+    let key = somebody::key(&stage).await;
     let mut rows: BTreeMap<String, String> = [
         ("environment", "prod"),
         ("iam_path", "/pipelines/"),

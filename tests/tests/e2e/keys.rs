@@ -209,8 +209,7 @@ async fn a_key_of_the_users_that_is_of_no_use_is_told() -> Result<(), Error> {
     let stage = Stage::new("").await?;
     let mut keys = Vec::new();
     for _ in 0..2 {
-        let key = stage.aws.kms.create_key().send().await.unwrap();
-        keys.push(key.key_metadata.unwrap().arn.unwrap());
+        keys.push(somebody::key(&stage).await);
     }
     let use_key = |key: &str| stage.set(&format!("  kms_key_arn = \"{key}\"\n"));
     let plan = || -> Result<String, Error> {
@@ -247,8 +246,7 @@ async fn nothing_is_replaced_for_a_key_that_is_of_no_use() -> Result<(), Error> 
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.unwrap().arn.unwrap();
+    let key = somebody::key(&stage).await;
     let disable = stage.aws.kms.disable_key().key_id(&key);
     disable.send().await.unwrap();
     stage.set(&format!("  kms_key_arn = \"{key}\"\n"))?;
@@ -358,8 +356,7 @@ async fn a_key_of_a_killed_run_is_told() -> Result<(), Error> {
         .unwrap()
         .arn
         .unwrap();
-    let given = stage.aws.kms.create_key().send().await.unwrap();
-    let given = given.key_metadata.unwrap().arn.unwrap();
+    let given = somebody::key(&stage).await;
     stage.set(&format!("  kms_key_arn = \"{given}\"\n"))?;
     let said = stage.terraform.apply()?.flat();
     let (_, told) = said

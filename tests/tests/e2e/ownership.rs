@@ -178,8 +178,7 @@ async fn a_lost_mark_is_given_back_beside_a_change_elsewhere() -> Result<(), Err
     let before = stage.observe().await;
     let (aws, names) = (&stage.aws, &stage.names);
     let machine = stage.arn("states", &format!("stateMachine:{}", names.state_machine));
-    let call = aws.sfn.untag_resource().resource_arn(&machine);
-    call.tag_keys(MARK).send().await.unwrap();
+    somebody::untag_machine(&stage, &machine).await;
     let url = somebody::url_of(&stage, &names.undeliverable_queue).await;
     let call = aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK);
     call.send().await.unwrap();
@@ -213,8 +212,7 @@ async fn a_lost_mark_is_given_back_with_a_change() -> Result<(), Error> {
     somebody::untag_key(&stage).await;
     let call = aws.lambda.untag_resource().resource(&function);
     call.tag_keys(MARK).send().await.unwrap();
-    let call = aws.sfn.untag_resource().resource_arn(&machine);
-    call.tag_keys(MARK).send().await.unwrap();
+    somebody::untag_machine(&stage, &machine).await;
     somebody::mark_bucket(&stage, None).await;
     let code = stage.terraform.directory().join("code.zip");
     std::fs::write(code, zip("mine").0).unwrap();

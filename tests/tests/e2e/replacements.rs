@@ -82,8 +82,7 @@ async fn a_replacement_that_will_be_refused_is_told_before() -> Result<(), Error
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_refuses_no_replacement() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.unwrap().arn.unwrap();
+    let key = somebody::key(&stage).await;
     let lines = format!("  kms_key_arn = \"{key}\"\n");
     stage.set(&lines)?;
     stage.terraform.apply()?;

@@ -104,6 +104,12 @@ pub async fn machine(aws: &Aws, name: &str, role: &str) -> String {
     made.state_machine_arn
 }
 
+/// Takes the mark off a state machine.
+pub async fn untag_machine(stage: &Stage, machine: &str) {
+    let untag = stage.aws.sfn.untag_resource().resource_arn(machine);
+    untag.tag_keys(MARK).send().await.unwrap();
+}
+
 /// Deletes the pipeline's state machine; its ARN.
 pub async fn delete_machine(stage: &Stage) -> String {
     let machine = &stage.names.state_machine;
@@ -209,6 +215,12 @@ pub async fn put(stage: &Stage, bucket: &str, key: &str) {
     put.send().await.unwrap();
 }
 
+/// Makes a key; its ARN.
+pub async fn key(stage: &Stage) -> String {
+    let made = stage.aws.kms.create_key().send().await.unwrap();
+    made.key_metadata.unwrap().arn.unwrap()
+}
+
 /// The pipeline's tag, as KMS takes it.
 pub fn mark_of_key(stage: &Stage) -> aws_sdk_kms::types::Tag {
     let tag = aws_sdk_kms::types::Tag::builder().tag_key(MARK);
@@ -280,8 +292,7 @@ pub async fn encrypt_by_s3(stage: &Stage) {
 
 /// Has S3 encrypt it with a key that somebody makes for that; its ARN.
 pub async fn encrypt_by_another(stage: &Stage) -> String {
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.unwrap().arn.unwrap();
+    let key = key(stage).await;
     encrypt(stage, "aws:kms", Some(&key)).await;
     key
 }

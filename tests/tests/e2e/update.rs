@@ -715,8 +715,7 @@ fn replaces(change: &Value) -> BTreeSet<String> {
 async fn what_cannot_change_is_replaced() -> Result<(), Error> {
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
-    let other_key = stage.aws.kms.create_key().send().await.unwrap();
-    let other_key = other_key.key_metadata.unwrap().arn.unwrap();
+    let other_key = somebody::key(&stage).await;
     let rows = |list: &[(&'static str, &str)]| -> Vec<Row> {
         list.iter()
             .map(|(argument, value)| row(argument, *value, []))
@@ -772,11 +771,7 @@ async fn what_cannot_change_is_replaced() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_that_fails_can_be_gone_back_on() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let key = async || {
-        let made = stage.aws.kms.create_key().send().await.unwrap();
-        made.key_metadata.unwrap().arn.unwrap()
-    };
-    let (one, other) = (key().await, key().await);
+    let (one, other) = (somebody::key(&stage).await, somebody::key(&stage).await);
     stage.set(&format!("kms_key_arn = \"{one}\""))?;
     stage.terraform.apply()?;
     let before = stage.observe().await;

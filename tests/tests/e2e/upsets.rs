@@ -731,8 +731,7 @@ async fn a_destroy_without_refresh_looks_for_itself() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_is_left_alone_is_not_forgotten_elsewhere() -> Result<(), Error> {
     let (stage, proxy) = Stage::behind_proxy("").await?;
-    let key = stage.aws.kms.create_key().send().await.unwrap();
-    let key = key.key_metadata.and_then(|key| key.arn).unwrap_or_default();
+    let key = somebody::key(&stage).await;
     let lines = format!("  kms_key_arn = \"{key}\"\n");
     stage.set(&lines)?;
     stage.terraform.apply()?;

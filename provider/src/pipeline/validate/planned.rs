@@ -9,7 +9,7 @@ use super::together::look_at_left;
 use super::{complain, path};
 use crate::documents::{Place, names};
 use crate::parts::tags;
-use crate::pipeline::blueprint::pipeline_alarm;
+use crate::pipeline::blueprint::{mark_of, pipeline_alarm};
 use crate::pipeline::schema::{AlarmRow, Check, Field, PIPELINE_ALARMS, Shape, fields};
 
 /// Looks at what follows from the configuration, the place and what was `before`: names too long for their service, a key of another region.
@@ -235,12 +235,7 @@ fn alarm_name(planned: &Value, place: &Place) -> Option<Derived> {
 /// The value of the tag that all parts carry, where it is too long.
 fn mark(planned: &Value, place: &Place) -> Option<Derived> {
     let text = |name: &str| planned.get(name).and_then(Value::as_str);
-    let mark = format!(
-        "{}/{}/{}",
-        text("name")?,
-        text("environment")?,
-        place.region
-    );
+    let mark = mark_of(text("name")?, text("environment")?, place);
     let length = mark.chars().count();
     let excess = length
         .checked_sub(tags::LONGEST.1)

@@ -753,8 +753,7 @@ async fn make_queue(stage: &Stage, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_and_a_key_of_ones_own() -> Result<(), Error> {
     let stage = Stage::new("").await?;
-    let made = stage.aws.kms.create_key().send().await.unwrap();
-    let key_arn = made.key_metadata.unwrap().arn.unwrap();
+    let key_arn = somebody::key(&stage).await;
     let names = Names {
         key_alias: "alias/orders-key-devl-eu-west-1".to_owned(),
         bucket: "my-exchange.example".to_owned(),
