@@ -173,7 +173,7 @@ pub fn tell_whose(
     blueprint: &Blueprint,
     findings: &mut Findings,
 ) -> Result<(), Diagnostics> {
-    recognise(blueprint, findings);
+    recognise(Some(prior), blueprint, findings);
     still_forgotten(prior, blueprint, findings);
     disown(blueprint, findings);
     if is_elses(prior, findings) {
@@ -321,7 +321,7 @@ fn renewed(node: &Node, found: Option<Found>, progress: &Progress) -> Option<Fou
 }
 
 /// Removes the parts of `before` that `after` has no more: an alarm switched off, a subscription taken out. What was found under the name of one of
-/// them is not there any more. What has lost its mark is known again only where a state tells of it, and is `known` by that.
+/// them is not there any more. What has lost its mark is known again only where a state tells of it, and is known by the `prior` one.
 ///
 /// Answers what was removed, in a person's words.
 ///
@@ -330,7 +330,7 @@ fn renewed(node: &Node, found: Option<Found>, progress: &Progress) -> Option<Fou
 pub async fn remove_surplus(
     before: &Blueprint,
     after: &Blueprint,
-    known: bool,
+    prior: Option<&Map<String, Json>>,
     findings: &mut Findings,
     aws: &Aws,
 ) -> Result<Vec<String>, Vec<Failure>> {
@@ -343,14 +343,14 @@ pub async fn remove_surplus(
     };
     let removals = surplus().map(|node| async move {
         let found = node.part.read(aws).await?;
-        let is_missed = found.is_none() && known;
+        let is_missed = found.is_none() && prior.is_some();
         let mut findings = Findings::from([(node.path.clone(), found)]);
         if is_missed {
             let seen = sought(vec![node], aws).await;
             findings.extend(seen.map_err(|mut failures| failures.remove(0))?);
         }
-        if known {
-            recognise(before, &mut findings);
+        if prior.is_some() {
+            recognise(prior, before, &mut findings);
         }
         let found = findings.remove(&node.path).flatten();
         remove(node.part.as_ref(), aws, found.as_ref()).await?;

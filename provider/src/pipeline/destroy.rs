@@ -15,9 +15,9 @@ use super::plan::{self, Known};
 use super::settings::Settings;
 use super::warnings::warning_of;
 use super::{
-    CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, named, not_configured,
-    or_cut_short, settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked,
-    value_of,
+    CallbackPipeline, Tree, all_told, checkpoints, elsewhere, home, limit, memory, named,
+    not_configured, or_cut_short, settings_of, state, stop_with, supposed, told, tree_of,
+    unfinished, unmarked, value_of,
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
@@ -69,7 +69,8 @@ const HOLD: [&str; 3] = ["SQS queue", "SNS topic", "SNS subscription"];
 /// What a destroy, also one for a replacement, takes away for good, as the refresh of the same run has seen it, or as a look tells where there was none.
 pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session>) -> Diagnostics {
     let prior = known.prior.as_ref();
-    let Some(blueprint) = prior.and_then(|prior| plan::recorded(prior, known)) else {
+    let recorded = prior.and_then(|prior| Some((prior, plan::recorded(prior, known)?)));
+    let Some((prior, blueprint)) = recorded else {
         return Vec::new();
     };
     let tells = |node: &&Node| {
@@ -77,16 +78,17 @@ pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session
         let is_encrypted = key::NAMED_BY.iter().any(|name| desired.contains_key(*name));
         HOLD.contains(&node.part.kind()) || is_encrypted || node.path == ["key"]
     };
-    let Some(findings) = known_of(private, &blueprint, session, tells).await else {
+    let Some(findings) = known_of(private, prior, &blueprint, session, tells).await else {
         return Vec::new();
     };
-    let whose = prior.and_then(named).unwrap_or_default();
+    let whose = named(prior).unwrap_or_default();
     goes(&whose, &blueprint, &findings)
 }
 
 /// The parts as the refresh of the same run has seen them or, where there was none, as a look at those that tell shows them.
 pub(super) async fn known_of(
     private: &[u8],
+    prior: &Tree,
     blueprint: &Blueprint,
     session: Option<&Session>,
     tells: impl Fn(&&Node) -> bool,
@@ -95,7 +97,7 @@ pub(super) async fn known_of(
         return Some(findings);
     }
     let mut seen = glanced(blueprint.nodes.iter().filter(tells), session?).await;
-    recognise(blueprint, &mut seen);
+    recognise(Some(prior), blueprint, &mut seen);
     disown(blueprint, &mut seen);
     Some(seen)
 }

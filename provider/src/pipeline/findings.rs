@@ -285,13 +285,18 @@ pub async fn as_before(
     seen(&doubted, &aws.looking_at(Vec::new())).await
 }
 
-/// Takes a part for ours that the blueprint has, and that has lost its mark and is known by what else it is, or has the one that 0.1.0 gave it.
-pub fn recognise(blueprint: &Blueprint, findings: &mut Findings) {
-    recognise_before(blueprint, blueprint, &Findings::new(), findings);
+/// Takes a part for ours that the blueprint has, and that has lost its mark and is known by what else it is, as it was made or as the `prior` state tells of it, or has the one that 0.1.0 gave it.
+pub fn recognise(
+    prior: Option<&Map<String, Json>>,
+    blueprint: &Blueprint,
+    findings: &mut Findings,
+) {
+    recognise_before(prior, blueprint, blueprint, &Findings::new(), findings);
 }
 
 /// The same of parts that were as `before` has them and are to be as `after` has them, where some were found as they [were](as_before).
 pub fn recognise_before(
+    prior: Option<&Map<String, Json>>,
     before: &Blueprint,
     after: &Blueprint,
     was: &Findings,
@@ -305,6 +310,7 @@ pub fn recognise_before(
             let to_be = after.node(&node.path).map(|node| &node.part);
             node.part.is_known_by(&was.unwrap_or(found).attributes)
                 || to_be.is_some_and(|part| part.is_known_by(&found.attributes))
+                || prior.is_some_and(|prior| state::is_told_so(prior, node, &found.attributes))
         }
         Owner::SomeoneElse(Some(its)) => former(&mark) == Some(its),
         Owner::Us => true,

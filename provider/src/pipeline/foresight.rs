@@ -56,7 +56,7 @@ pub async fn against(after: &Blueprint, known: &Known, session: Option<&Session>
     }
     if let Some(before) = &before {
         match as_before(before, after, &findings, &aws).await {
-            Ok(was) => recognise_before(before, after, &was, &mut findings),
+            Ok(was) => recognise_before(known.prior.as_ref(), before, after, &was, &mut findings),
             Err(failed) => failures.extend(failed),
         }
         // What is the old one's goes before the new one's is made.
@@ -182,7 +182,7 @@ pub async fn glanced(nodes: impl Iterator<Item = &Node>, session: &Session) -> F
 pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Option<Diagnostic> {
     let prior = known.prior.as_ref()?;
     let blueprint = plan::recorded(prior, known)?;
-    let findings = known_of(seen, &blueprint, session, |_| true).await?;
+    let findings = known_of(seen, prior, &blueprint, session, |_| true).await?;
     let mark = blueprint.mark().unwrap_or_default();
     let aws = &once(session?);
     let stands = |node| stands_against(node, &blueprint, &findings, &mark, aws);

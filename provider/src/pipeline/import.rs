@@ -138,7 +138,7 @@ pub async fn discover(
 /// Says of all that was found whose it is. What lacks nothing but its mark is the pipeline's to each later run, and so it is here, where anything has it.
 pub fn tell_whose(blueprint: &Blueprint, findings: &mut Findings) {
     if ours(findings).values().any(Option::is_some) {
-        recognise(blueprint, findings);
+        recognise(None, blueprint, findings);
     }
     disown(blueprint, findings);
 }

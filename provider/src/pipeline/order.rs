@@ -133,7 +133,7 @@ impl Order {
         if let (Some(prior), Some(before)) = (&self.prior, &self.before) {
             let looked = as_before(before, &self.blueprint, &findings, aws).await;
             was = looked.map_err(|failures| all_told(&failures))?;
-            recognise_before(before, &self.blueprint, &was, &mut findings);
+            recognise_before(Some(prior), before, &self.blueprint, &was, &mut findings);
             still_forgotten(prior, &self.blueprint, &mut findings);
         }
         disown(&self.blueprint, &mut findings);
@@ -160,8 +160,8 @@ impl Order {
         let remains = self.remains(&findings, aws).await;
         let mut removed = Vec::new();
         if let Some(before) = remains.as_ref().or(self.before.as_ref()) {
-            let (after, known) = (&self.blueprint, self.prior.is_some());
-            let gone = remove_surplus(before, after, known, &mut findings, aws).await;
+            let (after, prior) = (&self.blueprint, self.prior.as_ref());
+            let gone = remove_surplus(before, after, prior, &mut findings, aws).await;
             removed = gone.map_err(|failures| all_told(&failures))?;
         }
         // Before anything else, since a state with the new prefixes no longer knows the old ones.

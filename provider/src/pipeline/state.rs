@@ -14,6 +14,9 @@ pub const DRIFT: &str = "drift";
 /// What it tells of a property that names a part made anew, and that is to be written again. The next run finds it again by that.
 pub const FORGOTTEN: &str = "names a part that was made anew, and is to be written again";
 
+/// What it says between how a property is and how it should be, by what the arguments were or by what was found of them.
+const SHOULD: [&str; 2] = [", should be", "; with what else was found it should be"];
+
 /// Under which name it tells of a property.
 #[must_use]
 pub fn label(path: &[String], property: &str) -> String {
@@ -129,20 +132,42 @@ fn differences(
         if node.forgotten(found) == Some(name) {
             return FORGOTTEN.to_owned();
         }
+        let [by_arguments, by_what_was_found] = SHOULD;
         let (ours, so) = if by_old.any(&[name]) {
-            (old.get(name), ", should be")
+            (old.get(name), by_arguments)
         } else {
-            (desired.get(name), "; with what else was found it should be")
+            (desired.get(name), by_what_was_found)
         };
-        let is = match found.get(name) {
-            Some(Json::Object(found)) if name == "variables" => words(Some(&discreet(found, ours))),
-            found => words(found),
-        };
-        format!("is {is}{so} {}", words(ours))
+        format!("{}{so} {}", how_it_is(name, found, ours), words(ours))
     };
     let names = by_old.names().chain(by_desired.names());
     let names = names.filter(|name| !is_told(name));
     names.map(|name| (name.to_owned(), said(name))).collect()
+}
+
+fn how_it_is(name: &str, found: &Attributes, ours: Option<&Json>) -> String {
+    let is = match found.get(name) {
+        Some(Json::Object(found)) if name == "variables" => words(Some(&discreet(found, ours))),
+        found => words(found),
+    };
+    format!("is {is}")
+}
+
+/// Whether all that is not as it should be was found so, and as the pipeline's, by the refresh that wrote this state.
+pub fn is_told_so(state: &Map<String, Json>, node: &Node, found: &Attributes) -> bool {
+    let desired = node.part.desired();
+    let changes = Changes::between(&desired, found);
+    let drift = state.get(DRIFT).and_then(Json::as_object);
+    let is_told = |name: &str| {
+        if let Some(value) = shown(state, &node.path, name) {
+            return found.get(name) == Some(value);
+        }
+        let is = how_it_is(name, found, desired.get(name));
+        let said = drift.and_then(|drift| drift.get(&label(&node.path, name))?.as_str());
+        let rest = said.and_then(|said| said.strip_prefix(&is));
+        rest.is_some_and(|rest| SHOULD.iter().any(|so| rest.starts_with(so)))
+    };
+    changes.names().all(is_told)
 }
 
 /// Variables of a function, without the values of those that are not ours: they may be secrets.

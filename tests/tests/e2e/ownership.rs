@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kms::types::KeyState;
+use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
@@ -170,34 +171,58 @@ async fn a_key_that_is_left_opens_what_is_left() -> Result<(), Error> {
     Ok(())
 }
 
+/// Takes the mark off two parts, and changes two others from which they would have been made otherwise.
+async fn lose_marks_beside_a_change(stage: &Stage) {
+    let (aws, names) = (&stage.aws, &stage.names);
+    let machine = stage.arn("states", &format!("stateMachine:{}", names.state_machine));
+    somebody::untag_machine(stage, &machine).await;
+    let url = somebody::url_of(stage, &names.undeliverable_queue).await;
+    let call = aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK);
+    call.send().await.unwrap();
+    let call = aws.lambda.update_function_configuration();
+    let call = call.function_name(&names.processing).timeout(45);
+    call.send().await.unwrap();
+    let url = somebody::url_of(stage, &names.queue).await;
+    let call = aws.sqs.set_queue_attributes().queue_url(&url);
+    let call = call.attributes(QueueAttributeName::VisibilityTimeout, "420");
+    call.send().await.unwrap();
+}
+
 /// Also where somebody has changed another part, by which it would have been made otherwise.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_mark_is_given_back_beside_a_change_elsewhere() -> Result<(), Error> {
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
-    let (aws, names) = (&stage.aws, &stage.names);
-    let machine = stage.arn("states", &format!("stateMachine:{}", names.state_machine));
-    somebody::untag_machine(&stage, &machine).await;
-    let url = somebody::url_of(&stage, &names.undeliverable_queue).await;
-    let call = aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK);
-    call.send().await.unwrap();
-    let call = aws.lambda.update_function_configuration();
-    let call = call.function_name(&names.processing).timeout(45);
-    call.send().await.unwrap();
-    let url = somebody::url_of(&stage, &names.queue).await;
-    let call = aws.sqs.set_queue_attributes().queue_url(&url);
-    let call = call.attributes(
-        aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout,
-        "420",
-    );
-    call.send().await.unwrap();
+    lose_marks_beside_a_change(&stage).await;
     stage.terraform.apply()?;
     assert_eq!(
         differences(&before, &stage.observe().await),
         BTreeMap::new()
     );
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// Also once a refresh has written that change to the state, from which those parts would have been made otherwise. What somebody changed since is not known by that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_mark_that_a_refresh_has_told_of_ends_with_the_pipeline() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    lose_marks_beside_a_change(&stage).await;
+    let queue = somebody::url_of(&stage, &stage.names.dead_letter_queue).await;
+    let untag = stage.aws.sqs.untag_queue().queue_url(&queue);
+    untag.tag_keys(MARK).send().await.unwrap();
+    for _ in ["once", "more"] {
+        let refresh = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
+        stage.terraform.expect(&refresh)?;
+    }
+    let longer = stage.aws.sqs.set_queue_attributes().queue_url(&queue);
+    let longer = longer.attributes(QueueAttributeName::MessageRetentionPeriod, "86400");
+    longer.send().await.unwrap();
+    stage.terraform.destroy()?;
+    let dead = format!("SQS queue {queue}");
+    assert_eq!(stage.left().await?, [dead]);
     Ok(())
 }
 
