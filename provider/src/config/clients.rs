@@ -176,11 +176,8 @@ impl Session {
         let ask = || async {
             let answer = self.clients.sts.get_caller_identity().send().await;
             let answer = answer.map_err(|error| {
-                let failed = failure(
-                    "sts:GetCallerIdentity",
-                    "the provider's credentials",
-                    &error,
-                );
+                let object = format!("the provider's credentials in {}", self.region);
+                let failed = failure("sts:GetCallerIdentity", &object, &error);
                 self.sources.explain(&self.config, failed, &error)
             })?;
             let partition = answer

@@ -69,7 +69,9 @@ impl Failure {
     #[must_use]
     pub fn denied(&self) -> bool {
         let code = self.code.as_deref().unwrap_or_default();
-        code.starts_with("AccessDenied") || code.starts_with("AuthorizationError")
+        // An answer without a body, as S3's to a HEAD, has no code.
+        let is_bare = self.code.is_none() && self.status == Some(403);
+        is_bare || code.starts_with("AccessDenied") || code.starts_with("AuthorizationError")
     }
 
     /// True when the service says that there is such an object already.

@@ -62,6 +62,17 @@ impl PendingCallbacks {
             }
             (None, None) => return Err(not_configured()),
         };
+        let region = arn.split(':').nth(3).unwrap_or_default();
+        if region != session.region() {
+            let detail = format!(
+                "{arn} is in {region}, the provider works in {}: give a provider block of {region}.",
+                session.region()
+            );
+            let path = Path::root().attribute(at);
+            return Err(vec![
+                Diagnostic::error("State machine of another region", detail).at(path),
+            ]);
+        }
         let aws = session.aws(CancellationToken::new());
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let asked = async {

@@ -1002,6 +1002,20 @@ async fn faults_that_follow_from_place_and_files() -> Result<(), Error> {
             json!("arn:aws:iam::999999999999:policy/boundary"),
             &["999999999999", "123456789012"],
         ),
+        fault(
+            "permissions_boundary",
+            json!("arn:aws-us-gov:iam::aws:policy/PowerUserAccess"),
+            &["partition aws-us-gov", "one of aws."],
+        ),
+        with(
+            "subscriptions.ops.subscription_role_arn",
+            json!("arn:aws:iam::999999999999:role/firehose"),
+            json!({"subscriptions": {"ops": {
+                "protocol": "firehose",
+                "endpoint": "arn:aws:firehose:us-east-1:123456789012:deliverystream/notices",
+            }}}),
+            &["999999999999", "123456789012"],
+        ),
         with(
             "subscriptions.ops.endpoint",
             json!("arn:aws:sqs:us-east-1:123456789012:orders-queue-devl-us-east-1"),

@@ -100,10 +100,16 @@ async fn a_machine_of_something_else_is_told() -> Result<(), Error> {
     let create =
         create.definition(r#"{"StartAt": "A", "States": {"A": {"Type": "Pass", "End": true}}}"#);
     let arn = create.send().await.unwrap().state_machine_arn;
-    let text = text(&format!("state_machine_arn = \"{arn}\""));
-    let operator = stage.beside(&text)?;
+    let asks = |arn: &str| text(&format!("state_machine_arn = \"{arn}\""));
+    let operator = stage.beside(&asks(&arn))?;
     let said = operator.expect(&["plan", "-no-color"])?.flat();
     assert!(said.contains("No callback pipeline"), "{said}");
+    let abroad = arn.replace("eu-west-1", "eu-north-1");
+    operator.rewrite(&asks(&abroad))?;
+    let said = operator.refuse(&["plan", "-no-color"])?;
+    for words in ["is in eu-north-1", "works in eu-west-1"] {
+        assert!(said.contains(words), "no {words} in: {said}");
+    }
     Ok(())
 }
 

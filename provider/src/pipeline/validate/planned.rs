@@ -32,7 +32,7 @@ pub fn validate_planned(
     }
     elsewhere(config, place, &mut found);
     own_subscriber(config, planned, &mut found);
-    boundary(config, place, &mut found);
+    of_iam(config, place, &mut found);
     path_of_roles(config, planned, &mut found);
     for (at, summary, what, who) in ABROAD {
         let arn = planned.at(&path(at)).and_then(Value::as_str);
@@ -106,19 +106,34 @@ fn own_subscriber(config: &Value, planned: &Value, found: &mut Diagnostics) {
     }
 }
 
-/// IAM takes a boundary that is AWS's own or of the role's account.
-fn boundary(config: &Value, place: &Place, found: &mut Diagnostics) {
-    const AT: &str = "permissions_boundary";
-    let arn = config.get(AT).and_then(Value::as_str);
-    let Some(account) = arn.and_then(|arn| arn.split(':').nth(4)) else {
-        return;
-    };
-    if account != "aws" && account != place.account {
+/// IAM takes a boundary that is AWS's own or of the role's account, and lets nobody pass on a role of another.
+fn of_iam(config: &Value, place: &Place, found: &mut Diagnostics) {
+    let mut look = |at: Path, what: &str, takes: &str| {
+        let arn = config.at(&at).and_then(Value::as_str);
+        let fields: Vec<&str> = arn.unwrap_or_default().split(':').collect();
+        let [_, partition, _, _, account, ..] = fields[..] else {
+            return;
+        };
+        let is_here = account == place.account || what == "policy" && account == "aws";
+        let [of, theirs, here] = if partition != place.partition {
+            ["partition", partition, &place.partition]
+        } else if is_here {
+            return;
+        } else {
+            ["account", account, &place.account]
+        };
         let detail = format!(
-            "The policy is in account {account}, the pipeline in {here}. IAM takes policies of the role's own account, and AWS's own: give one of {here}.",
-            here = place.account
+            "The {what} is in {of} {theirs}, the pipeline in {here}. {takes}: give one of {here}."
         );
-        complain(found, AT, "Policy of another account", detail);
+        found.push(Diagnostic::error(format!("A {what} of another {of}"), detail).at(at));
+    };
+    let takes = "IAM takes policies of the role's own account, and AWS's own";
+    look(path("permissions_boundary"), "policy", takes);
+    let map = config.get("subscriptions").and_then(Value::as_map);
+    for name in map.into_iter().flat_map(BTreeMap::keys) {
+        let at = path("subscriptions").key(name);
+        let takes = "SNS takes roles of the topic's own account";
+        look(at.attribute("subscription_role_arn"), "role", takes);
     }
 }
 
