@@ -224,8 +224,9 @@ fn is_tied(node: &Node, found: &Found, blueprint: &Blueprint, findings: &Finding
         desired.contains_key(name) && (found == desired.get(name) || found == Some(&Json::Null))
     };
     // Objects keep the key that they were written with, whatever the bucket encrypts with by now.
-    // One that somebody made anew has neither the policy nor the rules.
-    let made = ["policy", "lifecycle_rules"].into_iter().any(same);
+    // One that somebody made anew has neither the policy nor the rules nor the folders.
+    let mut made = ["policy", "lifecycle_rules", "folders"].into_iter();
+    let made = made.any(same);
     let holds = node.path == ["bucket"] && found.owner == Owner::SomeoneElse(None) && made;
     let by_key = own_key && (holds || same("kms_master_key_id"));
     let role = [&node.path[..], &["role".to_owned()]].concat();

@@ -553,6 +553,13 @@ async fn no_bucket_is_left_without_its_key() -> Result<(), Error> {
     proxy.inject(Rule::before(denied).on("s3:GetBucketPolicy"));
     refused(&apply, none)?;
     proxy.clear();
+    // Its folders tell, too.
+    let s3 = &stage.aws.s3;
+    let open = s3.delete_bucket_policy().bucket(bucket);
+    open.send().await.unwrap();
+    let lasting = s3.delete_bucket_lifecycle().bucket(bucket);
+    lasting.send().await.unwrap();
+    refused(&DESTROY, none)?;
 
     // Nor is it by a replacement, whose plan says so.
     let other = Stage::text("", "letters", "");

@@ -352,6 +352,11 @@ async fn what_is_named_is_not_passed_over() -> Result<(), Error> {
         terraform.set("AWS_CONFIG_FILE", Some(&trouble));
         terraform.set("AWS_ENDPOINT_URL", Some(emulator.endpoint()));
     }
+    // Where nobody answers, the region may be none.
+    terraform.set("AWS_REGION", Some("eu-west-11"));
+    terraform.set("AWS_ENDPOINT_URL", Some("https://127.0.0.1:9"));
+    let said = terraform.refuse(&["plan", "-no-color"])?;
+    assert!(said.contains("credentials in eu-west-11"), "{said}");
     Ok(())
 }
 
