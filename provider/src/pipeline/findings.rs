@@ -310,7 +310,10 @@ pub fn recognise_before(
             let to_be = after.node(&node.path).map(|node| &node.part);
             node.part.is_known_by(&was.unwrap_or(found).attributes)
                 || to_be.is_some_and(|part| part.is_known_by(&found.attributes))
-                || prior.is_some_and(|prior| state::is_told_so(prior, node, &found.attributes))
+                || prior.is_some_and(|prior| {
+                    let rest = state::but_for_told(prior, node, &found.attributes);
+                    node.part.is_known_by(&rest)
+                })
         }
         Owner::SomeoneElse(Some(its)) => former(&mark) == Some(its),
         Owner::Us => true,

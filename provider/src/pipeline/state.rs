@@ -153,10 +153,9 @@ fn how_it_is(name: &str, found: &Attributes, ours: Option<&Json>) -> String {
     format!("is {is}")
 }
 
-/// Whether all that is not as it should be was found so, and as the pipeline's, by the refresh that wrote this state.
-pub fn is_told_so(state: &Map<String, Json>, node: &Node, found: &Attributes) -> bool {
+/// What was found of a part, where what the state tells of, which a refresh found so and as the pipeline's, counts as it should be.
+pub fn but_for_told(state: &Map<String, Json>, node: &Node, found: &Attributes) -> Attributes {
     let desired = node.part.desired();
-    let changes = Changes::between(&desired, found);
     let drift = state.get(DRIFT).and_then(Json::as_object);
     let is_told = |name: &str| {
         if let Some(value) = shown(state, &node.path, name) {
@@ -167,7 +166,10 @@ pub fn is_told_so(state: &Map<String, Json>, node: &Node, found: &Attributes) ->
         let rest = said.and_then(|said| said.strip_prefix(&is));
         rest.is_some_and(|rest| SHOULD.iter().any(|so| rest.starts_with(so)))
     };
-    changes.names().all(is_told)
+    let mut rest = found.clone();
+    let told = desired.iter().filter(|(name, _)| is_told(name));
+    rest.extend(told.map(|(name, value)| (name.clone(), value.clone())));
+    rest
 }
 
 /// Variables of a function, without the values of those that are not ours: they may be secrets.

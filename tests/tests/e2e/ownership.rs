@@ -204,7 +204,8 @@ async fn a_lost_mark_is_given_back_beside_a_change_elsewhere() -> Result<(), Err
     Ok(())
 }
 
-/// Also once a refresh has written that change to the state, from which those parts would have been made otherwise. What somebody changed since is not known by that.
+/// Also once a refresh has written that change to the state, from which those parts would have been made otherwise, or has told of another of the part itself. What somebody
+/// changed since is not known by that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_mark_that_a_refresh_has_told_of_ends_with_the_pipeline() -> Result<(), Error> {
     let stage = Stage::new("").await?;
@@ -213,6 +214,10 @@ async fn a_lost_mark_that_a_refresh_has_told_of_ends_with_the_pipeline() -> Resu
     let queue = somebody::url_of(&stage, &stage.names.dead_letter_queue).await;
     let untag = stage.aws.sqs.untag_queue().queue_url(&queue);
     untag.tag_keys(MARK).send().await.unwrap();
+    let function = &stage.names.integration;
+    let described = stage.aws.lambda.update_function_configuration();
+    let described = described.function_name(function).description("by hand");
+    described.send().await.unwrap();
     for _ in ["once", "more"] {
         let refresh = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
         stage.terraform.expect(&refresh)?;
@@ -220,6 +225,9 @@ async fn a_lost_mark_that_a_refresh_has_told_of_ends_with_the_pipeline() -> Resu
     let longer = stage.aws.sqs.set_queue_attributes().queue_url(&queue);
     let longer = longer.attributes(QueueAttributeName::MessageRetentionPeriod, "86400");
     longer.send().await.unwrap();
+    let function = stage.arn("lambda", &format!("function:{function}"));
+    let untag = stage.aws.lambda.untag_resource().resource(function);
+    untag.tag_keys(MARK).send().await.unwrap();
     stage.terraform.destroy()?;
     let dead = format!("SQS queue {queue}");
     assert_eq!(stage.left().await?, [dead]);
