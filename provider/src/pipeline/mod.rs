@@ -294,6 +294,7 @@ impl CallbackPipeline {
             tell_whose(&base, &blueprint, &mut findings)?;
         }
         let mut warnings = unmarked(&blueprint, &findings);
+        let is_left = !warnings.is_empty();
         let found = ours(&findings);
         let others = elsewhere::consumers(&blueprint, &found, &eyes).await;
         warnings.extend(warnings::of_consumers(&blueprint::id(&settings), others));
@@ -315,6 +316,10 @@ impl CallbackPipeline {
             let doubtful = doubtful.as_ref();
             let unseen = import::unseen(&blueprint, &mark, &findings, doubtful, &aws).await;
             warnings.extend(unseen.map_err(|failure| vec![told(&failure)])?);
+        }
+        // Nor does it pass on what a refresh has told: so there is a destroy, which tells what is left.
+        if state.is_none() && is_left && memory::destroys() {
+            state = tree_of(&request.state);
         }
         self.is_past(&request.state);
         if let Some(state) = &state {

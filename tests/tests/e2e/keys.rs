@@ -36,6 +36,10 @@ async fn what_lost_its_mark_keeps_its_key() -> Result<(), Error> {
     open.send().await.unwrap();
     let lasting = s3.delete_bucket_lifecycle().bucket(bucket);
     lasting.send().await.unwrap();
+    for folder in ["inbound/", "outbound/"] {
+        let remove = s3.delete_object().bucket(bucket).key(folder);
+        remove.send().await.unwrap();
+    }
     stage.terraform.destroy()?;
     assert_eq!(state_of_key(&stage, key).await, KeyState::PendingDeletion);
     let get = s3.head_object().bucket(bucket).key("outbound/1/data.json");

@@ -144,6 +144,28 @@ async fn what_is_left_without_its_key_is_told_without_a_refresh() -> Result<(), 
     Ok(())
 }
 
+/// Also by a destroy that finds nothing else: one of a state that was not written when the pipeline went.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_is_told_where_nothing_else_is() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let key = somebody::untag_key(&stage).await;
+    let update = stage.aws.kms.update_key_description().key_id(&key);
+    update.description("theirs").send().await.unwrap();
+    let state = stage.terraform.directory().join("terraform.tfstate");
+    let was = std::fs::read(&state).unwrap();
+    for _ in ["whole", "left"] {
+        std::fs::write(&state, &was).unwrap();
+        let said = stage.terraform.destroy()?.flat();
+        for words in ["KMS key", "was not made by this pipeline", "1 destroyed"] {
+            assert!(said.contains(words), "no {words} in: {said}");
+        }
+    }
+    let said = stage.terraform.destroy()?.flat();
+    assert!(said.contains("0 destroyed"), "{said}");
+    Ok(())
+}
+
 /// What works with a key that is left is not left without it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_left_opens_what_is_left() -> Result<(), Error> {
