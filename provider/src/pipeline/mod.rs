@@ -322,16 +322,21 @@ impl CallbackPipeline {
             state = tree_of(&request.state);
         }
         self.is_past(&request.state);
+        Ok((self.noted(state, &blueprint, &findings), warnings))
+    }
+
+    /// What a refresh has found, noted for what the same run does next.
+    fn noted(&self, state: Option<Tree>, blueprint: &Blueprint, findings: &Findings) -> Refreshed {
         if let Some(state) = &state {
             self.memories.stands(state);
         }
-        let memory = memory::written(&blueprint, &findings);
-        let memory = match state.as_ref().and_then(memory::of) {
-            Some(of) => self.memories.note(of, memory),
-            None => Vec::new(),
-        };
-        let refreshed = Refreshed { state, memory };
-        Ok((refreshed, warnings))
+        let memory = memory::written(blueprint, findings);
+        let of = state.as_ref().and_then(memory::of);
+        let memory = of.map(|of| self.memories.note(of, memory));
+        Refreshed {
+            state,
+            memory: memory.unwrap_or_default(),
+        }
     }
 
     /// The plan of an end.

@@ -152,10 +152,10 @@ async fn what_is_left_is_told_where_nothing_else_is() -> Result<(), Error> {
     let key = somebody::untag_key(&stage).await;
     let update = stage.aws.kms.update_key_description().key_id(&key);
     update.description("theirs").send().await.unwrap();
-    let state = stage.terraform.directory().join("terraform.tfstate");
-    let was = std::fs::read(&state).unwrap();
+    let file = stage.terraform.directory().join("terraform.tfstate");
+    let was = std::fs::read(&file).unwrap();
     for _ in ["whole", "left"] {
-        std::fs::write(&state, &was).unwrap();
+        std::fs::write(&file, &was).unwrap();
         let said = stage.terraform.destroy()?.flat();
         for words in ["KMS key", "was not made by this pipeline", "1 destroyed"] {
             assert!(said.contains(words), "no {words} in: {said}");
