@@ -82,7 +82,7 @@ async fn tell_with(
     telling.line(
         "AWS API",
         &format!(
-            "the account now has {} parts: {}",
+            "the account now lists {} objects: {}",
             made.len(),
             census(&made)
         ),
