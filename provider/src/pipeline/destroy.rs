@@ -368,6 +368,7 @@ impl CallbackPipeline {
         let known = Known {
             place: Some(place),
             prior: Some(base.clone()),
+            lost_key: memory::lost_key(&request.private),
             ..Known::default()
         };
         let Some(blueprint) = plan::recorded(&base, &known) else {

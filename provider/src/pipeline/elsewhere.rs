@@ -114,10 +114,10 @@ fn worked_with(observed: &Observed) -> BTreeSet<String> {
     told.into_iter().chain(buckets).map(str::to_owned).collect()
 }
 
-/// Who takes messages from the pipeline's queues beside it, by the part that should take them; in a brief look nobody. Where that is missing, its queue is asked, as far as it answers.
+/// Who takes messages from the pipeline's queues beside the part that should take them, whosever that is, by that part; in a brief look nobody. Where it is missing, its queue is asked, as far as it answers.
 pub async fn consumers<'a>(
     blueprint: &'a Blueprint,
-    found: &Observed,
+    findings: &Findings,
     aws: &Aws,
 ) -> Vec<(&'a Node, Vec<String>)> {
     let sources = blueprint
@@ -125,9 +125,9 @@ pub async fn consumers<'a>(
         .iter()
         .filter(|node| node.part.kind() == event_source::KIND);
     let others = sources.map(|node| async move {
-        let told = match found.get(&node.path).and_then(Option::as_ref) {
+        let told = match findings.get(&node.path).and_then(Option::as_ref) {
             Some(found) => {
-                let others = found.get(event_source::OTHERS)?.as_array()?;
+                let others = found.attributes.get(event_source::OTHERS)?.as_array()?;
                 others
                     .iter()
                     .filter_map(Json::as_str)

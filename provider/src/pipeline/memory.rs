@@ -145,7 +145,7 @@ impl Memories {
         let kept = if destroys() {
             memory.clone()
         } else {
-            Vec::new()
+            lasting(&memory)
         };
         lock(&self.seen).insert(of, memory);
         kept
@@ -247,6 +247,16 @@ pub fn is_told(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn lost_key(bytes: &[u8]) -> Option<String> {
     Memory::of(bytes).lost_key
+}
+
+/// What of a memory is not of its moment alone.
+fn lasting(bytes: &[u8]) -> Vec<u8> {
+    let lost_key = lost_key(bytes);
+    let lost = lost_key.is_some().then(|| Memory {
+        lost_key,
+        ..Memory::default()
+    });
+    lost.map(|lost| lost.bytes()).unwrap_or_default()
 }
 
 /// Reads findings back; none when there are none, when they are too old, or when they are not of all parts of this blueprint.

@@ -141,8 +141,9 @@ async fn remarks(
     let replaces = !planned.replace.is_empty();
     let mut told = Vec::new();
     if !request.prior.is_null() {
-        let change = warnings::of_change(&request.prior, &planned.value, !replaces);
-        told.extend(change);
+        if !replaces {
+            told.extend(warnings::of_change(&request.prior, &planned.value));
+        }
         let key = memory::lost_key(memory);
         let lost = warnings::lost_key(&request.prior, &planned.value, key.as_deref());
         told.extend(lost);
@@ -296,7 +297,7 @@ impl CallbackPipeline {
         let mut warnings = unmarked(&blueprint, &findings);
         let is_left = !warnings.is_empty();
         let found = ours(&findings);
-        let others = elsewhere::consumers(&blueprint, &found, &eyes).await;
+        let others = elsewhere::consumers(&blueprint, &findings, &eyes).await;
         warnings.extend(warnings::of_consumers(&blueprint::id(&settings), others));
         let mut state = state::state(&base, &blueprint, &found);
         if imported && state.is_none() {
@@ -378,6 +379,7 @@ impl CallbackPipeline {
             exact: request.prior.clone(),
             standing,
             destroys: memory::destroys(),
+            lost_key: None,
         })
     }
 
@@ -456,7 +458,8 @@ impl CallbackPipeline {
             let base = tree_of(&request.planned).ok_or_else(not_configured)?;
             let place = home(&session, prior.as_ref()).await?;
             let defaults = session.config.default_tags();
-            let order = Order::of(&base, prior, place, &defaults)?;
+            let lost_key = memory::lost_key(&request.private);
+            let order = Order::of(&base, prior, lost_key, place, &defaults)?;
             let making = order.claimed(&self.claims)?;
             Ok::<_, Diagnostics>((session, base, order, making))
         };

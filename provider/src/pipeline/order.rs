@@ -42,13 +42,14 @@ pub struct Order {
 }
 
 impl Order {
-    /// What was planned.
+    /// What was planned, where the refresh before has not found the pipeline's own key of that ARN.
     ///
     /// # Errors
     /// That a function's code is not at hand, or not what was planned.
     pub fn of(
         planned: &Tree,
         prior: Option<Tree>,
+        lost_key: Option<String>,
         place: Place,
         default_tags: &BTreeMap<String, String>,
     ) -> Result<Self, Diagnostics> {
@@ -62,6 +63,7 @@ impl Order {
         let known = Known {
             place: Some(place.clone()),
             prior: prior.clone(),
+            lost_key,
             ..Known::default()
         };
         let facts = Facts {

@@ -42,6 +42,8 @@ pub struct Known {
     pub exact: Value,
     /// The state of a pipeline of the same name that this one may replace, where Terraform plans it as something new.
     pub standing: Option<Map<String, Json>>,
+    /// The ARN of the pipeline's own key, with which what stands was made, where the state has it no more.
+    pub lost_key: Option<String>,
     /// Whether Terraform was called to destroy, before which it asks for an ordinary plan.
     pub destroys: bool,
 }
@@ -202,7 +204,9 @@ pub fn recorded(state: &Map<String, Json>, known: &Known) -> Option<Blueprint> {
     let place = known.place.clone()?;
     let facts = Facts {
         place,
-        key_arn: key_arn(&settings, Some(state)).unwrap_or_else(|| ODD.to_owned()),
+        key_arn: key_arn(&settings, Some(state))
+            .or_else(|| known.lost_key.clone())
+            .unwrap_or_else(|| ODD.to_owned()),
         key_id: settings.key.key_id.clone(),
         tags: settings.tags_all.clone().unwrap_or_default(),
         packages: Packages::recorded(&settings),

@@ -14,22 +14,20 @@ pub fn warning_of(whose: &str, summary: &str, detail: String) -> Diagnostic {
     Diagnostic::warning(format!("{summary}: {whose}"), detail)
 }
 
-/// What a user should know of a change of a pipeline that exists, be it in place or by a replacement.
-pub fn of_change(prior: &Value, planned: &Value, in_place: bool) -> Diagnostics {
+/// What a user should know of a change in place. A replacement takes everything with it, or is refused.
+pub fn of_change(prior: &Value, planned: &Value) -> Diagnostics {
     let mut found = Vec::new();
     let there = |part: &str| prior.at(&path(part)).is_some_and(|value| !value.is_null());
     // An import may not have seen the state machine; where it is known to be missing, nobody waits.
     let may_wait = !there("made_at") || there("state_machine.arn");
     if may_wait {
-        lost_callbacks(prior, planned, in_place, &mut found);
+        lost_callbacks(prior, planned, &mut found);
+        found.extend(short_lived(prior, planned));
     }
-    if in_place {
-        found.extend(short_lived(prior, planned).filter(|_| may_wait));
-        messages_that_age(prior, planned, &mut found);
-        found.extend(unseen_answers(prior));
-        unconfirmed(prior, planned, &mut found);
-        left_pending(prior, planned, &mut found);
-    }
+    messages_that_age(prior, planned, &mut found);
+    found.extend(unseen_answers(prior));
+    unconfirmed(prior, planned, &mut found);
+    left_pending(prior, planned, &mut found);
     found
 }
 
@@ -51,7 +49,7 @@ const PLACES: [(&str, &str); 4] = [
 const KEPT: &str = "What lies there stays, and does not expire any more.";
 
 /// Warns of changes that would leave open callbacks behind.
-fn lost_callbacks(prior: &Value, planned: &Value, in_place: bool, found: &mut Diagnostics) {
+fn lost_callbacks(prior: &Value, planned: &Value, found: &mut Diagnostics) {
     for (place, more) in PLACES {
         let path = path(place);
         let mut more = more.to_owned();
@@ -66,7 +64,7 @@ fn lost_callbacks(prior: &Value, planned: &Value, in_place: bool, found: &mut Di
         {
             Some(Value::String(after)) => format!("\"{after}\""),
             Some(Value::Unknown) => {
-                if in_place && place == "kms_key_arn" {
+                if place == "kms_key_arn" {
                     more.push_str(" Should it come out as null, Terraform ends the apply before this pipeline is changed, and the next one replaces it.");
                 }
                 "something that is known only after apply".to_owned()

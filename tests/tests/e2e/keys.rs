@@ -179,6 +179,10 @@ async fn a_key_that_went_since_the_plan_is_not_made_anew() -> Result<(), Error> 
         panic!("the plan shows nothing")
     };
     assert!(said.contains("Open callbacks would be lost"), "{said}");
+    // What was encrypted with the old one is nobody's change. The emulator gives no log group another key, so that it does not get to its end.
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(said.contains("logs:AssociateKmsKey"), "{said}");
+    assert!(!said.contains("since the plan"), "{said}");
     Ok(())
 }
 

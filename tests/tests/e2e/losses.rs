@@ -12,7 +12,7 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, eventually};
 use serde_json::Value;
 
-use super::somebody::{self, messages, put, send};
+use super::somebody::{self, MARK, messages, put, send};
 
 /// Somebody has made a part anew in a way that AWS does not change any more: an apply says so, and does not say that it is done.
 #[tokio::test(flavor = "multi_thread")]
@@ -219,10 +219,20 @@ async fn who_takes_messages_beside_the_pipeline_is_told() -> Result<(), Error> {
     }
     let call = lambda.update_event_source_mapping().uuid(&uuids[0]);
     call.enabled(true).send().await.unwrap();
+    // The pipeline's own is no other, whatever becomes of it.
+    let own = stage.state()?["event_source"].clone();
+    let [arn, uuid] = ["arn", "uuid"].map(|name| own[name].as_str().unwrap_or_default());
+    let call = lambda.untag_resource().resource(arn).tag_keys(MARK);
+    call.send().await.unwrap();
+    let call = lambda.update_event_source_mapping().uuid(uuid);
+    call.batch_size(7).send().await.unwrap();
+    let said = planned()?.flat();
+    assert!(said.contains("was not made by this pipeline"), "{said}");
+    assert!(said.contains("theirs (event source mapping"), "{said}");
+    let told = format!("{} (event source mapping", stage.names.integration);
+    assert!(!said.contains(&told), "{said}");
     // All of them are theirs while the pipeline takes none.
-    let own = stage.state()?["event_source"]["uuid"].clone();
-    let call = lambda.delete_event_source_mapping();
-    let call = call.uuid(own.as_str().unwrap_or_default());
+    let call = lambda.delete_event_source_mapping().uuid(uuid);
     call.send().await.unwrap();
     let said = planned()?.flat();
     let whose = "Messages taken by others: orders/devl, event_source";
