@@ -82,9 +82,9 @@ fn run() -> Option<String> {
     Some(format!("{parent} {started}"))
 }
 
-/// Writes findings down.
+/// Writes findings down, after what was written `before`.
 #[must_use]
-pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
+pub fn written(blueprint: &Blueprint, findings: &Findings, before: &[u8]) -> Vec<u8> {
     let part = |(path, found): (&Path, &Option<Found>)| {
         let desired = blueprint
             .node(path)
@@ -116,7 +116,7 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
             mark,
         }
     };
-    let lost_key = blueprint.node(&["key".to_owned()]).filter(|key| {
+    let missing = blueprint.node(&["key".to_owned()]).filter(|key| {
         let found = findings.get(&key.path);
         found.is_some_and(Option::is_none)
     });
@@ -125,7 +125,10 @@ pub fn written(blueprint: &Blueprint, findings: &Findings) -> Vec<u8> {
         run: run().unwrap_or_default(),
         another: false,
         told_in: None,
-        lost_key: lost_key.and_then(|key| key.part.tagged_as().map(str::to_owned)),
+        lost_key: missing.and_then(|key| {
+            let known = key.part.tagged_as().map(str::to_owned);
+            known.or_else(|| lost_key(before))
+        }),
         parts: findings.iter().map(part).collect(),
     };
     memory.bytes()
@@ -324,7 +327,7 @@ mod tests {
     fn what_was_written_is_read_back_while_it_is_fresh() {
         let blueprint = orders();
         let findings = findings(&blueprint);
-        let known = read(&written(&blueprint, &findings), &blueprint).unwrap();
+        let known = read(&written(&blueprint, &findings, b""), &blueprint).unwrap();
         for (path, found) in &findings {
             let (found, known) = (found.as_ref(), known[path].as_ref());
             assert_eq!(found.map(|f| &f.attributes), known.map(|f| &f.attributes));
@@ -362,7 +365,7 @@ mod tests {
     fn what_is_old_or_not_whole_is_not_believed() {
         let blueprint = orders();
         let mut findings = findings(&blueprint);
-        let bytes = written(&blueprint, &findings);
+        let bytes = written(&blueprint, &findings, b"");
         let mut others: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         for run in ["", "1 1"] {
             others["run"] = json!(run);
@@ -378,7 +381,7 @@ mod tests {
             assert!(read(old.to_string().as_bytes(), &blueprint).is_none());
         }
         findings.remove(&vec!["queue".to_owned()]);
-        let bytes = written(&blueprint, &findings);
+        let bytes = written(&blueprint, &findings, b"");
         assert!(read(&bytes, &blueprint).is_none());
         for junk in [&b""[..], b"{}", b"junk"] {
             assert!(read(junk, &blueprint).is_none());

@@ -323,15 +323,15 @@ impl CallbackPipeline {
             state = tree_of(&request.state);
         }
         self.is_past(&request.state);
-        Ok((self.noted(state, &blueprint, &findings), warnings))
+        let memory = memory::written(&blueprint, &findings, &request.private);
+        Ok((self.noted(state, memory), warnings))
     }
 
     /// What a refresh has found, noted for what the same run does next.
-    fn noted(&self, state: Option<Tree>, blueprint: &Blueprint, findings: &Findings) -> Refreshed {
+    fn noted(&self, state: Option<Tree>, memory: Vec<u8>) -> Refreshed {
         if let Some(state) = &state {
             self.memories.stands(state);
         }
-        let memory = memory::written(blueprint, findings);
         let of = state.as_ref().and_then(memory::of);
         let memory = of.map(|of| self.memories.note(of, memory));
         Refreshed {
