@@ -66,4 +66,4 @@ pub use observe::{Names, PIPELINE_ALARMS, by_sid, differences, observe};
 pub use pipeline::{Execution, Pipeline, eventually};
 pub use stage::{ADDRESS, Stage};
 pub use subscriber::Subscriber;
-pub use terraform::{APPLY, DESTROY, Plan, Run, Terraform};
+pub use terraform::{APPLY, DESTROY, Plan, REFRESH, Run, Terraform};

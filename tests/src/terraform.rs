@@ -18,6 +18,9 @@ pub const APPLY: [&str; 3] = ["apply", "-auto-approve", "-no-color"];
 /// `terraform destroy` that asks nobody.
 pub const DESTROY: [&str; 3] = ["destroy", "-auto-approve", "-no-color"];
 
+/// Writes what a refresh finds to the state, and nothing else.
+pub const REFRESH: [&str; 4] = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
+
 /// What a command wrote, and how it ended.
 #[derive(Debug, Clone)]
 pub struct Run {

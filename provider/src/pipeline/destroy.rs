@@ -15,9 +15,9 @@ use super::plan::{self, Known};
 use super::settings::Settings;
 use super::warnings::warning_of;
 use super::{
-    CallbackPipeline, Tree, all_told, checkpoints, elsewhere, home, limit, memory, named,
-    not_configured, or_cut_short, settings_of, state, stop_with, supposed, told, tree_of,
-    unfinished, unmarked, value_of,
+    CallbackPipeline, all_told, checkpoints, elsewhere, home, limit, memory, named, not_configured,
+    or_cut_short, settings_of, state, stop_with, supposed, told, tree_of, unfinished, unmarked,
+    value_of,
 };
 use crate::config::Session;
 use crate::engine::{Failure, Found, Owner};
@@ -68,38 +68,34 @@ const HOLD: [&str; 3] = ["SQS queue", "SNS topic", "SNS subscription"];
 
 /// What a destroy, also one for a replacement, takes away for good, as the refresh of the same run has seen it, or as a look tells where there was none.
 pub(super) async fn lost(private: &[u8], known: &Known, session: Option<&Session>) -> Diagnostics {
-    let prior = known.prior.as_ref();
-    let recorded = prior.and_then(|prior| Some((prior, plan::recorded(prior, known)?)));
-    let Some((prior, blueprint)) = recorded else {
-        return Vec::new();
-    };
     let tells = |node: &&Node| {
         let desired = node.part.desired();
         let is_encrypted = key::NAMED_BY.iter().any(|name| desired.contains_key(*name));
         HOLD.contains(&node.part.kind()) || is_encrypted || node.path == ["key"]
     };
-    let Some(findings) = known_of(private, prior, &blueprint, session, tells).await else {
+    let Some((blueprint, findings)) = known_of(private, known, session, tells).await else {
         return Vec::new();
     };
-    let whose = named(prior).unwrap_or_default();
+    let whose = known.prior.as_ref().and_then(named).unwrap_or_default();
     goes(&whose, &blueprint, &findings)
 }
 
-/// The parts as the refresh of the same run has seen them or, where there was none, as a look at those that tell shows them.
+/// The parts of the state, as the refresh of the same run has seen them or, where there was none, as a look at those that tell shows them.
 pub(super) async fn known_of(
     private: &[u8],
-    prior: &Tree,
-    blueprint: &Blueprint,
+    known: &Known,
     session: Option<&Session>,
     tells: impl Fn(&&Node) -> bool,
-) -> Option<Findings> {
-    if let Some(findings) = memory::read(private, blueprint) {
-        return Some(findings);
+) -> Option<(Blueprint, Findings)> {
+    let prior = known.prior.as_ref()?;
+    let blueprint = plan::recorded(prior, known)?;
+    if let Some(findings) = memory::read(private, &blueprint) {
+        return Some((blueprint, findings));
     }
     let mut seen = glanced(blueprint.nodes.iter().filter(tells), session?).await;
-    recognise(Some(prior), blueprint, &mut seen);
-    disown(blueprint, &mut seen);
-    Some(seen)
+    recognise(Some(prior), &blueprint, &mut seen);
+    disown(&blueprint, &mut seen);
+    Some((blueprint, seen))
 }
 
 /// Whether this part goes with the pipeline; also where it was not seen whose it is.

@@ -180,9 +180,7 @@ pub async fn glanced(nodes: impl Iterator<Item = &Node>, session: &Session) -> F
 
 /// What the pipeline that is to be replaced holds, for which its destroy is refused as things are: with `create_before_destroy` that comes last.
 pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Option<Diagnostic> {
-    let prior = known.prior.as_ref()?;
-    let blueprint = plan::recorded(prior, known)?;
-    let findings = known_of(seen, prior, &blueprint, session, |_| true).await?;
+    let (blueprint, findings) = known_of(seen, known, session, |_| true).await?;
     let mark = blueprint.mark().unwrap_or_default();
     let aws = &once(session?);
     let stands = |node| stands_against(node, &blueprint, &findings, &mark, aws);
@@ -203,7 +201,7 @@ pub async fn held(seen: &[u8], known: &Known, session: Option<&Session>) -> Opti
         "A replacement destroys the pipeline that stands, which an apply refuses as things are.\n\n{}\n\nWith create_before_destroy the whole new pipeline is made before the refusal, and what is set after that does not reach the old one.",
         held.join("\n\n")
     );
-    let whose = named(prior).unwrap_or_default();
+    let whose = known.prior.as_ref().and_then(named).unwrap_or_default();
     (!held.is_empty()).then(|| warning_of(&whose, "Replacement that will be refused", detail))
 }
 

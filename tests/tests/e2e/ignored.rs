@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, APPLY, Error, Plan, Stage};
+use bellflower_tests::{ADDRESS, APPLY, Error, Plan, REFRESH, Stage};
 use serde_json::json;
 
 use super::in_place::{code, zip};
@@ -337,9 +337,7 @@ async fn what_all_of_a_kind_are_given_is_ignored_by_its_argument() -> Result<(),
         let bound = aws.iam.put_role_permissions_boundary().role_name(*role);
         bound.permissions_boundary(&arn).send().await.unwrap();
     }
-    stage
-        .terraform
-        .expect(&["apply", "-refresh-only", "-auto-approve"])?;
+    stage.terraform.expect(&REFRESH)?;
     assert_eq!(stage.state()?["permissions_boundary"], json!(arn));
     for (group, role) in groups.iter().zip(roles) {
         let forget = aws.logs.delete_retention_policy().log_group_name(*group);

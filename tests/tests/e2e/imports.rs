@@ -8,7 +8,7 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::{Value, json};
 
-use super::somebody::{self, MARK, messages, put, send, state_of_key, url_of};
+use super::somebody::{self, MARK, messages, put, send, state_of_key};
 
 fn actions(stage: &Stage) -> Result<Value, Error> {
     Ok(stage.change()?["actions"].clone())
@@ -252,12 +252,10 @@ async fn an_import_takes_what_lacks_its_tag_alone() -> Result<(), Error> {
     let stage = Stage::new(lines).await?;
     stage.terraform.apply()?;
     let before = stage.observe().await;
-    let url = url_of(&stage, &stage.names.queue).await;
     let alarm = format!("alarm:{}-errors", stage.names.processing);
     let alarm = stage.arn("cloudwatch", &alarm);
     let untag = async || {
-        let queue = stage.aws.sqs.untag_queue().queue_url(&url);
-        queue.tag_keys(MARK).send().await.unwrap();
+        somebody::untag_queue(&stage, &stage.names.queue).await;
         somebody::mark_bucket(&stage, None).await;
         let alarm = stage.aws.cloudwatch.untag_resource().resource_arn(&alarm);
         alarm.tag_keys(MARK).send().await.unwrap();

@@ -7,7 +7,7 @@ use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
 use serde_json::json;
 
-use super::somebody::{self, MARK, put, state_of_key};
+use super::somebody::{self, put, state_of_key};
 
 /// A bucket that has lost its mark and more is left alone. The key that opens what is in it is not taken from it.
 #[tokio::test(flavor = "multi_thread")]
@@ -181,9 +181,7 @@ async fn a_key_that_went_since_the_plan_is_not_made_anew() -> Result<(), Error> 
     assert!(said.contains("Open callbacks would be lost"), "{said}");
     // What was encrypted with the old one is nobody's change. The emulator gives no log group another key, so that it does not get to its end.
     // What has lost its tag is known as what it was made with the old one.
-    let dead = somebody::url_of(&stage, &stage.names.dead_letter_queue).await;
-    let untag = stage.aws.sqs.untag_queue().queue_url(dead);
-    untag.tag_keys(MARK).send().await.unwrap();
+    somebody::untag_queue(&stage, &stage.names.dead_letter_queue).await;
     let said = stage.terraform.refuse(&APPLY)?;
     assert!(said.contains("logs:AssociateKmsKey"), "{said}");
     assert!(!said.contains("since the plan"), "{said}");

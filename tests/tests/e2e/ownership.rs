@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_sqs::types::QueueAttributeName;
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, differences};
+use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, REFRESH, Stage, differences};
 use serde_json::{Value, json};
 
 use super::in_place::zip;
@@ -52,9 +52,7 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     stage.terraform.apply()?;
     let before = stage.observe().await;
     let (aws, names) = (&stage.aws, &stage.names);
-    let url = somebody::url_of(&stage, &names.queue).await;
-    let untag_queue = || aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK).send();
-    untag_queue().await.unwrap();
+    let url = somebody::untag_queue(&stage, &names.queue).await;
     somebody::untag_key(&stage).await;
     let call = aws.iam.untag_role().role_name(&names.processing_role);
     call.tag_keys(MARK).send().await.unwrap();
@@ -77,9 +75,9 @@ async fn a_lost_mark_is_given_back() -> Result<(), Error> {
     );
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
 
-    untag_queue().await.unwrap();
+    somebody::untag_queue(&stage, &names.queue).await;
     let call = aws.sqs.set_queue_attributes().queue_url(&url);
-    let call = call.attributes(aws_sdk_sqs::types::QueueAttributeName::DelaySeconds, "77");
+    let call = call.attributes(QueueAttributeName::DelaySeconds, "77");
     call.send().await.unwrap();
     let said = stage.terraform.refuse(&APPLY)?;
     assert!(said.contains(&names.queue) && said.contains(MARK), "{said}");
@@ -109,9 +107,7 @@ async fn what_is_left_without_its_key_is_told_without_a_refresh() -> Result<(), 
         let days = days.log_group_name(group).retention_in_days(30);
         days.send().await.unwrap();
         let dead = &stage.names.dead_letter_queue;
-        let url = somebody::url_of(&stage, dead).await;
-        let untag = stage.aws.sqs.untag_queue().queue_url(url);
-        untag.tag_keys(MARK).send().await.unwrap();
+        somebody::untag_queue(&stage, dead).await;
         somebody::untag_key(&stage).await;
         somebody::send(&stage, dead).await;
         let once = |arguments: &[&str]| {
@@ -198,9 +194,7 @@ async fn lose_marks_beside_a_change(stage: &Stage) {
     let (aws, names) = (&stage.aws, &stage.names);
     let machine = stage.arn("states", &format!("stateMachine:{}", names.state_machine));
     somebody::untag_machine(stage, &machine).await;
-    let url = somebody::url_of(stage, &names.undeliverable_queue).await;
-    let call = aws.sqs.untag_queue().queue_url(&url).tag_keys(MARK);
-    call.send().await.unwrap();
+    somebody::untag_queue(stage, &names.undeliverable_queue).await;
     let call = aws.lambda.update_function_configuration();
     let call = call.function_name(&names.processing).timeout(45);
     call.send().await.unwrap();
@@ -233,16 +227,13 @@ async fn a_lost_mark_that_a_refresh_has_told_of_ends_with_the_pipeline() -> Resu
     let stage = Stage::new("").await?;
     stage.terraform.apply()?;
     lose_marks_beside_a_change(&stage).await;
-    let queue = somebody::url_of(&stage, &stage.names.dead_letter_queue).await;
-    let untag = stage.aws.sqs.untag_queue().queue_url(&queue);
-    untag.tag_keys(MARK).send().await.unwrap();
+    let queue = somebody::untag_queue(&stage, &stage.names.dead_letter_queue).await;
     let function = &stage.names.integration;
     let described = stage.aws.lambda.update_function_configuration();
     let described = described.function_name(function).description("by hand");
     described.send().await.unwrap();
     for _ in ["once", "more"] {
-        let refresh = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
-        stage.terraform.expect(&refresh)?;
+        stage.terraform.expect(&REFRESH)?;
     }
     let longer = stage.aws.sqs.set_queue_attributes().queue_url(&queue);
     let longer = longer.attributes(QueueAttributeName::MessageRetentionPeriod, "86400");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bellflower_tests::{Error, Plan, Stage};
+use bellflower_tests::{Error, Plan, REFRESH, Stage};
 use serde_json::json;
 
 use super::in_place::{code, zip};
@@ -70,9 +70,7 @@ async fn a_threshold_may_have_more_digits_than_are_kept() -> Result<(), Error> {
     stage.terraform.apply()?;
     for _ in 0..2 {
         assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-        stage
-            .terraform
-            .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+        stage.terraform.expect(&REFRESH)?;
     }
     stage.set(&lines("100 / 3 + 0.001"))?;
     assert!(matches!(stage.terraform.plan()?, Plan::Changes(_)));
@@ -141,8 +139,7 @@ async fn a_refresh_changes_no_state() -> Result<(), Error> {
     let written = state_file(&stage);
     stage.set("  queue = { delay_seconds = 3 }\n")?;
     stage.terraform.expect(&["plan", "-out=the.plan"])?;
-    let refresh = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
-    stage.terraform.expect(&refresh)?;
+    stage.terraform.expect(&REFRESH)?;
     assert_eq!(state_file(&stage), written);
     stage
         .terraform

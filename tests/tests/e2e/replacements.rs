@@ -342,14 +342,9 @@ async fn whatever_is_in_the_way_of_a_replacement_is_told_before() -> Result<(), 
     proxy.clear();
 
     // A part of its own that has become somebody else's.
-    let url = stage.aws.sqs.get_queue_url();
-    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
-    let untag = stage.aws.sqs.untag_queue().set_queue_url(url.queue_url);
-    untag.tag_keys("bellflower:pipeline").send().await.unwrap();
-    let url = stage.aws.sqs.get_queue_url();
-    let url = url.queue_name(&stage.names.queue).send().await.unwrap();
+    let url = somebody::untag_queue(&stage, &stage.names.queue).await;
     let change = stage.aws.sqs.set_queue_attributes();
-    let change = change.set_queue_url(url.queue_url);
+    let change = change.queue_url(url);
     let change = change.attributes(QueueAttributeName::DelaySeconds, "7");
     change.send().await.unwrap();
     refused("orders", "  iam_path = \"/x/\"\n", &stage.names.queue)?;

@@ -256,6 +256,14 @@ pub async fn url_of(stage: &Stage, queue: &str) -> String {
     get.send().await.unwrap().queue_url.unwrap()
 }
 
+/// Takes the mark off a queue; its URL.
+pub async fn untag_queue(stage: &Stage, queue: &str) -> String {
+    let url = url_of(stage, queue).await;
+    let untag = stage.aws.sqs.untag_queue().queue_url(&url);
+    untag.tag_keys(MARK).send().await.unwrap();
+    url
+}
+
 /// Sends a message.
 pub async fn send(stage: &Stage, queue: &str) {
     let url = url_of(stage, queue).await;

@@ -8,7 +8,7 @@ use aws_sdk_iam::types::Tag;
 use aws_sdk_sfn::types::ExecutionStatus;
 use bellflower_tests::processes::providers_of;
 use bellflower_tests::proxy::{Fault, Play, Proxy, Rule};
-use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, Stage, eventually};
+use bellflower_tests::{ADDRESS, APPLY, DESTROY, Error, Plan, REFRESH, Stage, eventually};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 
@@ -58,9 +58,7 @@ async fn own_names_are_kept_when_parts_are_deleted() -> Result<(), Error> {
     let url = aws.sqs.get_queue_url().queue_name("my-queue");
     let url = url.send().await.unwrap().queue_url.unwrap();
     aws.sqs.delete_queue().queue_url(url).send().await.unwrap();
-    stage
-        .terraform
-        .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+    stage.terraform.expect(&REFRESH)?;
     stage.terraform.destroy()?;
     assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
@@ -340,12 +338,7 @@ async fn a_role_like_the_one_that_was_is_another() -> Result<(), Error> {
         assert_ne!(known, now);
         for is_in_the_state in [false, true] {
             if is_in_the_state {
-                stage.terraform.expect(&[
-                    "apply",
-                    "-refresh-only",
-                    "-auto-approve",
-                    "-no-color",
-                ])?;
+                stage.terraform.expect(&REFRESH)?;
                 assert_eq!(stage.state()?[owner]["role"]["unique_id"], now);
             }
             let Plan::Changes(plan) = stage.terraform.plan()? else {
@@ -442,9 +435,7 @@ async fn a_state_without_the_ids_of_roles_gets_them() -> Result<(), Error> {
     }
     ownership::put_state(&stage, &kept);
     assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
-    stage
-        .terraform
-        .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+    stage.terraform.expect(&REFRESH)?;
     let now = stage.state()?;
     for (owner, role) in roles {
         let known = &now[owner]["role"]["unique_id"];
@@ -577,9 +568,7 @@ async fn another_region_is_refused_by_what_is_left() -> Result<(), Error> {
             .alias_name(&stage.names.key_alias);
         delete.send().await.unwrap();
     }
-    stage
-        .terraform
-        .expect(&["apply", "-refresh-only", "-auto-approve", "-no-color"])?;
+    stage.terraform.expect(&REFRESH)?;
     let now = stage.state()?;
     for gone in [
         "key",
@@ -620,9 +609,8 @@ async fn a_missing_key_is_said_to_be_made() -> Result<(), Error> {
         key.as_str().unwrap_or_default()
     );
     assert!(plan.contains(&way_on), "{plan}");
-    let refresh = ["apply", "-refresh-only", "-auto-approve", "-no-color"];
     for _ in 0..2 {
-        stage.terraform.expect(&refresh)?;
+        stage.terraform.expect(&REFRESH)?;
     }
     let now = stage.state()?;
     assert!(now["key"]["arn"].is_null(), "{now}");
