@@ -29,7 +29,7 @@ pub fn trust(place: &Place, service: &str, source: Option<&str>) -> String {
 pub fn processing(log_group_arn: &str, tracing: bool, function_arn: &str, key_arn: &str) -> String {
     let mut statements = function(log_group_arn, tracing);
     statements.push(json!({
-        "Sid": "OpenVariables",
+        "Sid": OPEN_VARIABLES,
         "Effect": "Allow",
         "Action": "kms:Decrypt",
         "Resource": key_arn,
@@ -40,6 +40,10 @@ pub fn processing(log_group_arn: &str, tracing: bool, function_arn: &str, key_ar
 
 /// The statement that has all prefixes.
 const READ_EXCHANGE: &str = "ReadExchange";
+
+/// The statements that have the key.
+const USE_KEY: &str = "UseKey";
+const OPEN_VARIABLES: &str = "OpenVariables";
 
 /// What the integration function works with.
 #[derive(Debug)]
@@ -129,7 +133,7 @@ pub fn integration(with: &Integration) -> String {
             "Condition": {"StringLike": {"s3:prefix": all.iter().map(keys).collect::<Vec<_>>()}},
         }),
         json!({
-            "Sid": "UseKey",
+            "Sid": USE_KEY,
             "Effect": "Allow",
             "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
             "Resource": with.key_arn,
@@ -148,14 +152,29 @@ pub fn integration(with: &Integration) -> String {
 /// The prefixes of answers, of work and, where they do not lie beside that, of tokens, as the integration function's policy tells them; none of one that is not ours.
 #[must_use]
 pub fn prefixes(policy: &str) -> Vec<String> {
-    let document: Value = serde_json::from_str(policy).unwrap_or_default();
-    let statements = document["Statement"].as_array();
-    let mut statements = statements.into_iter().flatten();
-    let read = statements.find(|statement| statement["Sid"] == READ_EXCHANGE);
-    let objects = read.and_then(|read| read["Resource"].as_array());
+    let read = statement(policy, &[READ_EXCHANGE]).unwrap_or_default();
+    let objects = read["Resource"].as_array();
     let objects = objects.into_iter().flatten().filter_map(Value::as_str);
     let prefix = |object: &str| Some(object.split_once('/')?.1.trim_end_matches('*').to_owned());
     objects.filter_map(prefix).collect()
+}
+
+/// The ARN of the key, as a function's or the state machine's policy tells it; none of one that is not ours.
+#[must_use]
+pub fn key(policy: &str) -> Option<String> {
+    let statement = statement(policy, &[USE_KEY, OPEN_VARIABLES])?;
+    Some(statement["Resource"].as_str()?.to_owned())
+}
+
+/// The first statement of a policy that has one of these ids.
+fn statement(policy: &str, ids: &[&str]) -> Option<Value> {
+    let document: Value = serde_json::from_str(policy).ok()?;
+    let is_it = |statement: &&Value| ids.iter().any(|id| statement["Sid"] == *id);
+    document["Statement"]
+        .as_array()?
+        .iter()
+        .find(is_it)
+        .cloned()
 }
 
 /// What the state machine works with.
@@ -193,7 +212,7 @@ pub fn machine(with: &Machine) -> String {
             "Resource": tokens(with.bucket_arn, with.token_prefix),
         }),
         json!({
-            "Sid": "UseKey",
+            "Sid": USE_KEY,
             "Effect": "Allow",
             "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
             "Resource": with.key_arn,
@@ -274,7 +293,7 @@ pub fn business_application(with: &Application) -> String {
             "Resource": format!("{bucket_arn}/{inbound_prefix}*"),
         }),
         json!({
-            "Sid": "UseKey",
+            "Sid": USE_KEY,
             "Effect": "Allow",
             "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
             "Resource": key_arn,
@@ -315,10 +334,7 @@ mod tests {
     const BUCKET: &str = "arn:aws:s3:::b";
 
     fn statement(policy: &str, sid: &str) -> Value {
-        let policy: Value = serde_json::from_str(policy).unwrap();
-        let statements = policy["Statement"].as_array().unwrap();
-        let found = statements.iter().find(|statement| statement["Sid"] == sid);
-        found.cloned().unwrap_or_default()
+        super::statement(policy, &[sid]).unwrap_or_default()
     }
 
     fn integration_with(token_prefix: &str) -> String {
@@ -353,6 +369,10 @@ mod tests {
         assert_eq!(prefixes(&beside), ["inbound/", "outbound/"]);
         assert_eq!(prefixes(&private), ["inbound/", "outbound/", "private/"]);
         assert!(prefixes("{}").is_empty());
+        assert_eq!(key(&beside).as_deref(), Some("arn:k"));
+        let other = processing("arn:l", false, "arn:f", "arn:k");
+        assert_eq!(key(&other).as_deref(), Some("arn:k"));
+        assert_eq!(key("{}"), None);
         let both = json!(["arn:aws:s3:::b/outbound/*", "arn:aws:s3:::b/private/*"]);
         assert_eq!(statement(&private, "WriteWork")["Resource"], both);
         let listed = &statement(&private, "TellMissingFromForbidden")["Condition"];

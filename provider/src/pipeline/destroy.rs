@@ -410,7 +410,13 @@ impl CallbackPipeline {
             left.extend(goes(&blueprint::id(&settings), &blueprint, &findings));
         }
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        let progress = checkpoints(
+            work,
+            &base,
+            Arc::clone(&blueprint),
+            &findings,
+            &request.private,
+        );
         self.ends(&request.prior);
         self.is_past(&request.prior);
         let outcome = take_down(blueprint, findings, &aws, &progress).await;

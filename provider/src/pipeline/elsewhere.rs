@@ -1,7 +1,7 @@
 //! Parts of a pipeline under names that its state does not know, as after an import, which does not see names of one's own. The parts that it does see tell of
 //! them; so does AWS's index of tags, where it can be asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellflower_contract::{TASK_TOKEN_FILE, env};
 use futures::future::join_all;
@@ -13,7 +13,7 @@ use super::state::Observed;
 use crate::documents::names::BUCKET;
 use crate::engine::Failure;
 use crate::parts::tags::{MARK, Tags};
-use crate::parts::{Aws, bucket, event_source, state_machine};
+use crate::parts::{Aws, bucket, event_source, role, state_machine};
 
 /// The pipeline's state machine of another name, its ARN and its tags; where it may be `unmarked`, also one without the tag that its parts name.
 ///
@@ -97,6 +97,37 @@ pub async fn bucket(
         }
     }
     Ok(None)
+}
+
+/// The pipeline's roles of other names, which functions and state machine work with; AWS's index of tags has no roles.
+///
+/// # Errors
+/// The failure of a call.
+pub async fn roles(
+    blueprint: &Blueprint,
+    mark: &str,
+    findings: &Findings,
+    aws: &Aws,
+) -> Result<Vec<String>, Failure> {
+    let observed = ours(findings);
+    let other = |node: &Node| {
+        let (last, owner) = node.path.split_last()?;
+        let owner = observed.get(owner).filter(|_| last == "role")?;
+        let arn = owner.as_ref()?.get("role_arn")?.as_str()?;
+        let (_, name) = arn.rsplit_once('/')?;
+        (name != node.part.name()).then(|| (arn.to_owned(), name.to_owned()))
+    };
+    let others: BTreeMap<String, String> = blueprint.nodes.iter().filter_map(other).collect();
+    let mut roles = Vec::new();
+    for (arn, name) in others {
+        match role::tags_of(&name, aws).await {
+            Ok(Some(tags)) if tags.are_of(mark) => roles.push(arn),
+            // Somebody's own, which is nothing to look at.
+            Err(failure) if !failure.denied() => return Err(failure),
+            _ => {}
+        }
+    }
+    Ok(roles)
 }
 
 /// The buckets that the integration function is told of, and out of which the roles may remove task tokens.

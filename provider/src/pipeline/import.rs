@@ -57,14 +57,15 @@ pub async fn discover(
         tags: default_tags.clone(),
         packages: Packages::recorded(&settings),
     };
-    let findings = look(&Blueprint::of(&settings, &facts), aws, Findings::new()).await?;
+    let blueprint = Blueprint::of(&settings, &facts);
+    let findings = look(&blueprint, aws, Findings::new()).await?;
     recover(&mut base, &findings);
     unknown(&mut base, &findings);
     if ours(&findings).values().all(Option::is_none) {
         return Ok((base, None));
     }
-    // All have the pipeline's, as far as somebody has not given them others.
-    let key = most_common(keys(&findings)).unwrap_or_default();
+    let key = key_in_use(&blueprint, &findings, aws).await;
+    let key = key.as_deref().unwrap_or_default();
     // Without its bucket an import is not done: the next refresh looks again.
     if let Some(bucket) = own(&findings, &["bucket"]) {
         let mut tags = Tags::of(&bucket.attributes).0;
@@ -162,6 +163,25 @@ fn most_common<'a>(said: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     }
     let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
     most.map(|(one, _)| one)
+}
+
+/// The key that the pipeline's parts say they use, or what their roles may use where none of them was found.
+fn told_key(findings: &Findings) -> Option<String> {
+    // All have the pipeline's, as far as somebody has not given them others.
+    let said = most_common(keys(findings)).map(str::to_owned);
+    let parts = findings.values().flatten();
+    let mut own = parts.filter(|part| part.owner == Owner::Us);
+    said.or_else(|| own.find_map(|part| roles::key(part.text("policy"))))
+}
+
+/// The same, or the one key that carries the pipeline's mark where nothing that was found tells of one.
+async fn key_in_use(blueprint: &Blueprint, findings: &Findings, aws: &Aws) -> Option<String> {
+    if let Some(told) = told_key(findings) {
+        return Some(told);
+    }
+    let others = others(&blueprint.mark()?, &Observed::new(), aws).await?;
+    let mut marked = others.into_iter().filter(|arn| is_key(arn));
+    marked.next().filter(|_| marked.next().is_none())
 }
 
 /// A key that AWS's index of tags knows to carry the pipeline's mark, and that a part of the pipeline uses.
@@ -342,13 +362,16 @@ pub async fn unseen(
 ) -> Result<Diagnostics, Failure> {
     let found = ours(findings);
     let worked_with = worked_with(blueprint, mark, findings, aws).await?;
-    let mut unseen = by_other_names(others(mark, &found, aws).await, worked_with);
+    // Where no part tells of a key, one that has the tag may be the one they all work with.
+    let is_key_known = own(findings, &["key"]).is_some() || told_key(findings).is_some();
+    let others = others(mark, &found, aws).await;
+    let mut unseen = by_other_names(others, worked_with, is_key_known);
     unseen.extend(doubtful.map(|key| whose_key(key, mark)));
     unseen.extend(subscribed(&found));
     Ok(unseen)
 }
 
-/// The bucket and the state machine of other names that the pipeline's parts work with.
+/// The bucket, the state machine and the roles of other names that the pipeline's parts work with.
 ///
 /// # Errors
 /// The failure of a call.
@@ -366,6 +389,7 @@ async fn worked_with(
         let machine = elsewhere::machine(blueprint, mark, findings, true, aws).await?;
         found.extend(machine.map(|(arn, _)| arn));
     }
+    found.extend(elsewhere::roles(blueprint, mark, findings, aws).await?);
     Ok(found)
 }
 
@@ -410,7 +434,11 @@ fn subscribed(found: &Observed) -> Option<Diagnostic> {
     ))
 }
 
-fn by_other_names(others: Option<Vec<String>>, worked_with: Vec<String>) -> Diagnostics {
+fn by_other_names(
+    others: Option<Vec<String>>,
+    worked_with: Vec<String>,
+    is_key_known: bool,
+) -> Diagnostics {
     let mut found = Vec::new();
     if others.is_none() {
         let detail = "AWS's index of tags could not be asked, for which the permission tag:GetResources is needed. Parts that have names of their own are not known before the configuration names them; an apply without would \
@@ -428,9 +456,10 @@ fn by_other_names(others: Option<Vec<String>>, worked_with: Vec<String>) -> Diag
     };
     let more: Vec<String> = worked_with.into_iter().filter(is_new).collect();
     others.extend(more);
-    // A key has no name by which it could be taken over.
-    let (keys, others): (Vec<String>, Vec<String>) =
-        others.into_iter().partition(|arn| is_key(arn));
+    // A key beside the one that the parts work with is no part, and has no name by which it could become one.
+    let (keys, others): (Vec<String>, Vec<String>) = others
+        .into_iter()
+        .partition(|arn| is_key_known && is_key(arn));
     found.extend(left_by_a_run(&keys));
     if !others.is_empty() {
         let detail = format!(

@@ -262,6 +262,16 @@ fn lasting(bytes: &[u8]) -> Vec<u8> {
     lost.map(|lost| lost.bytes()).unwrap_or_default()
 }
 
+/// What a state, if one is left, is to have of a memory after an apply, whose plan wrote down the rest for its run alone.
+#[must_use]
+pub fn kept(bytes: &[u8], state: Option<&Map<String, Json>>) -> Vec<u8> {
+    let has_key = |state: &Map<String, Json>| state.get("key")?.get("arn")?.as_str().map(drop);
+    match state {
+        Some(state) if has_key(state).is_none() => lasting(bytes),
+        _ => Vec::new(),
+    }
+}
+
 /// Reads findings back; none when there are none, when they are too old, or when they are not of all parts of this blueprint.
 #[must_use]
 pub fn read(bytes: &[u8], blueprint: &Blueprint) -> Option<Findings> {

@@ -35,7 +35,7 @@ use tfplugin::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Session, Shared};
-use crate::engine::Owner;
+use crate::engine::{Failure, Owner};
 use apply::{Deadline, Progress, converge, tell_whose};
 use blueprint::{Blueprint, Facts, Node};
 use claims::{Claims, Creation, Intents};
@@ -259,13 +259,7 @@ impl CallbackPipeline {
         eyes.in_brief = memory::destroys();
         let met = met(&session, &base, &all, &facts.place, &eyes).await?;
         let looked = look_well(&base, &all, &eyes, met).await;
-        let mut findings = looked.map_err(|failures| {
-            let mut told = all_told(&failures);
-            if deadline.is_over() {
-                told.push(too_late("read", limit(&base, "read")));
-            }
-            told
-        })?;
+        let mut findings = looked.map_err(|failures| not_read(&failures, &deadline, &base))?;
         let mut blueprint = Blueprint::of(&settings, &facts);
         switch_on(&mut base, &blueprint, &mut findings);
         findings::agree(&mut base, &blueprint, &findings);
@@ -292,7 +286,12 @@ impl CallbackPipeline {
             import::tell_whose(&blueprint, &mut findings);
         } else {
             // A state that was emptied for want of the mark would call a pipeline destroyed that stands.
-            tell_whose(&base, &blueprint, &mut findings)?;
+            let recorded = with_lost_key(&settings, &facts, &request.private);
+            tell_whose(
+                &base,
+                recorded.as_ref().unwrap_or(&blueprint),
+                &mut findings,
+            )?;
         }
         let mut warnings = unmarked(&blueprint, &findings);
         let is_left = !warnings.is_empty();
@@ -491,7 +490,13 @@ impl CallbackPipeline {
             Vec::new()
         };
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(work, &base, Arc::clone(&blueprint), &findings);
+        let progress = checkpoints(
+            work,
+            &base,
+            Arc::clone(&blueprint),
+            &findings,
+            &request.private,
+        );
         self.begins(&request);
         let outcome = converge(
             &settings,
@@ -545,6 +550,24 @@ impl CallbackPipeline {
     }
 }
 
+/// The blueprint by which parts were made whose key an earlier refresh has not found any more.
+fn with_lost_key(settings: &Settings, facts: &Facts, memory: &[u8]) -> Option<Blueprint> {
+    let facts = Facts {
+        key_arn: memory::lost_key(memory)?,
+        ..facts.clone()
+    };
+    Some(Blueprint::of(settings, &facts))
+}
+
+/// Why a refresh could not see what there is.
+fn not_read(failures: &[Failure], deadline: &Deadline, base: &Tree) -> Diagnostics {
+    let mut told = all_told(failures);
+    if deadline.is_over() {
+        told.push(too_late("read", limit(base, "read")));
+    }
+    told
+}
+
 /// What there is of ours, in a person's words.
 fn there(blueprint: &Blueprint, findings: &Findings) -> Vec<String> {
     let ours = ours(findings);
@@ -566,12 +589,14 @@ fn checkpoints(
     base: &Arc<Tree>,
     blueprint: Arc<Blueprint>,
     findings: &Findings,
+    planned: &[u8],
 ) -> Progress {
     let progress = Progress::from(findings);
-    let (base, noted) = (Arc::clone(base), progress.clone());
+    let (base, noted, planned) = (Arc::clone(base), progress.clone(), planned.to_vec());
     work.checkpoint_from(move || {
         let state = state::state(&base, &blueprint, &noted.now())?;
-        Some((value_of(state), Vec::new()))
+        let kept = memory::kept(&planned, Some(&state));
+        Some((value_of(state), kept))
     });
     progress
 }
@@ -650,15 +675,15 @@ impl Resource for CallbackPipeline {
     }
 
     async fn apply(&self, request: ApplyRequest, work: Work) -> ApplyReply {
+        let planned = request.private.clone();
         let (state, diagnostics) = if request.planned.is_null() {
             self.destroy(request, &work).await
         } else {
             self.make(request, &work).await
         };
-        // What the plan wrote down is of this run alone.
         ApplyReply {
+            private: memory::kept(&planned, tree_of(&state).as_ref()),
             state,
-            private: Vec::new(),
             diagnostics,
         }
     }

@@ -26,6 +26,7 @@ pub fn of_change(prior: &Value, planned: &Value) -> Diagnostics {
     }
     messages_that_age(prior, planned, &mut found);
     found.extend(unseen_answers(prior));
+    found.extend(gone_with(prior));
     unconfirmed(prior, planned, &mut found);
     left_pending(prior, planned, &mut found);
     found
@@ -134,16 +135,53 @@ fn messages_that_age(prior: &Value, planned: &Value, found: &mut Diagnostics) {
 /// Warns where nobody was told of answers, since what tells of them, or who is told, is not there or is otherwise.
 fn unseen_answers(prior: &Value) -> Option<Diagnostic> {
     let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
-    // An import may not have seen it, and without a state machine nobody ever waited.
-    if !["tags_all", "bucket.arn", "state_machine.arn"]
-        .into_iter()
-        .all(there)
-    {
+    if !has_waited(prior) || !there("bucket.arn") {
         return None;
     }
     let function = (!there("integration.arn")).then_some("integration");
     let drift = keys(prior, "drift").into_iter().flatten();
     unseen(&named_by(prior)?, function.into_iter().chain(drift))
+}
+
+/// Whether there may be executions that wait. An import may not have seen all, and without a state machine nobody ever waited.
+fn has_waited(prior: &Value) -> bool {
+    let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
+    ["tags_all", "state_machine.arn"].into_iter().all(there)
+}
+
+/// Parts that hold what callbacks need, and what that is.
+const HOLDS: [(&str, &str); 3] = [
+    (
+        "bucket",
+        "the work, the tokens and the answers of open callbacks",
+    ),
+    ("queue", "messages with work that was not handed over yet"),
+    (
+        "dead_letter_queue",
+        "messages that could not be handled and wait to be sent once more",
+    ),
+];
+
+/// Warns where somebody has taken away parts with what was in them.
+fn gone_with(prior: &Value) -> Option<Diagnostic> {
+    let is_missing = |(part, _): &&(&str, &str)| {
+        let arn = prior.at(&path(part).attribute("arn"));
+        arn.is_none_or(Value::is_null)
+    };
+    let missing = HOLDS.iter().filter(is_missing);
+    let missing: Vec<String> = missing
+        .map(|(part, held)| format!("{part} ({held})"))
+        .collect();
+    if missing.is_empty() || !has_waited(prior) {
+        return None;
+    }
+    let detail = format!(
+        "These are missing, or not the pipeline's by its tag: {}. What was in a part that was deleted went with it, and is not in the one that an apply makes: executions that depend on it wait for their time-out. \
+         The data source bellflower_pending_callbacks lists who waits, and `aws stepfunctions stop-execution` ends an execution that waits in vain.",
+        missing.join(", ")
+    );
+    let summary = "Open callbacks may be lost";
+    Some(warning_of(&named_by(prior)?, summary, detail))
 }
 
 /// The keys of a map, where it is known.

@@ -437,3 +437,44 @@ async fn answers_that_nobody_saw_are_warned_of() -> Result<(), Error> {
     assert!(!said.contains("Answers that were not seen"), "{said}");
     Ok(())
 }
+
+/// What somebody deleted with all that was in it comes back empty: who waits for what was in it waits in vain, and is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_with_a_part_is_warned_of() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let names = &stage.names;
+    for (part, held) in [
+        ("bucket", "bucket (the work, the tokens"),
+        ("queue", "queue (messages with work"),
+        ("dead_letter_queue", "dead_letter_queue (messages that"),
+    ] {
+        if part == "bucket" {
+            somebody::delete_bucket(&stage, &names.bucket).await;
+        } else {
+            let queue = if part == "queue" {
+                &names.queue
+            } else {
+                &names.dead_letter_queue
+            };
+            let url = somebody::url_of(&stage, queue).await;
+            let delete = stage.aws.sqs.delete_queue().queue_url(url);
+            delete.send().await.unwrap();
+        }
+        let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+        let warning = said.split_once("Open callbacks may be lost: orders/devl");
+        let (_, warning) = warning.unwrap_or_else(|| panic!("{part}: {said}"));
+        assert!(warning.contains(&format!("by its tag: {held}")), "{said}");
+        stage.terraform.apply()?;
+        let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+        assert!(said.contains("No changes"), "{said}");
+        assert!(!said.contains("Open callbacks"), "{said}");
+    }
+
+    // Nobody waits where there is no state machine.
+    somebody::delete_bucket(&stage, &names.bucket).await;
+    somebody::delete_machine(&stage).await;
+    let said = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    assert!(!said.contains("Open callbacks"), "{said}");
+    Ok(())
+}

@@ -189,6 +189,45 @@ async fn a_key_that_went_since_the_plan_is_not_made_anew() -> Result<(), Error> 
     Ok(())
 }
 
+/// An apply that is refused makes no other key, and forgets none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_key_is_remembered_by_an_apply_that_is_refused() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let key = stage.state()?["key"]["key_id"].clone();
+    let key = key.as_str().unwrap_or_default();
+    let end = stage.aws.kms.schedule_key_deletion().key_id(key);
+    end.send().await.unwrap();
+    somebody::untag_queue(&stage, &stage.names.dead_letter_queue).await;
+    let tags = stage
+        .aws
+        .s3
+        .get_bucket_tagging()
+        .bucket(&stage.names.bucket);
+    let tags = tags.send().await.unwrap().tag_set;
+    let mark = tags
+        .iter()
+        .find(|tag| tag.key == somebody::MARK)
+        .map(|tag| tag.value.as_str());
+    somebody::mark_bucket(&stage, None).await;
+    somebody::live(&stage, |rules| rules.truncate(1)).await;
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(
+        said.contains(&format!("S3 bucket \"{}\"", stage.names.bucket)),
+        "{said}"
+    );
+    somebody::mark_bucket(&stage, mark).await;
+    let said = stage.terraform.refuse(&APPLY)?;
+    assert!(
+        said.contains(&format!("cancel-key-deletion --key-id {key}")),
+        "{said}"
+    );
+    // The emulator gives no log group another key.
+    assert!(said.contains("logs:AssociateKmsKey"), "{said}");
+    assert!(!said.contains("was not made by"), "{said}");
+    Ok(())
+}
+
 /// A key that somebody has taken the name from is still the pipeline's, whatever it was called.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_without_its_alias_stays() -> Result<(), Error> {

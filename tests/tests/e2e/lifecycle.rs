@@ -8,7 +8,7 @@ use bellflower_tests::{
     ADDRESS, APPLY, DESTROY, Error, Pipeline, Plan, Run, Stage, Terraform, differences, eventually,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::somebody;
 
@@ -144,7 +144,9 @@ async fn what_import_does_not_know_is_found_by_apply() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_warns_of_parts_under_names_of_their_own() -> Result<(), Error> {
     let arguments = r#"queue = { name = "incoming" }
-  topic = { name = "outgoing" }"#;
+  topic = { name = "outgoing" }
+  integration   = { role = { name = "their-function" } }
+  state_machine = { role = { name = "their-machine" } }"#;
     let stage = Stage::new(arguments).await?;
     stage.terraform.apply()?;
     let other = fresh(&stage, arguments)?;
@@ -153,6 +155,8 @@ async fn an_import_warns_of_parts_under_names_of_their_own() -> Result<(), Error
         "Parts under names of their own",
         ":incoming",
         ":outgoing",
+        ":role/their-function",
+        ":role/their-machine",
         "a destroy before that leaves them",
     ] {
         assert!(told.contains(word), "no {word} in: {told}");
@@ -161,6 +165,66 @@ async fn an_import_warns_of_parts_under_names_of_their_own() -> Result<(), Error
     assert_no_changes(&other)?;
     other.destroy()?;
     assert_nothing_is_left(&stage).await
+}
+
+/// Where no part that an import sees works with the key, the roles tell of it or, where they have names of their own as well, its tag: another one would open
+/// nothing of what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_knows_the_key_of_parts_that_it_does_not_see() -> Result<(), Error> {
+    let named = |what: &str, role: &str| {
+        let role = role.replace("OWNER", what);
+        format!("  {what} = {{\n    function_name = \"my-{what}\"\n{role}  }}\n")
+    };
+    let parts = |key: &str, role: &str| {
+        let functions = ["integration", "processing"].map(|what| named(what, role));
+        let machine = role.replace("OWNER", "machine");
+        format!(
+            "{key}{}  dashboard = {{}}\n  state_machine = {{\n    name = \"mine\"\n{machine}  }}\n  bucket = {{ bucket = \"parcels-of-mine\" }}\n  queue = {{ name = \"incoming\" }}\n  \
+             dead_letter_queue = {{ name = \"failed\" }}\n  undeliverable_queue = {{ name = \"odd\" }}\n  topic = {{ name = \"outgoing\" }}\n",
+            functions.concat()
+        )
+    };
+    let role = "    role = { name = \"their-OWNER\" }\n";
+    let alias = "  key = { alias = \"alias/mine\" }\n";
+    for (key, role) in [(alias, ""), (alias, role), ("", "")] {
+        let stage = Stage::new("").await?;
+        let given = if key.is_empty() {
+            format!("  kms_key_arn = \"{}\"\n", somebody::key(&stage).await)
+        } else {
+            String::new()
+        };
+        let key = if key.is_empty() { &given } else { key };
+        let arguments = parts(key, role);
+        stage.set(&arguments)?;
+        stage.terraform.apply()?;
+        let observed = stage.observe().await;
+        let made = stage.state()?;
+        let other = fresh(&stage, &arguments)?;
+        let told = other.import(ADDRESS, "orders")?.flat();
+        assert!(told.contains("Parts under names of their own"), "{told}");
+        assert!(!told.contains("Parts left by an earlier run"), "{told}");
+        let found = other.resource("bellflower_callback_pipeline")?;
+        for which in ["key", "kms_key_arn"] {
+            let id = |of: &Value| of[which].get("key_id").unwrap_or(&of[which]).clone();
+            assert_eq!(id(&found), id(&made), "{role}");
+        }
+        if key == alias {
+            other.rewrite(&Stage::text("", "orders", &parts("", role)))?;
+            let said = other.expect(&["plan", "-no-color"])?.flat();
+            let is_kept = !said.contains("+ key_id") && !said.contains("must be replaced");
+            assert!(is_kept, "{said}");
+            other.rewrite(&Stage::text("", "orders", &arguments))?;
+        }
+        other.apply()?;
+        assert_no_changes(&other)?;
+        let differ = differences(&observed, &stage.observe().await);
+        assert_eq!(differ, BTreeMap::new());
+        other.destroy()?;
+        if key == alias {
+            assert_nothing_is_left(&stage).await?;
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
