@@ -97,6 +97,22 @@ pub fn arguments(definition: &str) -> Option<Value> {
     Some(arguments.into())
 }
 
+/// What a definition works with: the ARN of the processing function, the URL of the queue and the ARN of the topic, as far as it shows them.
+#[must_use]
+pub fn works_with(definition: &str) -> [Option<String>; 3] {
+    let document: Value = serde_json::from_str(definition).unwrap_or_default();
+    let told = |(state, argument): (&str, &str)| {
+        let told = document["States"][state]["Arguments"][argument].as_str();
+        told.map(str::to_owned)
+    };
+    [
+        (PROCESSING, "FunctionName"),
+        (WAIT_FOR_RESPONSE, "QueueUrl"),
+        (PUBLISH_SUCCESS, "TopicArn"),
+    ]
+    .map(told)
+}
+
 /// An argument, the field of the definition that has it, and which numbers it takes.
 type Number = (&'static str, &'static str, fn(&Value) -> bool);
 
@@ -398,6 +414,15 @@ mod tests {
             inbound_prefix: "inbound/",
             token_prefix: "outbound/",
         }
+    }
+
+    #[test]
+    fn what_it_works_with_is_read_back() {
+        let with = with(None);
+        let told = works_with(&definition(&with));
+        let wanted = [with.function_arn, with.queue_url, with.topic_arn];
+        assert_eq!(told, wanted.map(|one| Some(one.to_owned())));
+        assert_eq!(works_with("{}"), [None, None, None]);
     }
 
     #[test]

@@ -50,22 +50,6 @@ fn iam_tags(tags: &std::collections::BTreeMap<String, String>) -> Vec<Tag> {
         .collect()
 }
 
-/// The tags of the role of this name; none where there is none.
-///
-/// # Errors
-/// The failure of the call.
-pub async fn tags_of(name: &str, aws: &Aws) -> Result<Option<Tags>, Failure> {
-    let get = || aws.iam.get_role().role_name(name).send();
-    let answer = absent(aws.call("iam:GetRole", name, get).await, GONE)?;
-    let role = answer.and_then(|answer| answer.role);
-    Ok(role.map(|role| listed(role.tags)))
-}
-
-fn listed(tags: Option<Vec<Tag>>) -> Tags {
-    let tags = tags.unwrap_or_default().into_iter();
-    Tags::listed(tags.map(|tag| (tag.key, tag.value)))
-}
-
 impl Role {
     async fn delete_policy(&self, aws: &Aws, policy: &str) -> Result<(), Failure> {
         let delete = || {
@@ -224,7 +208,13 @@ impl Part<Aws> for Role {
                 .as_deref()
                 .unwrap_or_default(),
         );
-        let tags = aws.heeded(listed(role.tags), &self.tags);
+        let tags = Tags::listed(
+            role.tags
+                .unwrap_or_default()
+                .into_iter()
+                .map(|tag| (tag.key, tag.value)),
+        );
+        let tags = aws.heeded(tags, &self.tags);
         let have = Self {
             name: role.role_name,
             // Of a role just made, IAM may tell its unique id in place of the ARN.

@@ -10,10 +10,11 @@ use serde_json::Value as Json;
 use super::blueprint::{self, Blueprint, Node};
 use super::findings::{Findings, is_missing, ours};
 use super::state::Observed;
+use crate::documents::machine::works_with;
 use crate::documents::names::BUCKET;
-use crate::engine::Failure;
+use crate::engine::{Failure, Owner};
 use crate::parts::tags::{MARK, Tags};
-use crate::parts::{Aws, bucket, event_source, role, state_machine};
+use crate::parts::{Aws, bucket, event_source, state_machine};
 
 /// The pipeline's state machine of another name, its ARN and its tags; where it may be `unmarked`, also one without the tag that its parts name.
 ///
@@ -99,35 +100,107 @@ pub async fn bucket(
     Ok(None)
 }
 
-/// The pipeline's roles of other names, which functions and state machine work with; AWS's index of tags has no roles.
+/// Parts that may have a name of the user's own, and the argument that has it.
+const NAMED: [(&str, &str); 11] = [
+    ("state_machine", "name"),
+    ("state_machine.role", "name"),
+    ("processing", "function_name"),
+    ("processing.role", "name"),
+    ("integration", "function_name"),
+    ("integration.role", "name"),
+    ("bucket", "bucket"),
+    ("queue", "name"),
+    ("undeliverable_queue", "name"),
+    ("dead_letter_queue", "name"),
+    ("topic", "name"),
+];
+
+/// Where a part has its name, in which argument, and the name.
+pub type Named = (blueprint::Path, &'static str, String);
+
+/// Names that parts have which were not found under theirs, as AWS's index of tags and the parts that were found tell. Whose a part of such a name is shows to who looks at it.
 ///
 /// # Errors
 /// The failure of a call.
-pub async fn roles(
+pub async fn names(
     blueprint: &Blueprint,
     mark: &str,
     findings: &Findings,
     aws: &Aws,
-) -> Result<Vec<String>, Failure> {
-    let observed = ours(findings);
-    let other = |node: &Node| {
-        let (last, owner) = node.path.split_last()?;
-        let owner = observed.get(owner).filter(|_| last == "role")?;
-        let arn = owner.as_ref()?.get("role_arn")?.as_str()?;
-        let (_, name) = arn.rsplit_once('/')?;
-        (name != node.part.name()).then(|| (arn.to_owned(), name.to_owned()))
-    };
-    let others: BTreeMap<String, String> = blueprint.nodes.iter().filter_map(other).collect();
-    let mut roles = Vec::new();
-    for (arn, name) in others {
-        match role::tags_of(&name, aws).await {
-            Ok(Some(tags)) if tags.are_of(mark) => roles.push(arn),
-            // Somebody's own, which is nothing to look at.
-            Err(failure) if !failure.denied() => return Err(failure),
-            _ => {}
-        }
+) -> Result<Vec<Named>, Failure> {
+    let found = ours(findings);
+    let path = |place: &str| -> blueprint::Path { place.split('.').map(str::to_owned).collect() };
+    let is_found = |place: &str| found.get(&path(place)).is_some_and(Option::is_some);
+    if NAMED.iter().all(|(place, _)| is_found(place)) {
+        return Ok(Vec::new());
     }
-    Ok(roles)
+    let mut arns = aws.tagged(MARK, mark).await.unwrap_or_default();
+    if !is_found(blueprint::MACHINE) {
+        let machine = machine(blueprint, mark, findings, true, aws).await?;
+        arns.extend(machine.map(|(arn, _)| arn));
+    }
+    let mut told = told_by(findings, &arns);
+    if !is_found("bucket") {
+        let bucket = bucket(blueprint, mark, findings, aws).await?;
+        told.extend(bucket.map(|name| ("bucket", name)));
+    }
+    let other = |(place, argument): &(&str, &'static str)| {
+        let (name, path) = (told.get(place)?, path(place));
+        let is_other = blueprint.node(&path)?.part.name() != name;
+        (is_other && !is_found(place)).then(|| (path, *argument, name.clone()))
+    };
+    Ok(NAMED.iter().filter_map(other).collect())
+}
+
+/// The names of parts by their places, as what was found of others, and the ARNs of what has the pipeline's tag, tell them.
+fn told_by(findings: &Findings, arns: &[String]) -> BTreeMap<&'static str, String> {
+    // Also those that have lost their tag.
+    let text = |place: &str, property: &str| -> Option<&str> {
+        let found = findings.get(&[place.to_owned()][..])?.as_ref()?;
+        let is_theirs = matches!(found.owner, Owner::SomeoneElse(Some(_)));
+        found
+            .attributes
+            .get(property)?
+            .as_str()
+            .filter(|_| !is_theirs)
+    };
+    // Of a function, what stands behind its name is a version of it.
+    let name_in = |arn: &str| match arn.split_once(":function:") {
+        Some((_, name)) => name.split(':').next().map(str::to_owned),
+        None => arn.rsplit([':', '/']).next().map(str::to_owned),
+    };
+    let only = |kind: &str, but: Option<&String>| {
+        let of_kind = arns.iter().filter(|arn| arn.contains(kind));
+        let mut names = of_kind
+            .filter_map(|arn| name_in(arn))
+            .filter(|name| Some(name) != but);
+        names.next().filter(|_| names.next().is_none())
+    };
+    let letters = |queue: &str| {
+        let policy: Json = serde_json::from_str(text(queue, "redrive_policy")?).ok()?;
+        name_in(policy["deadLetterTargetArn"].as_str()?)
+    };
+    let role = |owner: &str| name_in(text(owner, "role_arn")?);
+    let definition = text(blueprint::MACHINE, "definition").unwrap_or_default();
+    let [processing, queue, topic] =
+        works_with(definition).map(|told| told.and_then(|told| name_in(&told)));
+    let other = only(":function:", processing.as_ref()).filter(|_| processing.is_some());
+    let told_answers = || name_in(text("notification", "lambda_function_arn")?);
+    [
+        ("state_machine", only(":stateMachine:", None)),
+        ("state_machine.role", role("state_machine")),
+        ("integration", other.or_else(told_answers)),
+        ("integration.role", role("integration")),
+        ("processing", processing),
+        ("processing.role", role("processing")),
+        ("queue", queue),
+        ("undeliverable_queue", letters("queue")),
+        ("dead_letter_queue", letters("undeliverable_queue")),
+        ("topic", topic),
+    ]
+    .into_iter()
+    .filter_map(|(place, name)| Some((place, name?)))
+    .collect()
 }
 
 /// The buckets that the integration function is told of, and out of which the roles may remove task tokens.

@@ -1,6 +1,6 @@
 //! What an import can learn from AWS where the name alone does not tell: arguments, tags, and whose the key is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellflower_contract::env;
 use futures::future::join_all;
@@ -8,9 +8,9 @@ use serde_json::{Map, Value as Json, json};
 use tfplugin::{Diagnostic, Diagnostics};
 
 use super::apply::Outcome;
-use super::blueprint::{Blueprint, Facts, MACHINE, Node};
-use super::elsewhere;
-use super::findings::{Findings, disown, is_missing, look, ours, recognise};
+use super::blueprint::{Blueprint, Facts, MACHINE, Node, graft};
+use super::elsewhere::{self, Named};
+use super::findings::{Findings, disown, is_missing, look, ours, recognise, seen};
 use super::packages::Packages;
 use super::schema::{ALL_ALARMS, fields, with_defaults};
 use super::settings::Settings;
@@ -57,14 +57,13 @@ pub async fn discover(
         tags: default_tags.clone(),
         packages: Packages::recorded(&settings),
     };
-    let blueprint = Blueprint::of(&settings, &facts);
-    let findings = look(&blueprint, aws, Findings::new()).await?;
+    let (settings, findings) = looked_up(&mut base, settings, &facts, aws).await?;
     recover(&mut base, &findings);
     unknown(&mut base, &findings);
     if ours(&findings).values().all(Option::is_none) {
         return Ok((base, None));
     }
-    let key = key_in_use(&blueprint, &findings, aws).await;
+    let key = told_key(&findings);
     let key = key.as_deref().unwrap_or_default();
     // Without its bucket an import is not done: the next refresh looks again.
     if let Some(bucket) = own(&findings, &["bucket"]) {
@@ -136,6 +135,46 @@ pub async fn discover(
     Ok((base, doubtful))
 }
 
+/// What there is under the names that Bellflower makes and, where a part has one of the user's own that others tell, under that, which `base` has then.
+async fn looked_up(
+    base: &mut Map<String, Json>,
+    mut settings: Settings,
+    facts: &Facts,
+    aws: &Aws,
+) -> Result<(Settings, Findings), Vec<Failure>> {
+    let mut tried = BTreeSet::new();
+    loop {
+        let blueprint = Blueprint::of(&settings, facts);
+        let findings = look(&blueprint, aws, Findings::new()).await?;
+        let mark = blueprint.mark().unwrap_or_default();
+        let named = elsewhere::names(&blueprint, &mark, &findings, aws).await;
+        let mut named = named.map_err(alone)?;
+        named.retain(|(path, ..)| tried.insert(path.clone()));
+        let with = |named: &[Named]| {
+            let mut others = base.clone();
+            for (path, argument, name) in named {
+                let name = Map::from_iter([((*argument).to_owned(), json!(name))]);
+                graft(&mut others, path, name);
+            }
+            Some((Settings::read(&others).ok()?, others))
+        };
+        if let Some((others, _)) = with(&named) {
+            let others = Blueprint::of(&others, facts);
+            let nodes = named.iter().filter_map(|(path, ..)| others.node(path));
+            let found = seen(&nodes.collect::<Vec<_>>(), aws).await?;
+            // One that has lost its tag is the pipeline's or nobody's.
+            named.retain(|(path, ..)| {
+                let found = found.get(path).and_then(Option::as_ref);
+                found.is_some_and(|found| !matches!(found.owner, Owner::SomeoneElse(Some(_))))
+            });
+        }
+        match with(&named) {
+            Some((others, tree)) if !named.is_empty() => (settings, *base) = (others, tree),
+            _ => return Ok((settings, findings)),
+        }
+    }
+}
+
 /// Says of all that was found whose it is. What lacks nothing but its mark is the pipeline's to each later run, and so it is here, where anything has it.
 pub fn tell_whose(blueprint: &Blueprint, findings: &mut Findings) {
     if ours(findings).values().any(Option::is_some) {
@@ -172,16 +211,6 @@ fn told_key(findings: &Findings) -> Option<String> {
     let parts = findings.values().flatten();
     let mut own = parts.filter(|part| part.owner == Owner::Us);
     said.or_else(|| own.find_map(|part| roles::key(part.text("policy"))))
-}
-
-/// The same, or the one key that carries the pipeline's mark where nothing that was found tells of one.
-async fn key_in_use(blueprint: &Blueprint, findings: &Findings, aws: &Aws) -> Option<String> {
-    if let Some(told) = told_key(findings) {
-        return Some(told);
-    }
-    let others = others(&blueprint.mark()?, &Observed::new(), aws).await?;
-    let mut marked = others.into_iter().filter(|arn| is_key(arn));
-    marked.next().filter(|_| marked.next().is_none())
 }
 
 /// A key that AWS's index of tags knows to carry the pipeline's mark, and that a part of the pipeline uses.
@@ -254,7 +283,7 @@ fn role(findings: &Findings) -> Option<&Found> {
 fn set(tree: &mut Map<String, Json>, path: &[&str], values: Json) {
     let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
     if let Json::Object(values) = values {
-        super::blueprint::graft(tree, &path, values);
+        graft(tree, &path, values);
     }
 }
 
@@ -371,7 +400,7 @@ pub async fn unseen(
     Ok(unseen)
 }
 
-/// The bucket, the state machine and the roles of other names that the pipeline's parts work with.
+/// The bucket and the state machine of other names that the pipeline's parts work with.
 ///
 /// # Errors
 /// The failure of a call.
@@ -389,7 +418,6 @@ async fn worked_with(
         let machine = elsewhere::machine(blueprint, mark, findings, true, aws).await?;
         found.extend(machine.map(|(arn, _)| arn));
     }
-    found.extend(elsewhere::roles(blueprint, mark, findings, aws).await?);
     Ok(found)
 }
 
@@ -441,7 +469,7 @@ fn by_other_names(
 ) -> Diagnostics {
     let mut found = Vec::new();
     if others.is_none() {
-        let detail = "AWS's index of tags could not be asked, for which the permission tag:GetResources is needed. Parts that have names of their own are not known before the configuration names them; an apply without would \
+        let detail = "AWS's index of tags could not be asked, for which the permission tag:GetResources is needed. Parts that have names of their own, and that no other part tells of, are not known before the configuration names them; an apply without would \
                       make others beside them, and a destroy would leave them.";
         found.push(Diagnostic::warning("Not all parts were looked for", detail));
     }

@@ -648,7 +648,7 @@ impl Resource for CallbackPipeline {
                 diagnostics: vec![Diagnostic::warning("Not refreshed", detail)],
             };
         }
-        match self.refresh(&request).await {
+        match Box::pin(self.refresh(&request)).await {
             Ok((found, diagnostics)) => ReadReply {
                 state: found.state.map_or(Value::Null, value_of),
                 private: found.memory,

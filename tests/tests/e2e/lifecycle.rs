@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
+use bellflower_tests::proxy::{Fault, Rule};
 use bellflower_tests::{
     ADDRESS, APPLY, DESTROY, Error, Pipeline, Plan, Run, Stage, Terraform, differences, eventually,
 };
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::somebody;
 
@@ -140,89 +141,88 @@ async fn what_import_does_not_know_is_found_by_apply() -> Result<(), Error> {
     assert_nothing_is_left(&stage).await
 }
 
-/// An import asks the index of tags for what has another name than it looks for; applying takes that over, and then it can be destroyed.
+/// An import finds what has a name of its own by AWS's index of tags and by what the parts tell of each other, also where the index may not be asked.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_warns_of_parts_under_names_of_their_own() -> Result<(), Error> {
-    let arguments = r#"queue = { name = "incoming" }
-  topic = { name = "outgoing" }
-  integration   = { role = { name = "their-function" } }
-  state_machine = { role = { name = "their-machine" } }"#;
-    let stage = Stage::new(arguments).await?;
-    stage.terraform.apply()?;
-    let other = fresh(&stage, arguments)?;
-    let told = other.import(ADDRESS, "orders")?.flat();
-    for word in [
-        "Parts under names of their own",
-        ":incoming",
-        ":outgoing",
-        ":role/their-function",
-        ":role/their-machine",
-        "a destroy before that leaves them",
-    ] {
-        assert!(told.contains(word), "no {word} in: {told}");
-    }
-    other.apply()?;
-    assert_no_changes(&other)?;
-    other.destroy()?;
-    assert_nothing_is_left(&stage).await
-}
-
-/// Where no part that an import sees works with the key, the roles tell of it or, where they have names of their own as well, its tag: another one would open
-/// nothing of what is there.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_import_knows_the_key_of_parts_that_it_does_not_see() -> Result<(), Error> {
-    let named = |what: &str, role: &str| {
-        let role = role.replace("OWNER", what);
-        format!("  {what} = {{\n    function_name = \"my-{what}\"\n{role}  }}\n")
-    };
-    let parts = |key: &str, role: &str| {
-        let functions = ["integration", "processing"].map(|what| named(what, role));
-        let machine = role.replace("OWNER", "machine");
+async fn an_import_finds_parts_under_names_of_their_own() -> Result<(), Error> {
+    let parts = |key: &str, machine: &str, role: &str| {
+        let role = |owner: &str| role.replace("OWNER", owner);
         format!(
-            "{key}{}  dashboard = {{}}\n  state_machine = {{\n    name = \"mine\"\n{machine}  }}\n  bucket = {{ bucket = \"parcels-of-mine\" }}\n  queue = {{ name = \"incoming\" }}\n  \
-             dead_letter_queue = {{ name = \"failed\" }}\n  undeliverable_queue = {{ name = \"odd\" }}\n  topic = {{ name = \"outgoing\" }}\n",
-            functions.concat()
+            r#"{key}
+  state_machine       = {{ {machine} }}
+  integration         = {{ function_name = "one", {} }}
+  processing          = {{ function_name = "two", {} }}
+  bucket              = {{ bucket = "parcels-of-mine" }}
+  queue               = {{ name = "incoming" }}
+  dead_letter_queue   = {{ name = "failed" }}
+  undeliverable_queue = {{ name = "odd" }}
+  topic               = {{ name = "outgoing" }}
+"#,
+            role("one"),
+            role("two")
         )
     };
-    let role = "    role = { name = \"their-OWNER\" }\n";
-    let alias = "  key = { alias = \"alias/mine\" }\n";
-    for (key, role) in [(alias, ""), (alias, role), ("", "")] {
-        let stage = Stage::new("").await?;
-        let given = if key.is_empty() {
-            format!("  kms_key_arn = \"{}\"\n", somebody::key(&stage).await)
+    let role = "role = { name = \"their-OWNER\" }";
+    // The index of the local AWS has no state machine, which one of the two tells.
+    let (mine, theirs) = ("name = \"mine\"", role.replace("OWNER", "machine"));
+    let alias = "  key = { alias = \"alias/mine\" }";
+    for (key, machine, role, is_denied) in [
+        (alias, mine, role, false),
+        ("", mine, "", true),
+        ("", &theirs, role, true),
+        ("given", mine, role, false),
+    ] {
+        let (stage, proxy) = Stage::behind_proxy("").await?;
+        let key = if key == "given" {
+            format!("  kms_key_arn = \"{}\"", somebody::key(&stage).await)
         } else {
-            String::new()
+            key.to_owned()
         };
-        let key = if key.is_empty() { &given } else { key };
-        let arguments = parts(key, role);
+        let arguments = parts(&key, machine, role);
         stage.set(&arguments)?;
         stage.terraform.apply()?;
-        let observed = stage.observe().await;
-        let made = stage.state()?;
-        let other = fresh(&stage, &arguments)?;
-        let told = other.import(ADDRESS, "orders")?.flat();
-        assert!(told.contains("Parts under names of their own"), "{told}");
+        let mut made = stage.state()?;
+        if is_denied {
+            let denied = Fault::error(400, "AccessDeniedException", "not for you");
+            proxy.inject(Rule::before(denied).on("tag:GetResources"));
+        }
+        stage.terraform.expect(&["state", "rm", ADDRESS])?;
+        let told = stage.terraform.import(ADDRESS, "orders")?.flat();
+        assert!(!told.contains("Parts under names of their own"), "{told}");
         assert!(!told.contains("Parts left by an earlier run"), "{told}");
-        let found = other.resource("bellflower_callback_pipeline")?;
-        for which in ["key", "kms_key_arn"] {
-            let id = |of: &Value| of[which].get("key_id").unwrap_or(&of[which]).clone();
-            assert_eq!(id(&found), id(&made), "{role}");
+        let found = stage.state()?;
+        // Of a key of its own the configuration tells the name.
+        if key == alias {
+            made["key"]["alias"] = found["key"]["alias"].clone();
+        }
+        for part in [
+            "bucket",
+            "dead_letter_queue",
+            "drift",
+            "integration",
+            "key",
+            "kms_key_arn",
+            "processing",
+            "queue",
+            "state_machine",
+            "topic",
+            "undeliverable_queue",
+        ] {
+            assert_eq!(found[part], made[part], "{machine}{role} {part}");
         }
         if key == alias {
-            other.rewrite(&Stage::text("", "orders", &parts("", role)))?;
-            let said = other.expect(&["plan", "-no-color"])?.flat();
+            // The same key, whatever it is called.
+            stage.set(&parts("", machine, role))?;
+            let said = stage.terraform.expect(&["plan", "-no-color"])?.flat();
             let is_kept = !said.contains("+ key_id") && !said.contains("must be replaced");
             assert!(is_kept, "{said}");
-            other.rewrite(&Stage::text("", "orders", &arguments))?;
+        } else {
+            assert_no_changes(&stage.terraform)?;
         }
-        other.apply()?;
-        assert_no_changes(&other)?;
-        let differ = differences(&observed, &stage.observe().await);
-        assert_eq!(differ, BTreeMap::new());
-        other.destroy()?;
-        if key == alias {
-            assert_nothing_is_left(&stage).await?;
-        }
+        // The destroy needs no apply before it.
+        stage.terraform.destroy()?;
+        let left = stage.left().await?;
+        let is_given = |one: &String| key.contains(one.rsplit(' ').next().unwrap_or_default());
+        assert!(left.iter().all(is_given), "{left:?}");
     }
     Ok(())
 }
