@@ -369,6 +369,14 @@ pub fn ours(findings: &Findings) -> Observed {
         .collect()
 }
 
+/// The ARN of the pipeline's own key, where it was found.
+#[must_use]
+pub fn own_key(findings: &Findings) -> Option<String> {
+    let key = findings.get(&["key".to_owned()][..])?.as_ref()?;
+    let is_own = key.owner == Owner::Us;
+    is_own.then(|| key.text("arn").to_owned())
+}
+
 /// The state machine that was found, whosever it is.
 #[must_use]
 pub fn machine(findings: &Findings) -> Option<&Found> {

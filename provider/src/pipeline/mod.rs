@@ -244,7 +244,7 @@ impl CallbackPipeline {
         } else {
             Packages::of(&settings).ok()
         };
-        let facts = Facts {
+        let mut facts = Facts {
             // What is told of a key that is missing.
             key_arn: key_arn(&settings, Some(&base))
                 .unwrap_or_else(|| "the key that is to be made".to_owned()),
@@ -260,6 +260,8 @@ impl CallbackPipeline {
         let met = met(&session, &base, &all, &facts.place, &eyes).await?;
         let looked = look_well(&base, &all, &eyes, met).await;
         let mut findings = looked.map_err(|failures| not_read(&failures, &deadline, &base))?;
+        // One that was missing may have come back.
+        facts.key_arn = findings::own_key(&findings).unwrap_or(facts.key_arn);
         let mut blueprint = Blueprint::of(&settings, &facts);
         switch_on(&mut base, &blueprint, &mut findings);
         findings::agree(&mut base, &blueprint, &findings);

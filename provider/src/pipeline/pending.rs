@@ -86,7 +86,10 @@ impl PendingCallbacks {
         let asked: Result<_, Failure> = asked.await;
         let asked = asked.map_err(|failure| vec![told(&failure)])?;
         let Some((definition, executions)) = asked else {
-            let detail = format!("There is no state machine {arn}.");
+            let detail = format!(
+                "There is no state machine {arn}. Where the pipeline is of this configuration, refer to it (`name = bellflower_callback_pipeline.NAME.name`), so that it is made before this is read; \
+                 a `terraform destroy` that ends here goes on with `-refresh=false`."
+            );
             let path = Path::root().attribute(at);
             return Err(vec![
                 Diagnostic::error("State machine not found", detail).at(path),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellflower_tests::proxy::{Fault, Rule};
-use bellflower_tests::{APPLY, Error, Stage, Terraform};
+use bellflower_tests::{APPLY, Error, Plan, Stage, Terraform};
 
 use super::somebody;
 
@@ -26,6 +26,10 @@ async fn who_waits_is_told_without_the_token() -> Result<(), Error> {
 
     let said = operator.refuse(&APPLY)?;
     assert!(said.contains("State machine not found"), "{said}");
+    assert!(
+        said.contains("bellflower_callback_pipeline.NAME.name"),
+        "{said}"
+    );
     assert!(said.contains("name = \"orders\""), "{said}");
 
     stage.terraform.apply()?;
@@ -130,5 +134,20 @@ async fn a_wrong_question_is_told_at_its_place() -> Result<(), Error> {
         let said = terraform.refuse(&["validate", "-no-color"])?;
         assert!(said.contains(part), "{arguments}: {said}");
     }
+    Ok(())
+}
+
+/// Beside its pipeline it is read after that is made, and keeps nobody from destroying what a destroy has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_its_pipeline_it_refers_to_that() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    let data = "data \"bellflower_pending_callbacks\" \"it\" {\n  name = bellflower_callback_pipeline.this.name\n}\n";
+    let pipeline = Stage::text("", "orders", "");
+    stage.terraform.rewrite(&format!("{pipeline}\n{data}"))?;
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    somebody::delete_machine(&stage).await;
+    stage.terraform.destroy()?;
+    assert_eq!(stage.left().await?, Vec::<String>::new());
     Ok(())
 }

@@ -623,7 +623,18 @@ async fn a_missing_key_is_said_to_be_made() -> Result<(), Error> {
     );
     let plan = stage.terraform.run(&["plan", "-no-color"])?.flat();
     assert!(plan.contains(&way_on), "{plan}");
-    // The emulator gives no log group another key, so that nothing is mended here.
+    // Who goes that way has it back, with all that it opens.
+    let cancel = stage.aws.kms.cancel_key_deletion();
+    let cancel = cancel.key_id(key.as_str().unwrap_or_default());
+    cancel.send().await.unwrap();
+    let plan = stage.terraform.run(&["plan", "-no-color"])?.flat();
+    assert!(
+        !plan.contains("should be the key that is to be made"),
+        "{plan}"
+    );
+    stage.terraform.apply()?;
+    let now = stage.state()?;
+    assert_eq!((&now["key"]["key_id"], &now["drift"]), (&key, &json!({})));
     stage.terraform.destroy()?;
     Ok(())
 }
