@@ -1,4 +1,4 @@
-//! Parts of a pipeline under names that its state does not know, as after an import, which does not see names of one's own. The parts that it does see tell of
+//! Parts of a pipeline under names that its state does not know, as at an import, which begins with those that Bellflower makes. The parts that it does see tell of
 //! them; so does AWS's index of tags, where it can be asked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use super::findings::{Findings, is_missing, ours};
 use super::state::Observed;
 use crate::documents::machine::works_with;
 use crate::documents::names::BUCKET;
-use crate::engine::{Failure, Owner};
+use crate::engine::{Failure, Found, Owner};
 use crate::parts::tags::{MARK, Tags};
 use crate::parts::{Aws, bucket, event_source, state_machine};
 
@@ -134,20 +134,24 @@ pub async fn names(
     if NAMED.iter().all(|(place, _)| is_found(place)) {
         return Ok(Vec::new());
     }
-    let mut arns = aws.tagged(MARK, mark).await.unwrap_or_default();
+    let arns = aws.tagged(MARK, mark).await.unwrap_or_default();
+    let mut told = told_by(findings, &arns);
     if !is_found(blueprint::MACHINE) {
         let machine = machine(blueprint, mark, findings, true, aws).await?;
-        arns.extend(machine.map(|(arn, _)| arn));
+        let name = machine.and_then(|(arn, _)| name_in(&arn));
+        told.extend(name.map(|name| (blueprint::MACHINE, name)));
     }
-    let mut told = told_by(findings, &arns);
     if !is_found("bucket") {
         let bucket = bucket(blueprint, mark, findings, aws).await?;
         told.extend(bucket.map(|name| ("bucket", name)));
     }
     let other = |(place, argument): &(&str, &'static str)| {
         let (name, path) = (told.get(place)?, path(place));
-        let is_other = blueprint.node(&path)?.part.name() != name;
-        (is_other && !is_found(place)).then(|| (path, *argument, name.clone()))
+        let kind = blueprint.node(&path)?.part.kind();
+        // Two parts have one name only where somebody has changed what tells of it.
+        let is_it = |node: &Node| node.part.kind() == kind && node.part.name() == name;
+        let is_known = is_found(place) || blueprint.nodes.iter().any(is_it);
+        (!is_known).then(|| (path, *argument, name.clone()))
     };
     Ok(NAMED.iter().filter_map(other).collect())
 }
@@ -163,11 +167,6 @@ fn told_by(findings: &Findings, arns: &[String]) -> BTreeMap<&'static str, Strin
             .get(property)?
             .as_str()
             .filter(|_| !is_theirs)
-    };
-    // Of a function, what stands behind its name is a version of it.
-    let name_in = |arn: &str| match arn.split_once(":function:") {
-        Some((_, name)) => name.split(':').next().map(str::to_owned),
-        None => arn.rsplit([':', '/']).next().map(str::to_owned),
     };
     let only = |kind: &str, but: Option<&String>| {
         let of_kind = arns.iter().filter(|arn| arn.contains(kind));
@@ -201,6 +200,30 @@ fn told_by(findings: &Findings, arns: &[String]) -> BTreeMap<&'static str, Strin
     .into_iter()
     .filter_map(|(place, name)| Some((place, name?)))
     .collect()
+}
+
+/// The name in an ARN or the URL of a queue; none in an expression that somebody has put there. Of a function, what stands behind its name is a version of it.
+fn name_in(arn: &str) -> Option<String> {
+    let name = match arn.split_once(":function:") {
+        Some((_, name)) => name.split(':').next(),
+        None => arn.rsplit([':', '/']).next(),
+    };
+    let is_of_names = |c: char| c.is_ascii_alphanumeric() || "+=,.@-_".contains(c);
+    let name = name.filter(|name| !name.is_empty() && name.chars().all(is_of_names));
+    name.map(str::to_owned)
+}
+
+/// Whether what was found under such a name is the part of this place: it has the pipeline's tag or none, and then all that works with it. A role without it may be anybody's, and the undeliverable queue is the one that
+/// has another one behind it.
+#[must_use]
+pub fn is_part(path: &[String], found: &Found) -> bool {
+    let place = path.join(".");
+    let is_own = match &found.owner {
+        Owner::Us => true,
+        Owner::SomeoneElse(None) => !place.ends_with("role"),
+        Owner::SomeoneElse(Some(_)) => false,
+    };
+    is_own && (place != "undeliverable_queue" || !found.text("redrive_policy").is_empty())
 }
 
 /// The buckets that the integration function is told of, and out of which the roles may remove task tokens.
@@ -249,4 +272,32 @@ pub async fn consumers<'a>(
 fn name<'a>(blueprint: &'a Blueprint, place: &str) -> &'a str {
     let node = blueprint.node(&[place.to_owned()]);
     node.map_or("", |node| node.part.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_from_what_tells_of_parts() {
+        for (told, name) in [
+            (
+                "arn:aws:lambda:eu-west-1:123456789012:function:f",
+                Some("f"),
+            ),
+            (
+                "arn:aws:lambda:eu-west-1:123456789012:function:f:live",
+                Some("f"),
+            ),
+            (
+                "https://sqs.eu-west-1.amazonaws.com/123456789012/q",
+                Some("q"),
+            ),
+            ("arn:aws:iam::123456789012:role/team/r", Some("r")),
+            ("{% $states.input.queue %}", None),
+            ("", None),
+        ] {
+            assert_eq!(name_in(told).as_deref(), name, "{told}");
+        }
+    }
 }

@@ -29,8 +29,8 @@ pub struct Doubtful {
     is_going: bool,
 }
 
-/// The arguments of a pipeline of which name and environment are `given`, as far as AWS shows them. Names of a user's own and what only
-/// Terraform knows stay at their defaults. Beside them the key that was taken for the user's and may be the pipeline's own.
+/// The arguments of a pipeline of which name and environment are `given`, as far as AWS shows them. What only Terraform knows, and names that
+/// nothing tells, stay at their defaults. Beside them the key that was taken for the user's and may be the pipeline's own.
 ///
 /// # Errors
 /// The failures of the calls that failed.
@@ -162,10 +162,9 @@ async fn looked_up(
             let others = Blueprint::of(&others, facts);
             let nodes = named.iter().filter_map(|(path, ..)| others.node(path));
             let found = seen(&nodes.collect::<Vec<_>>(), aws).await?;
-            // One that has lost its tag is the pipeline's or nobody's.
             named.retain(|(path, ..)| {
                 let found = found.get(path).and_then(Option::as_ref);
-                found.is_some_and(|found| !matches!(found.owner, Owner::SomeoneElse(Some(_))))
+                found.is_some_and(|found| elsewhere::is_part(path, found))
             });
         }
         match with(&named) {

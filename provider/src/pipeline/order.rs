@@ -319,7 +319,7 @@ impl Order {
             return Ok(());
         };
         let detail = format!(
-            "The pipeline's parts belong to the state machine {arn}, which the state does not know, as after an import, which does not see names of one's own. Give its name, or remove it."
+            "The pipeline's parts belong to the state machine {arn}, which the state does not know, as after an import that nothing told of it. Give its name, or remove it."
         );
         let path = Path::root().attribute(blueprint::MACHINE).attribute("name");
         Err(vec![
@@ -338,7 +338,7 @@ impl Order {
             return Ok(());
         };
         let detail = format!(
-            "The pipeline's parts work with the bucket \"{name}\", which the state does not know, as after an import, which does not see names of one's own. Give its name, or remove it."
+            "The pipeline's parts work with the bucket \"{name}\", which the state does not know, as after an import that nothing told of it. Give its name, or remove it."
         );
         let path = Path::root().attribute("bucket").attribute("bucket");
         Err(vec![
