@@ -140,6 +140,9 @@ impl Code {
     }
 }
 
+/// How the package of a function begins that has code which it was not given.
+pub const OTHER_CODE: &str = "other code";
+
 /// How a Lambda function should be. Memory is in MB, the time-out in seconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Function {
@@ -483,7 +486,7 @@ impl Part<Aws> for Function {
             package: if same_code {
                 self.package.clone()
             } else {
-                format!("other code, SHA-256 {sha256}")
+                format!("{OTHER_CODE}, SHA-256 {sha256}")
             },
             code_sha256: Some(sha256),
             code: self.code.clone(),

@@ -6,6 +6,7 @@ use super::blueprint::Node;
 use super::named_by;
 use super::schema::{Field, Origin, Shape, fields, subscription};
 use super::validate::path;
+use crate::parts::function::OTHER_CODE;
 use crate::parts::subscription::discreet;
 use crate::parts::tags::Ignored;
 
@@ -134,13 +135,26 @@ fn messages_that_age(prior: &Value, planned: &Value, found: &mut Diagnostics) {
 
 /// Warns where nobody was told of answers, since what tells of them, or who is told, is not there or is otherwise.
 fn unseen_answers(prior: &Value) -> Option<Diagnostic> {
-    let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
-    if !has_waited(prior) || !there("bucket.arn") {
+    let is_there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
+    if !has_waited(prior) || !is_there("bucket.arn") {
         return None;
     }
-    let function = (!there("integration.arn")).then_some("integration");
+    let text = |at: &str| prior.at(&path(at)).and_then(Value::as_str);
+    // What has an attribute of its own is in no drift.
+    let missing = [
+        ("integration", "integration.arn"),
+        ("integration.role", "integration.role.arn"),
+        (POLICY, POLICY),
+    ];
+    let missing = missing
+        .into_iter()
+        .filter(|(_, told)| text(told).is_none_or(str::is_empty));
+    let missing = missing.map(|(what, _)| what);
+    let other = text(CODE).filter(|package| package.starts_with(OTHER_CODE));
+    let other = other.map(|_| CODE);
     let drift = keys(prior, "drift").into_iter().flatten();
-    unseen(&named_by(prior)?, function.into_iter().chain(drift))
+    let what = missing.chain(other).chain(drift);
+    unseen(&named_by(prior)?, what)
 }
 
 /// Whether there may be executions that wait. An import may not have seen all, and without a state machine nobody ever waited.
@@ -150,15 +164,19 @@ fn has_waited(prior: &Value) -> bool {
 }
 
 /// Parts that hold what callbacks need, and what that is.
-const HOLDS: [(&str, &str); 3] = [
+const HOLDS: [(&str, &str); 4] = [
     (
         "bucket",
         "the work, the tokens and the answers of open callbacks",
     ),
     ("queue", "messages with work that was not handed over yet"),
     (
+        "undeliverable_queue",
+        "messages that could not be handled, and whose callbacks were to fail for that",
+    ),
+    (
         "dead_letter_queue",
-        "messages that could not be handled and wait to be sent once more",
+        "events of answers that could not be handled, beside messages whose callbacks have failed",
     ),
 ];
 
@@ -192,15 +210,33 @@ fn keys<'a>(of: &'a Value, map: &str) -> Option<Vec<&'a str>> {
     }
 }
 
-/// Parts and properties without which nobody is told of answers.
-const TELLS: [&str; 11] = [
+const CODE: &str = "integration.package";
+const POLICY: &str = "integration.role.policy";
+
+/// Parts without which nobody is told of answers.
+const TELL: [&str; 4] = [
     "integration",
+    "integration.role",
     "notification",
+    "permission",
+];
+
+/// Properties that these need for it.
+const TELL_BY: [&str; 18] = [
+    CODE,
+    "integration.handler",
+    "integration.kms_key_arn",
+    "integration.role.assume_role_policy",
+    "integration.role.permissions_boundary",
+    POLICY,
+    "integration.role_arn",
+    "integration.runtime",
+    "integration.status",
+    "integration.variables",
     "notification.events",
     "notification.filter_prefix",
     "notification.filter_suffix",
     "notification.lambda_function_arn",
-    "permission",
     "permission.action",
     "permission.principal",
     "permission.source_account",
@@ -209,11 +245,11 @@ const TELLS: [&str; 11] = [
 
 /// The same of what is missing or otherwise: the first that matters.
 pub fn unseen<'a>(whose: &str, mut what: impl Iterator<Item = &'a str>) -> Option<Diagnostic> {
-    let what = what.find(|what| TELLS.contains(what))?;
-    let how = if what.contains('.') {
-        format!("{what} is not as it should be")
-    } else {
+    let what = what.find(|what| TELL.contains(what) || TELL_BY.contains(what))?;
+    let how = if TELL.contains(&what) {
         format!("the part {what} is missing, or not the pipeline's by its tag")
+    } else {
+        format!("{what} is not as it should be")
     };
     let detail = format!(
         "While {how}, nobody may be told of answers, and S3 does not tell again. Have those that were written meanwhile written once more after the apply. The data source bellflower_pending_callbacks lists who waits."

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::Environment;
 use aws_sdk_s3::types::{
     NotificationConfiguration, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
@@ -12,6 +13,7 @@ use bellflower_tests::proxy::{Fault, Proxy, Rule};
 use bellflower_tests::{APPLY, DESTROY, Error, Plan, Stage};
 use serde_json::{Value, json};
 
+use super::in_place::zip;
 use super::somebody::{self, open_queue, put};
 
 /// Of many objects S3 may leave one for the moment, in an answer that tells of success: it is asked for again.
@@ -349,6 +351,59 @@ async fn a_boundary_comes_first_and_goes_last() -> Result<(), Error> {
     Ok(())
 }
 
+/// The plan says that answers were not seen, and why; the apply puts that right.
+fn unseen_and_mended(stage: &Stage, told: &str) -> Result<(), Error> {
+    let Plan::Changes(said) = stage.terraform.plan()? else {
+        panic!("the plan shows nothing")
+    };
+    let warning = said.split_once("Answers that were not seen: orders/devl");
+    let (_, warning) = warning.unwrap_or_else(|| panic!("{told}: {said}"));
+    assert!(warning.contains(told), "{said}");
+    stage.terraform.apply()?;
+    assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+    Ok(())
+}
+
+/// The same of what the function needs to take them.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_could_take_are_warned_of() -> Result<(), Error> {
+    let stage = Stage::new("").await?;
+    stage.terraform.apply()?;
+    let integration = &stage.names.integration;
+    let (lambda, iam) = (&stage.aws.lambda, &stage.aws.iam);
+    let role = stage.state()?["integration"]["role"]["name"].clone();
+    let role = role.as_str().unwrap_or_default();
+    for (what, told) in [
+        ("variables", "integration.variables is not as it should be"),
+        ("code", "integration.package is not as it should be"),
+        ("policy", "integration.role.policy is not as it should be"),
+        ("role", "the part integration.role is missing"),
+    ] {
+        match what {
+            "variables" => {
+                let update = lambda.update_function_configuration();
+                let update = update.function_name(integration);
+                let theirs = Environment::builder().variables("DEBUG", "1").build();
+                update.environment(theirs).send().await.unwrap();
+            }
+            "code" => {
+                let update = lambda.update_function_code().function_name(integration);
+                let theirs = Blob::new(zip("theirs").0);
+                update.zip_file(theirs).send().await.unwrap();
+            }
+            _ => {
+                let off = iam.delete_role_policy().role_name(role);
+                off.policy_name("bellflower").send().await.unwrap();
+                if what == "role" {
+                    iam.delete_role().role_name(role).send().await.unwrap();
+                }
+            }
+        }
+        unseen_and_mended(&stage, told)?;
+    }
+    Ok(())
+}
+
 /// S3 tells of an object once. What was written while nobody was there to be told is said to be written again.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_nobody_saw_are_warned_of() -> Result<(), Error> {
@@ -400,14 +455,7 @@ async fn answers_that_nobody_saw_are_warned_of() -> Result<(), Error> {
                 delete.send().await.unwrap();
             }
         }
-        let Plan::Changes(said) = stage.terraform.plan()? else {
-            panic!("the plan shows nothing")
-        };
-        let warning = said.split_once("Answers that were not seen: orders/devl");
-        let (_, warning) = warning.unwrap_or_else(|| panic!("{what}: {said}"));
-        assert!(warning.contains(told), "{said}");
-        stage.terraform.apply()?;
-        assert!(matches!(stage.terraform.plan()?, Plan::NoChanges));
+        unseen_and_mended(&stage, told)?;
     }
 
     // What went since the plan is told by the apply.
@@ -447,16 +495,14 @@ async fn what_went_with_a_part_is_warned_of() -> Result<(), Error> {
     for (part, held) in [
         ("bucket", "bucket (the work, the tokens"),
         ("queue", "queue (messages with work"),
-        ("dead_letter_queue", "dead_letter_queue (messages that"),
+        ("undeliverable_queue", "undeliverable_queue (messages that"),
+        ("dead_letter_queue", "dead_letter_queue (events of"),
     ] {
         if part == "bucket" {
             somebody::delete_bucket(&stage, &names.bucket).await;
         } else {
-            let queue = if part == "queue" {
-                &names.queue
-            } else {
-                &names.dead_letter_queue
-            };
+            let queue = stage.state()?[part]["name"].clone();
+            let queue = queue.as_str().unwrap_or_default();
             let url = somebody::url_of(&stage, queue).await;
             let delete = stage.aws.sqs.delete_queue().queue_url(url);
             delete.send().await.unwrap();
