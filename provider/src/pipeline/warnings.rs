@@ -26,7 +26,7 @@ pub fn of_change(prior: &Value, planned: &Value) -> Diagnostics {
         found.extend(short_lived(prior, planned));
     }
     messages_that_age(prior, planned, &mut found);
-    found.extend(unseen_answers(prior));
+    found.extend(unseen_answers(prior, planned));
     found.extend(gone_with(prior));
     unconfirmed(prior, planned, &mut found);
     left_pending(prior, planned, &mut found);
@@ -134,7 +134,7 @@ fn messages_that_age(prior: &Value, planned: &Value, found: &mut Diagnostics) {
 }
 
 /// Warns where nobody was told of answers, since what tells of them, or who is told, is not there or is otherwise.
-fn unseen_answers(prior: &Value) -> Option<Diagnostic> {
+fn unseen_answers(prior: &Value, planned: &Value) -> Option<Diagnostic> {
     let is_there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
     if !has_waited(prior) || !is_there("bucket.arn") {
         return None;
@@ -153,7 +153,9 @@ fn unseen_answers(prior: &Value) -> Option<Diagnostic> {
     let other = text(CODE).filter(|package| package.starts_with(OTHER_CODE));
     let other = other.map(|_| CODE);
     let drift = keys(prior, "drift").into_iter().flatten();
-    let what = missing.chain(other).chain(drift);
+    let is_trusted = prior.at(&path(TRUST)) == planned.at(&path(TRUST));
+    let trust = (!is_trusted).then_some(TRUST);
+    let what = missing.chain(other).chain(trust).chain(drift);
     unseen(&named_by(prior)?, what)
 }
 
@@ -212,6 +214,7 @@ fn keys<'a>(of: &'a Value, map: &str) -> Option<Vec<&'a str>> {
 
 const CODE: &str = "integration.package";
 const POLICY: &str = "integration.role.policy";
+const TRUST: &str = "integration.role.assume_role_policy";
 
 /// Parts without which nobody is told of answers.
 const TELL: [&str; 4] = [
@@ -222,11 +225,11 @@ const TELL: [&str; 4] = [
 ];
 
 /// Properties that these need for it.
-const TELL_BY: [&str; 18] = [
+const TELL_BY: [&str; 19] = [
     CODE,
     "integration.handler",
     "integration.kms_key_arn",
-    "integration.role.assume_role_policy",
+    TRUST,
     "integration.role.permissions_boundary",
     POLICY,
     "integration.role_arn",
@@ -238,6 +241,7 @@ const TELL_BY: [&str; 18] = [
     "notification.filter_suffix",
     "notification.lambda_function_arn",
     "permission.action",
+    "permission.further",
     "permission.principal",
     "permission.source_account",
     "permission.source_arn",

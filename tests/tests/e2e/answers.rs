@@ -377,6 +377,10 @@ async fn answers_that_nobody_could_take_are_warned_of() -> Result<(), Error> {
         ("variables", "integration.variables is not as it should be"),
         ("code", "integration.package is not as it should be"),
         ("policy", "integration.role.policy is not as it should be"),
+        (
+            "trust",
+            "integration.role.assume_role_policy is not as it should be",
+        ),
         ("role", "the part integration.role is missing"),
     ] {
         match what {
@@ -390,6 +394,11 @@ async fn answers_that_nobody_could_take_are_warned_of() -> Result<(), Error> {
                 let update = lambda.update_function_code().function_name(integration);
                 let theirs = Blob::new(zip("theirs").0);
                 update.zip_file(theirs).send().await.unwrap();
+            }
+            "trust" => {
+                let theirs = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}]}"#;
+                let update = iam.update_assume_role_policy().role_name(role);
+                update.policy_document(theirs).send().await.unwrap();
             }
             _ => {
                 let off = iam.delete_role_policy().role_name(role);
