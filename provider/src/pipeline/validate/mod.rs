@@ -135,6 +135,11 @@ mod tests {
                 "event_source.enabled = false",
             ),
             (
+                json!({"processing": {"reserved_concurrent_executions": 0}}),
+                "processing.reserved_concurrent_executions",
+                "fails then",
+            ),
+            (
                 json!({"queue": {"delay_seconds": 901}}),
                 "queue.delay_seconds",
                 "0 to 900",

@@ -395,6 +395,11 @@ fn lost_in_the_queue(view: &View, found: &mut Diagnostics) {
         warn(size, "Messages may be too large", detail);
     }
     held_back(view, &mut warn);
+    let processing = "processing.reserved_concurrent_executions";
+    if view.number(processing) == Some(0) {
+        let detail = "Lambda turns every call away: each execution tries again for some ten minutes, and fails then.";
+        warn(processing, "Nothing is processed", detail.to_owned());
+    }
     let (most, reserved) = (
         "event_source.maximum_concurrency",
         "integration.reserved_concurrent_executions",
