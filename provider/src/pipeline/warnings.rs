@@ -150,12 +150,14 @@ fn unseen_answers(prior: &Value, planned: &Value) -> Option<Diagnostic> {
         .into_iter()
         .filter(|(_, told)| text(told).is_none_or(str::is_empty));
     let missing = missing.map(|(what, _)| what);
-    let other = text(CODE).filter(|package| package.starts_with(OTHER_CODE));
-    let other = other.map(|_| CODE);
     let drift = keys(prior, "drift").into_iter().flatten();
-    let is_trusted = prior.at(&path(TRUST)) == planned.at(&path(TRUST));
-    let trust = (!is_trusted).then_some(TRUST);
-    let what = missing.chain(other).chain(trust).chain(drift);
+    let is_same = |at: &str| prior.at(&path(at)) == planned.at(&path(at));
+    let other = text(CODE).filter(|package| package.starts_with(OTHER_CODE));
+    // What another version of the provider makes otherwise is nobody's change.
+    let is_of_now = other.is_some() || is_same(CODE);
+    let drift = drift.filter(|what| is_of_now || !what.starts_with("integration."));
+    let trust = (is_of_now && !is_same(TRUST)).then_some(TRUST);
+    let what = missing.chain(other.map(|_| CODE)).chain(trust).chain(drift);
     unseen(&named_by(prior)?, what)
 }
 
@@ -184,9 +186,10 @@ const HOLDS: [(&str, &str); 4] = [
 
 /// Warns where somebody has taken away parts with what was in them.
 fn gone_with(prior: &Value) -> Option<Diagnostic> {
+    let is_there = |at: &str| prior.at(&path(at)).is_some_and(|value| !value.is_null());
+    // 0.1.0, which wrote down no such moment, made no undeliverable queue.
     let is_missing = |(part, _): &&(&str, &str)| {
-        let arn = prior.at(&path(part).attribute("arn"));
-        arn.is_none_or(Value::is_null)
+        !is_there(&format!("{part}.arn")) && (*part != "undeliverable_queue" || is_there("made_at"))
     };
     let missing = HOLDS.iter().filter(is_missing);
     let missing: Vec<String> = missing
