@@ -93,7 +93,9 @@ const LOGGED: [&str; 3] = ["ALL", "ERROR", "FATAL"];
 /// Where the part stands that is made last and removed first.
 pub const MACHINE: &str = "state_machine";
 
-fn path(text: &str) -> Path {
+/// The path of a place, such as `integration.role`.
+#[must_use]
+pub fn path(text: &str) -> Path {
     text.split('.').map(str::to_owned).collect()
 }
 

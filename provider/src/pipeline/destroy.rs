@@ -410,13 +410,7 @@ impl CallbackPipeline {
             left.extend(goes(&blueprint::id(&settings), &blueprint, &findings));
         }
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(
-            work,
-            &base,
-            Arc::clone(&blueprint),
-            &findings,
-            &request.private,
-        );
+        let progress = checkpoints(work, &request, &base, &blueprint, &findings);
         self.ends(&request.prior);
         self.is_past(&request.prior);
         let outcome = take_down(blueprint, findings, &aws, &progress).await;

@@ -7,7 +7,7 @@ use bellflower_contract::{TASK_TOKEN_FILE, env};
 use futures::future::join_all;
 use serde_json::Value as Json;
 
-use super::blueprint::{self, Blueprint, Node};
+use super::blueprint::{self, Blueprint, Node, path};
 use super::findings::{Findings, is_missing, ours};
 use super::state::Observed;
 use crate::documents::machine::works_with;
@@ -129,7 +129,6 @@ pub async fn names(
     aws: &Aws,
 ) -> Result<Vec<Named>, Failure> {
     let found = ours(findings);
-    let path = |place: &str| -> blueprint::Path { place.split('.').map(str::to_owned).collect() };
     let is_found = |place: &str| found.get(&path(place)).is_some_and(Option::is_some);
     if NAMED.iter().all(|(place, _)| is_found(place)) {
         return Ok(Vec::new());

@@ -492,13 +492,7 @@ impl CallbackPipeline {
             Vec::new()
         };
         let (base, blueprint) = (Arc::new(base), Arc::new(blueprint));
-        let progress = checkpoints(
-            work,
-            &base,
-            Arc::clone(&blueprint),
-            &findings,
-            &request.private,
-        );
+        let progress = checkpoints(work, &request, &base, &blueprint, &findings);
         self.begins(&request);
         let outcome = converge(
             &settings,
@@ -588,13 +582,14 @@ fn there(blueprint: &Blueprint, findings: &Findings) -> Vec<String> {
 /// Where the work notes what it has done; Terraform gets the state from it if the work does not get to its end.
 fn checkpoints(
     work: &Work,
+    request: &ApplyRequest,
     base: &Arc<Tree>,
-    blueprint: Arc<Blueprint>,
+    blueprint: &Arc<Blueprint>,
     findings: &Findings,
-    planned: &[u8],
 ) -> Progress {
     let progress = Progress::from(findings);
-    let (base, noted, planned) = (Arc::clone(base), progress.clone(), planned.to_vec());
+    let (base, blueprint) = (Arc::clone(base), Arc::clone(blueprint));
+    let (noted, planned) = (progress.clone(), request.private.clone());
     work.checkpoint_from(move || {
         let state = state::state(&base, &blueprint, &noted.now())?;
         let kept = memory::kept(&planned, Some(&state));

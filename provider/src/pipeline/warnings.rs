@@ -15,10 +15,15 @@ pub fn warning_of(whose: &str, summary: &str, detail: String) -> Diagnostic {
     Diagnostic::warning(format!("{summary}: {whose}"), detail)
 }
 
+/// Whether a state tells anything there.
+fn is_there(state: &Value, at: &str) -> bool {
+    state.at(&path(at)).is_some_and(|value| !value.is_null())
+}
+
 /// What a user should know of a change in place. A replacement takes everything with it, or is refused.
 pub fn of_change(prior: &Value, planned: &Value) -> Diagnostics {
     let mut found = Vec::new();
-    let there = |part: &str| prior.at(&path(part)).is_some_and(|value| !value.is_null());
+    let there = |at: &str| is_there(prior, at);
     // An import may not have seen the state machine; where it is known to be missing, nobody waits.
     let may_wait = !there("made_at") || there("state_machine.arn");
     if may_wait {
@@ -135,8 +140,7 @@ fn messages_that_age(prior: &Value, planned: &Value, found: &mut Diagnostics) {
 
 /// Warns where nobody was told of answers, since what tells of them, or who is told, is not there or is otherwise.
 fn unseen_answers(prior: &Value, planned: &Value) -> Option<Diagnostic> {
-    let is_there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
-    if !has_waited(prior) || !is_there("bucket.arn") {
+    if !has_waited(prior) || !is_there(prior, "bucket.arn") {
         return None;
     }
     let text = |at: &str| prior.at(&path(at)).and_then(Value::as_str);
@@ -163,8 +167,8 @@ fn unseen_answers(prior: &Value, planned: &Value) -> Option<Diagnostic> {
 
 /// Whether there may be executions that wait. An import may not have seen all, and without a state machine nobody ever waited.
 fn has_waited(prior: &Value) -> bool {
-    let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
-    ["tags_all", "state_machine.arn"].into_iter().all(there)
+    let known = ["tags_all", "state_machine.arn"];
+    known.into_iter().all(|at| is_there(prior, at))
 }
 
 /// Parts that hold what callbacks need, and what that is.
@@ -186,7 +190,7 @@ const HOLDS: [(&str, &str); 4] = [
 
 /// Warns where somebody has taken away parts with what was in them.
 fn gone_with(prior: &Value) -> Option<Diagnostic> {
-    let is_there = |at: &str| prior.at(&path(at)).is_some_and(|value| !value.is_null());
+    let is_there = |at: &str| is_there(prior, at);
     // 0.1.0, which wrote down no such moment, made no undeliverable queue.
     let is_missing = |(part, _): &&(&str, &str)| {
         !is_there(&format!("{part}.arn")) && (*part != "undeliverable_queue" || is_there("made_at"))
@@ -266,7 +270,7 @@ pub fn unseen<'a>(whose: &str, mut what: impl Iterator<Item = &'a str>) -> Optio
 
 /// Warns where the pipeline's own key, whose ARN may be known, is not there any more, and what is encrypted with it is.
 pub fn lost_key(prior: &Value, planned: &Value, arn: Option<&str>) -> Option<Diagnostic> {
-    let there = |part: &str| prior.at(&path(part)).is_some_and(|arn| !arn.is_null());
+    let there = |at: &str| is_there(prior, at);
     let own = planned
         .get("key")
         .is_some_and(|key| !key.is_null() && !key.is_unknown());
